@@ -1,0 +1,17 @@
+"""What an evaluation child is asked to do."""
+
+from typing import Literal
+
+from pydantic import Field
+
+from lesion_core.types import DatasetRef, ModelRef, Value
+
+
+class EvaluateJob(Value):
+    """Evaluate one model on one split of one dataset."""
+
+    model: ModelRef
+    dataset: DatasetRef
+    split: Literal["validation", "calibration", "test"] = "test"
+    n_bootstrap: int = Field(default=1000, ge=100, le=100_000, description="Group resamples of the interval")
+    seed: int = Field(default=7, ge=0)

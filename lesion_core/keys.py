@@ -1,0 +1,100 @@
+"""Every key in the store is made here.
+
+::
+
+    archive/<isic_id>/<sha256>.<ext>               raw bytes as downloaded
+    snapshots/<name>/<digest12>/…                  images.parquet · issues.parquet · index.json
+    datasets/<name>/<digest12>/…                   manifest.parquet · splits.parquet · certificate.json · records/ · index.json
+    models/<recipe>/<digest12>/…                   model.keras · model.onnx · recipe.json · … · index.json
+    reports/<recipe>-<model12>/<digest12>/…        metrics.json · predictions.parquet · figures/*.png · index.json
+    gates/<recipe>/<model12>/<digest12>.json       gate decisions, append-only
+    channels/<channel>.json                        the only mutable objects
+    events/<channel>/<number>.json                 their history, append-only
+    audit/<date>/…                                 predictions without pixels or identity
+"""
+
+import hashlib
+import json
+import re
+from typing import Any
+
+from lesion_core.errors import ConfigError
+from lesion_core.types import StoreKey
+
+INDEX_NAME = "index.json"
+DIGEST_LENGTH = 12
+_PART = re.compile(r"^[A-Za-z0-9][A-Za-z0-9._-]{0,126}$")
+
+
+def canonical_json(value: Any) -> bytes:
+    """Return the one JSON spelling of ``value``: sorted keys, no spaces, UTF-8, no NaN."""
+    return json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False).encode()
+
+
+def digest_of(value: Any) -> str:
+    """Return the sha256 (hex, 64 characters) of a JSON-serialisable value."""
+    return hashlib.sha256(canonical_json(value)).hexdigest()
+
+
+def _join(*parts: str) -> StoreKey:
+    for part in parts:
+        if not _PART.match(part) or ".." in part:
+            raise ConfigError(
+                f"expected a name of letters, digits, '.', '_' and '-' for a store key, got {part!r}; rename it"
+            )
+    return "/".join(parts)
+
+
+def archive_key(isic_id: str, sha256: str, extension: str) -> StoreKey:
+    """Return the key of one image's raw bytes."""
+    return _join("archive", isic_id, f"{sha256}.{extension}")
+
+
+def snapshot_key(name: str, digest: str) -> StoreKey:
+    """Return the folder of a snapshot of the archive."""
+    return _join("snapshots", name, digest[:DIGEST_LENGTH])
+
+
+def dataset_key(name: str, digest: str) -> StoreKey:
+    """Return the folder of a dataset."""
+    return _join("datasets", name, digest[:DIGEST_LENGTH])
+
+
+def model_key(recipe: str, digest: str) -> StoreKey:
+    """Return the folder of a model version."""
+    return _join("models", recipe, digest[:DIGEST_LENGTH])
+
+
+def report_key(model_id: str, digest: str) -> StoreKey:
+    """Return the folder of an evaluation of the model called ``model_id``."""
+    return _join("reports", model_id.replace("/", "-"), digest[:DIGEST_LENGTH])
+
+
+def gate_key(model_id: str, digest: str) -> StoreKey:
+    """Return the key of one gate decision on the model called ``model_id``."""
+    return _join("gates", *model_id.split("/"), f"{digest[:DIGEST_LENGTH]}.json")
+
+
+def channel_key(channel: str) -> StoreKey:
+    """Return the key of a channel's pointer."""
+    return _join("channels", f"{channel}.json")
+
+
+def event_key(channel: str, number: int) -> StoreKey:
+    """Return the key of the ``number``-th event (from 1) of a channel."""
+    return _join("events", channel, f"{number:08d}.json")
+
+
+def audit_key(date: str, name: str) -> StoreKey:
+    """Return the key of one audit record of the day ``date`` (YYYY-MM-DD)."""
+    return _join("audit", date, name)
+
+
+def index_key(folder: str) -> StoreKey:
+    """Return the key of an artifact folder's index."""
+    return f"{folder}/{INDEX_NAME}"
+
+
+def id_of(folder: str) -> str:
+    """Return the readable id of an artifact folder: its key without the first part."""
+    return folder.partition("/")[2]

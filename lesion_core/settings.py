@@ -1,0 +1,45 @@
+"""The environment, read once at the edge: ``LESION_*`` and nothing else."""
+
+from pathlib import Path
+from typing import Annotated
+
+from pydantic import Field, SecretStr, field_validator
+from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
+
+
+class LesionSettings(BaseSettings):
+    """Deployment facts; hyper-parameters live in recipes and never here.
+
+    Every field is read from the variable ``LESION_<FIELD>``. Values are passed down as arguments;
+    nothing below the edge reads the environment.
+    """
+
+    model_config = SettingsConfigDict(env_prefix="LESION_", frozen=True, extra="ignore")
+
+    store: str = Field(
+        default=".lesion/store",
+        description="Where artifacts live: a directory, file:///dir, or s3://bucket/prefix",
+    )
+    s3_endpoint: str | None = Field(default=None, description="Address of an S3-compatible server; unset means AWS")
+    s3_region: str = Field(default="us-east-1", description="Region the requests are signed for")
+    s3_access_key: SecretStr | None = Field(default=None, description="Access key; unset means boto3's own chain")
+    s3_secret_key: SecretStr | None = Field(default=None, description="Secret key")
+    work: Path = Field(
+        default=Path(".lesion/work"),
+        description="Local scratch: verified copies of stored files, backups of running trainings",
+    )
+    threads: int = Field(default=0, ge=0, description="Threads for a child process; 0 means all cores")
+    page_host: str = Field(default="127.0.0.1", description="Address the page listens on")
+    page_port: int = Field(default=7860, ge=0, le=65535, description="Port the page listens on; 0 picks a free one")
+    page_users: Annotated[tuple[str, ...], NoDecode] = Field(
+        default=(), description="name:password pairs, comma-separated, that may open the page; empty means no login"
+    )
+    page_poll_seconds: float = Field(
+        default=5.0, gt=0, le=3600, description="How often the page looks for a newly approved model"
+    )
+    audit: bool = Field(default=False, description="Keep predictions (without pixels or identity) in the store")
+
+    @field_validator("page_users", mode="before")
+    @classmethod
+    def _split_users(cls, value: object) -> object:
+        return tuple(part.strip() for part in value.split(",") if part.strip()) if isinstance(value, str) else value

@@ -1,0 +1,62 @@
+"""What every place where bytes live can do."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import BinaryIO, Protocol
+
+from lesion_core.types import StoreKey
+
+
+@dataclass(frozen=True, slots=True)
+class ObjectStat:
+    """Size of an object in bytes, and the opaque tag that names this version of it."""
+
+    size_bytes: int
+    tag: str
+
+
+class Store(Protocol):
+    """Objects under relative keys; every write is whole or invisible.
+
+    Raised by any method: ``StoreUnavailable`` (transient) where the store does not answer,
+    ``StoreRefused`` where it will not serve this caller (credential, permission, full disk).
+    """
+
+    @property
+    def url(self) -> str:
+        """Where the store is, without secrets: ``file:///srv/lesion`` or ``s3://bucket/prefix``."""
+
+    @property
+    def root(self) -> Path | None:
+        """The directory that holds the objects as plain files at their keys, if there is one."""
+
+    def open_reader(self, key: StoreKey) -> BinaryIO:
+        """Open an object for streaming; raises ``ArtifactNotFound``."""
+
+    def read(self, key: StoreKey) -> bytes:
+        """Return an object's bytes; raises ``ArtifactNotFound``."""
+
+    def read_tagged(self, key: StoreKey) -> tuple[bytes, str]:
+        """Return an object's bytes and their version tag; raises ``ArtifactNotFound``."""
+
+    def stat(self, key: StoreKey) -> ObjectStat | None:
+        """Return size and tag of an object, or ``None`` where there is none."""
+
+    def write(self, key: StoreKey, source: bytes | BinaryIO) -> None:
+        """Store an object whole, replacing what was there."""
+
+    def create(self, key: StoreKey, body: bytes) -> str:
+        """Store an object only if there is none, and return its tag; raises ``StoreConflict``."""
+
+    def replace(self, key: StoreKey, body: bytes, expected_tag: str) -> str:
+        """Replace an object only if its tag is still ``expected_tag``; raises ``StoreConflict``."""
+
+    def list(self, prefix: str) -> Iterator[StoreKey]:
+        """Yield the keys that begin with ``prefix``, sorted."""
+
+    def remove(self, key: StoreKey) -> None:
+        """Remove an object; removing what is not there is no error."""
+
+    def honours_conditions(self) -> bool:
+        """Prove, once per instance, that ``create`` and ``replace`` refuse what they must."""

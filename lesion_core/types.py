@@ -1,0 +1,180 @@
+"""Small frozen values that cross a process, network or form boundary: references, not data."""
+
+from collections.abc import Callable
+from pathlib import PurePosixPath
+from typing import Annotated, Any, Literal
+
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field
+
+from lesion_core.labels import Sex, Site
+
+
+class Value(BaseModel):
+    """Base of every value that crosses a boundary: immutable, and strict about field names."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+def _relative_key(value: str) -> str:
+    path = PurePosixPath(value)
+    if not value or path.is_absolute() or ".." in path.parts or "\\" in value or value != str(path):
+        raise ValueError(f"expected a relative store key such as 'models/isic/0123456789ab', got {value!r}")
+    return value
+
+
+StoreKey = Annotated[str, AfterValidator(_relative_key)]  # models/isic-quick/0f3a9c1d22b4
+Sha256 = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
+Slug = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9-]{0,62}$")]  # isic-quick
+Licence = Literal["CC-0", "CC-BY", "CC-BY-NC"]
+
+# Most permissive first; a set is as restricted as its most restricted row.
+LICENCE_ORDER: tuple[Licence, ...] = ("CC-0", "CC-BY", "CC-BY-NC")
+
+
+class Ref(Value):
+    """A pointer to one complete, immutable artifact folder in the store."""
+
+    id: str = Field(description="Readable identity, the key without its first part: 'isic-quick/0f3a9c1d22b4'")
+    key: StoreKey = Field(description="Folder in the store that holds the files and index.json")
+    sha256: Sha256 = Field(description="Digest of the folder's index.json, which lists every file's digest")
+
+
+class SnapshotRef(Ref):
+    """Images and metadata as they were in the archive when they were downloaded."""
+
+    n_images: int = Field(ge=0, description="Images that arrived and decode")
+    n_excluded: int = Field(ge=0, description="Images left out, each with its reason in issues.parquet")
+    licence: Licence = Field(description="The most restrictive licence of any image")
+    synthetic: bool = Field(description="Whether any image is generated rather than photographed")
+
+
+class DatasetRef(Ref):
+    """A certified, recorded dataset: groups, splits and pixels."""
+
+    n_images: int = Field(ge=0)
+    n_groups: int = Field(ge=0)
+    size_px: int = Field(ge=16, description="Side of the square records in pixels")
+    licence: Licence
+    synthetic: bool
+
+
+class ModelRef(Ref):
+    """An immutable model version."""
+
+    recipe: Slug
+    dataset: DatasetRef = Field(description="What it was trained on")
+    synthetic: bool = Field(description="Whether it saw generated images")
+
+
+class ReportRef(Ref):
+    """An evaluation of one model on one split of one dataset."""
+
+    model: ModelRef
+    dataset: DatasetRef
+    split: Literal["validation", "calibration", "test"] = "test"
+    balanced_accuracy: float = Field(ge=0, le=1, description="Mean recall of the classes present")
+    balanced_accuracy_low: float = Field(ge=0, le=1, description="Lower end of the 95 % group bootstrap interval")
+    balanced_accuracy_high: float = Field(ge=0, le=1)
+    chance: float = Field(ge=0, le=1, description="1 / number of classes present in the split")
+    n_images: int = Field(ge=1)
+
+
+class GateCheck(Value):
+    """One condition of the gate and how it came out."""
+
+    name: str
+    passed: bool
+    detail: str = Field(description="The numbers compared, in words")
+
+
+class GateDecision(Value):
+    """What the gate found for one report; a value, never an exception."""
+
+    model: ModelRef
+    report_id: str
+    passed: bool
+    checks: tuple[GateCheck, ...]
+    compared_with: str | None = Field(
+        default=None, description="Model id of the approved version it was compared with"
+    )
+
+
+class ArchiveSource(Value):
+    """Which images of an ISIC archive (or of a mirror of it) are wanted."""
+
+    url: str = Field(
+        default="https://api.isic-archive.com/api/v2/",
+        description="Base address of the archive's v2 API, or of a `lesion mirror`",
+        json_schema_extra={"position": 0},
+    )
+    query: str | None = Field(
+        default=None,
+        description='Archive query, e.g. diagnosis_3:"Basal cell carcinoma" AND age_approx:[20 TO 40]',
+        json_schema_extra={"position": 1},
+    )
+    collections: tuple[int, ...] = Field(
+        default=(),
+        description="Collection numbers, united; 65 is ISIC 2019 training",
+        json_schema_extra={"position": 2},
+    )
+    limit: int | None = Field(
+        default=None,
+        ge=8,
+        description="Draw a seeded, class-stratified sample of about this many images, in whole lesions",
+        json_schema_extra={"position": 3},
+    )
+    seed: int = Field(default=7, ge=0, description="Seed of the sample", json_schema_extra={"position": 4})
+    licences: tuple[Licence, ...] = Field(
+        default=LICENCE_ORDER, min_length=1, description="Accepted licences", json_schema_extra={"position": 5}
+    )
+    tolerance: float = Field(
+        default=0.0,
+        ge=0,
+        lt=1,
+        description="Share of the wanted images that may fail to arrive before the run fails",
+        json_schema_extra={"position": 6},
+    )
+    connections: int = Field(
+        default=10, ge=1, le=64, description="Downloads at a time", json_schema_extra={"position": 7}
+    )
+
+
+class PrepareOptions(Value):
+    """How a snapshot becomes a dataset."""
+
+    name: Slug = Field(default="isic", description="Name of the dataset; its splits are stable under this name")
+    size_px: int = Field(default=128, ge=32, le=600, description="Side of the square records in pixels")
+    validation: float = Field(
+        default=0.12, gt=0, lt=0.5, description="Share of images for choosing epochs and recipes"
+    )
+    calibration: float = Field(default=0.10, gt=0, lt=0.5, description="Share of images for calibration only")
+    test: float = Field(default=0.20, gt=0, lt=0.5, description="Share of images for the final report only")
+    seed: int = Field(default=7, ge=0)
+
+
+class PatientMetadata(Value):
+    """What the clinician knows besides the image; ``None`` means unknown."""
+
+    age_years: float | None = Field(default=None, ge=0, le=120)
+    sex: Sex | None = None
+    site: Site | None = None
+
+
+class Progress(Value):
+    """One line of news from a running step."""
+
+    stage: str = Field(description="'download', 'records', 'epoch', 'evaluate' …")
+    done: int = Field(ge=0)
+    total: int | None = Field(default=None, ge=0)
+    message: str = ""
+    metrics: dict[str, float] = Field(default_factory=dict)
+
+
+ProgressCallback = Callable[[Progress], None]
+
+
+def ignore_progress(progress: Progress) -> None:
+    """Accept a progress report and do nothing with it."""
+
+
+JsonDict = dict[str, Any]
