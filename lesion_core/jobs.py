@@ -162,8 +162,10 @@ def _end_with_parent() -> None:
     """End this process when its parent's end of stdin closes, so that no child outlives a killed parent."""
 
     def watch() -> None:
-        with contextlib.suppress(Exception):
-            sys.stdin.buffer.read()
+        # os.read and not sys.stdin: a buffered reader's lock, held here, would abort the interpreter's shutdown.
+        with contextlib.suppress(OSError):
+            while os.read(0, 4096):
+                pass
         os._exit(1)
 
     threading.Thread(target=watch, daemon=True).start()
@@ -181,7 +183,7 @@ def main(arguments: list[str]) -> int:
         lines.write(json.dumps(message) + "\n")
 
     settings = LesionSettings()
-    module: JobModule = importlib.import_module(_MODULES[kind])  # type: ignore[assignment]
+    module: JobModule = importlib.import_module(_MODULES[kind])
     try:
         result = module.run(
             json.loads(Path(spec_path).read_text()),

@@ -4,7 +4,7 @@
 
     archive/<isic_id>/<sha256>.<ext>               raw bytes as downloaded
     snapshots/<name>/<digest12>/…                  images.parquet · issues.parquet · index.json
-    datasets/<name>/<digest12>/…                   manifest.parquet · splits.parquet · certificate.json · records/ · index.json
+    datasets/<name>/<digest12>/…                   manifest.parquet · splits.parquet · certificate.json · records/ · …
     models/<recipe>/<digest12>/…                   model.keras · model.onnx · recipe.json · … · index.json
     reports/<recipe>-<model12>/<digest12>/…        metrics.json · predictions.parquet · figures/*.png · index.json
     gates/<recipe>/<model12>/<digest12>.json       gate decisions, append-only

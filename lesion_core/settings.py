@@ -28,6 +28,11 @@ class LesionSettings(BaseSettings):
         default=Path(".lesion/work"),
         description="Local scratch: verified copies of stored files, backups of running trainings",
     )
+    archive_url: str = Field(
+        default="https://api.isic-archive.com/api/v2/",
+        description="Archive that is asked where a source names none; a `lesion mirror` serves a folder by the same API",
+    )
+    recipes: Path = Field(default=Path("deployments/recipes"), description="Where recipes are looked up by name")
     threads: int = Field(default=0, ge=0, description="Threads for a child process; 0 means all cores")
     page_host: str = Field(default="127.0.0.1", description="Address the page listens on")
     page_port: int = Field(default=7860, ge=0, le=65535, description="Port the page listens on; 0 picks a free one")

@@ -38,6 +38,11 @@ class Ref(Value):
     key: StoreKey = Field(description="Folder in the store that holds the files and index.json")
     sha256: Sha256 = Field(description="Digest of the folder's index.json, which lists every file's digest")
 
+    @property
+    def name(self) -> str:
+        """The id without its digest: the name that versions are kept under."""
+        return self.id.rpartition("/")[0]
+
 
 class SnapshotRef(Ref):
     """Images and metadata as they were in the archive when they were downloaded."""
@@ -103,8 +108,8 @@ class ArchiveSource(Value):
     """Which images of an ISIC archive (or of a mirror of it) are wanted."""
 
     url: str = Field(
-        default="https://api.isic-archive.com/api/v2/",
-        description="Base address of the archive's v2 API, or of a `lesion mirror`",
+        default="",
+        description="Base address of the archive's v2 API or of a mirror; empty means the one set for this deployment",
         json_schema_extra={"position": 0},
     )
     query: str | None = Field(
@@ -138,6 +143,10 @@ class ArchiveSource(Value):
         default=10, ge=1, le=64, description="Downloads at a time", json_schema_extra={"position": 7}
     )
 
+    def at(self, default_url: str) -> "ArchiveSource":
+        """Return this source with its address filled in where it was left empty."""
+        return self if self.url else self.model_copy(update={"url": default_url})
+
 
 class PrepareOptions(Value):
     """How a snapshot becomes a dataset."""
@@ -150,6 +159,10 @@ class PrepareOptions(Value):
     calibration: float = Field(default=0.10, gt=0, lt=0.5, description="Share of images for calibration only")
     test: float = Field(default=0.20, gt=0, lt=0.5, description="Share of images for the final report only")
     seed: int = Field(default=7, ge=0)
+
+    def for_recipe(self, dataset: str, size_px: int) -> "PrepareOptions":
+        """Return these options under the name and size that a recipe asks for."""
+        return self.model_copy(update={"name": dataset, "size_px": size_px})
 
 
 class PatientMetadata(Value):

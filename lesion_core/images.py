@@ -1,0 +1,211 @@
+"""The only code that turns bytes into pixels; records, evaluation and the page all come through here.
+
+What a file may hold, and what becomes of it:
+
+- **Formats** JPEG (also the multi-picture kind that cameras write), PNG, WebP, TIFF, BMP, GIF. Nothing else is
+  even tried, so no parser with side effects (EPS, WMF) is ever reached.
+- **Orientation** from EXIF is applied; nothing else of EXIF is read, and nothing of it leaves this module.
+- **Colour**: an embedded ICC profile is converted to sRGB; a broken or unfitting one is ignored, as browsers do.
+  CMYK without a profile, greyscale, palette and one-bit pictures become RGB by their plain definition.
+- **16-bit greyscale** is scaled over its full range (65535 becomes 255), never clipped.
+- **Transparency** is laid on white, which is what a browser shows.
+- **Several frames** (animations, multi-page TIFF) are refused: which one is meant cannot be known.
+- **Size**: at least ``MIN_SIDE_PX`` a side and at most ``MAX_PIXELS`` in all, read from the header before decoding.
+"""
+
+import codecs
+import io
+import struct
+import zlib
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Literal
+
+import numpy as np
+from PIL import Image, ImageCms, ImageOps, UnidentifiedImageError
+from pydantic import Field
+
+from lesion_core.errors import ImageRejected
+from lesion_core.types import Value
+
+MAX_PIXELS = 80_000_000  # about 240 MB as RGB; the archive's largest pictures have some 50 million
+MIN_SIDE_PX = 16
+FORMATS = ("JPEG", "PNG", "WEBP", "TIFF", "BMP", "GIF")  # Pillow opens MPO through JPEG
+
+# Formats whose later frames are previews of the first one, not pictures of their own.
+_FIRST_FRAME_IS_THE_PICTURE = ("MPO",)
+_WHITE = (255, 255, 255)
+_MODES = ("1", "L", "LA", "P", "PA", "RGB", "RGBA", "RGBX", "CMYK", "YCbCr", "I;16", "I;16B", "I;16L", "I;16N")
+# What people upload by mistake, told by its first bytes: (offset, signature, what it is).
+_NO_PICTURES: tuple[tuple[int, bytes, str], ...] = (
+    (0, b"<!doctype html", "an HTML page, probably an error page of a download"),
+    (0, b"<html", "an HTML page, probably an error page of a download"),
+    (0, b"<svg", "an SVG drawing"),
+    (0, b"<?xml", "an XML document"),
+    (0, b"{", "a JSON document, probably an error of a download"),
+    (0, b"%pdf", "a PDF document"),
+    (4, b"ftyphei", "a HEIC photograph"),
+    (4, b"ftypmif1", "a HEIC photograph"),
+    (128, b"dicm", "a DICOM file"),
+)
+# Parsers of hostile bytes fail in many ways; a warning counts where warnings are made errors.
+_DECODER_ERRORS = (
+    OSError,
+    SyntaxError,
+    ValueError,
+    TypeError,
+    LookupError,
+    ArithmeticError,
+    EOFError,
+    AttributeError,
+    NotImplementedError,
+    struct.error,
+    zlib.error,
+    Warning,
+)
+
+
+class Preprocessing(Value):
+    """What is done to a decoded picture before the model sees it; travels inside the model's folder."""
+
+    size_px: int = Field(ge=16, le=1024, description="Side of the square in pixels")
+    resize: Literal["squash"] = Field(
+        default="squash",
+        description="'squash': the full frame is scaled to a square, because the aspect ratio tells the source "
+        "clinic, a shortcut to the diagnosis",
+    )
+    version: int = Field(default=1, ge=1, description="Raised when the same file would give other pixels")
+
+
+class ImageFacts(Value):
+    """What a fully decoded picture is: size as shown (after orientation) and file format."""
+
+    width: int = Field(ge=1)
+    height: int = Field(ge=1)
+    format: str = Field(description="'jpeg', 'png', 'webp', 'tiff', 'bmp' or 'gif'")
+
+
+def decode(data: bytes, *, image_id: str) -> np.ndarray:
+    """Return a file's pixels, uint8 ``(height, width, 3)`` in sRGB, upright.
+
+    Raises:
+        ImageRejected: The bytes are no usable picture; ``image_id`` and ``reason`` (words, safe to show) say why.
+    """
+    return np.asarray(_open(data, image_id)[0])
+
+
+def probe(data: bytes, *, image_id: str) -> ImageFacts:
+    """Return a picture's facts after decoding all of it, so that what probes well also decodes.
+
+    Raises:
+        ImageRejected: As for ``decode``.
+    """
+    image, format_ = _open(data, image_id)
+    return ImageFacts(width=image.width, height=image.height, format=format_)
+
+
+def preprocess(data: bytes, preprocessing: Preprocessing, *, image_id: str) -> np.ndarray:
+    """Return what the model sees of a file: uint8 ``(size_px, size_px, 3)``; equals ``resize(decode(data))``.
+
+    Raises:
+        ImageRejected: As for ``decode``.
+    """
+    return _scaled(_open(data, image_id)[0], preprocessing)
+
+
+def resize(pixels: np.ndarray, preprocessing: Preprocessing) -> np.ndarray:
+    """Scale decoded pixels, uint8 ``(height, width, 3)``, to uint8 ``(size_px, size_px, 3)``.
+
+    Antialiased bicubic (Pillow's, whose support grows with the reduction), after a box reduction of very large
+    pictures to at least three times the wanted size. The same on every platform.
+    """
+    return _scaled(Image.fromarray(np.ascontiguousarray(pixels, dtype=np.uint8)), preprocessing)
+
+
+def _scaled(image: Image.Image, preprocessing: Preprocessing) -> np.ndarray:
+    size = (preprocessing.size_px, preprocessing.size_px)
+    return np.asarray(image.resize(size, Image.Resampling.BICUBIC, reducing_gap=3.0))
+
+
+def _open(data: bytes, image_id: str) -> tuple[Image.Image, str]:
+    """Return the upright sRGB picture and its format's name."""
+    if not data:
+        raise _rejected(image_id, "the file is empty")
+    start = data[:256].removeprefix(codecs.BOM_UTF8)
+    for offset, signature, what in _NO_PICTURES:
+        if (start[offset:] if offset else start.lstrip()).lower().startswith(signature):
+            raise _rejected(image_id, f"the file is {what}")
+    with _translated(image_id):
+        image = Image.open(io.BytesIO(data), formats=FORMATS)
+        format_ = str(image.format)
+        _check_header(image, image_id)
+        image.load()
+    return _to_rgb(_upright(image), image_id), "jpeg" if format_ == "MPO" else format_.lower()
+
+
+def _check_header(image: Image.Image, image_id: str) -> None:
+    width, height = image.size
+    if width * height > MAX_PIXELS:
+        limit = MAX_PIXELS // 1_000_000
+        raise _rejected(image_id, f"the picture has {width} × {height} pixels, more than {limit} million")
+    if min(width, height) < MIN_SIDE_PX:
+        raise _rejected(image_id, f"the picture has {width} × {height} pixels, less than {MIN_SIDE_PX} a side")
+    n_frames = getattr(image, "n_frames", 1)
+    if n_frames > 1 and image.format not in _FIRST_FRAME_IS_THE_PICTURE:
+        raise _rejected(image_id, f"the file holds {n_frames} frames, where one still picture is expected")
+
+
+def _upright(image: Image.Image) -> Image.Image:
+    try:
+        return ImageOps.exif_transpose(image)
+    except _DECODER_ERRORS:
+        return image  # broken EXIF says nothing about the orientation; the pixels are fine
+
+
+def _to_rgb(image: Image.Image, image_id: str) -> Image.Image:
+    profile = image.info.get("icc_profile")
+    if image.mode not in _MODES:
+        raise _rejected(image_id, f"its colour mode {image.mode!r} is not one with a known black and white")
+    if image.mode.startswith("I;16"):
+        grey = np.asarray(image).astype(np.uint32)
+        return Image.fromarray(((grey + 128) // 257).astype(np.uint8)).convert("RGB")
+    if not image.has_transparency_data:
+        return _to_srgb(image.convert("RGB") if image.mode in ("P", "1") else image, profile)
+    layers = image.convert("RGBA")
+    canvas = Image.new("RGB", image.size, _WHITE)
+    canvas.paste(_to_srgb(layers.convert("RGB"), profile), mask=layers.getchannel("A"))
+    return canvas
+
+
+def _to_srgb(image: Image.Image, profile: bytes | None) -> Image.Image:
+    if profile:
+        try:
+            # A profile of its own for each call: lcms handles must not be shared between threads.
+            target = ImageCms.createProfile("sRGB")
+            converted = ImageCms.profileToProfile(image, io.BytesIO(profile), target, outputMode="RGB")
+            return converted if converted is not None else image.convert("RGB")
+        except (ImageCms.PyCMSError, *_DECODER_ERRORS):
+            pass  # unreadable, or made for another colour mode
+    return image.convert("RGB")
+
+
+@contextmanager
+def _translated(image_id: str) -> Iterator[None]:
+    """Turn whatever Pillow raises on bad bytes into ``ImageRejected``."""
+    try:
+        yield
+    except UnidentifiedImageError as error:
+        raise _rejected(image_id, "the file is no JPEG, PNG, WebP, TIFF, BMP or GIF picture") from error
+    except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
+        limit = MAX_PIXELS // 1_000_000
+        raise _rejected(image_id, f"the picture has more than {limit} million pixels") from error
+    except _DECODER_ERRORS as error:
+        raise _rejected(image_id, f"the picture is damaged or cut short ({error})") from error
+
+
+def _rejected(image_id: str, reason: str) -> ImageRejected:
+    return ImageRejected(
+        f"image {image_id}: expected one whole still picture, but {reason}; export or download it again",
+        image_id=image_id,
+        reason=reason,
+    )
