@@ -1,0 +1,123 @@
+"""Whole files, locks between processes, and the one translation of the operating system's errors."""
+
+import contextlib
+import errno
+import fcntl
+import hashlib
+import os
+import secrets
+from collections.abc import Iterator
+from pathlib import Path
+from typing import BinaryIO
+
+from lesion_core.errors import StoreRefused, StoreUnavailable
+
+_FULL = frozenset({errno.ENOSPC, errno.EDQUOT})
+_FORBIDDEN = frozenset({errno.EACCES, errno.EPERM, errno.EROFS})
+# Faults of a network share or of a crowded machine: the same call may succeed later.
+_PASSING = frozenset(
+    {
+        errno.EIO,
+        errno.ESTALE,
+        errno.ETIMEDOUT,
+        errno.EBUSY,
+        errno.EAGAIN,
+        errno.EINTR,
+        errno.EMFILE,
+        errno.ENFILE,
+        errno.ENOLCK,
+        errno.EHOSTDOWN,
+        errno.EHOSTUNREACH,
+    }
+)
+_TEMPORARY_SUFFIX = ".partial"
+
+
+@contextlib.contextmanager
+def translated(path: Path) -> Iterator[None]:
+    """Raise an ``OSError`` about ``path`` as what it means to the caller of a store.
+
+    Raises:
+        StoreRefused: Disk full, no permission, or anything else that a repetition will not mend.
+        StoreUnavailable: A fault that may pass.
+    """
+    try:
+        yield
+    except OSError as error:
+        raise _meaning(error, path) from error
+
+
+def _meaning(error: OSError, path: Path) -> StoreRefused | StoreUnavailable:
+    facts = {"path": str(path), "errno": error.errno}
+    if error.errno in _FULL:
+        return StoreRefused(
+            f"expected room for {path}, but the disk or quota is full; free space there, or choose another place "
+            "with LESION_STORE (artifacts) or LESION_WORK (local copies)",
+            **facts,
+        )
+    if error.errno in _FORBIDDEN:
+        return StoreRefused(
+            f"expected permission to use {path}, got: {error.strerror}; give this user access to the folder, or "
+            "choose another place with LESION_STORE (artifacts) or LESION_WORK (local copies)",
+            **facts,
+        )
+    if error.errno in _PASSING:
+        return StoreUnavailable(f"expected {path} to answer, got: {error.strerror}; try again", **facts)
+    return StoreRefused(
+        f"expected to use {path}, got: {error.strerror or error}; check that its folders are folders and its disk "
+        "is sound",
+        **facts,
+    )
+
+
+@contextlib.contextmanager
+def temporary_file(target: Path) -> Iterator[tuple[BinaryIO, Path]]:
+    """Open a hidden new file beside ``target``, so on its filesystem, and remove it unless it was moved away."""
+    target.parent.mkdir(parents=True, exist_ok=True)
+    # The target's name stays out of the temporary one, which would else break the limit for long names.
+    path = target.parent / f".{secrets.token_hex(8)}{_TEMPORARY_SUFFIX}"
+    try:
+        with path.open("xb") as stream:
+            yield stream, path
+    finally:
+        path.unlink(missing_ok=True)
+
+
+def settle(stream: BinaryIO) -> None:
+    """Bring a written file's bytes to the disk, so that a name given to it afterwards names whole content."""
+    stream.flush()
+    os.fsync(stream.fileno())
+
+
+def settle_folder(folder: Path) -> None:
+    """Bring a folder's names to the disk."""
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+@contextlib.contextmanager
+def locked(path: Path) -> Iterator[None]:
+    """Hold the lock file ``path`` against every other thread and process; its end, however it comes, frees it."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with path.open("ab") as stream:
+        fcntl.flock(stream, fcntl.LOCK_EX)
+        yield
+
+
+def locks_exclude(path: Path) -> bool:
+    """Tell whether the filesystem of ``path`` really keeps a second holder out (some network shares do not)."""
+    with locked(path), path.open("ab") as second:
+        try:
+            fcntl.flock(second, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return True
+        return False
+
+
+def file_digest(path: Path) -> str:
+    """Return the sha256 of a file, in hex."""
+    with path.open("rb") as stream:
+        return hashlib.file_digest(stream, "sha256").hexdigest()

@@ -1,0 +1,67 @@
+"""From the settings to a store."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+from urllib.parse import unquote, urlsplit
+
+from lesion_core.errors import ConfigError
+from lesion_core.settings import LesionSettings
+from lesion_core.stores.local import LocalStore
+from lesion_core.stores.protocol import Store
+from lesion_core.stores.retry import RetryingStore
+
+if TYPE_CHECKING:
+    from lesion_core.stores.s3 import S3Store
+
+_FORMS = "a directory, file:///dir, or s3://bucket/prefix"
+
+
+def open_store(settings: LesionSettings) -> Store:
+    """Return the store that ``settings`` name; nothing is contacted yet.
+
+    Raises:
+        ConfigError: The address is of no known form, or only one of the two S3 keys is set.
+    """
+    scheme, separator, _ = settings.store.partition("://")
+    if not settings.store.strip():
+        raise ConfigError(f"expected LESION_STORE to be {_FORMS}, got nothing")
+    if not separator:
+        return RetryingStore(LocalStore(Path(settings.store)))
+    if scheme == "file":
+        return RetryingStore(LocalStore(_directory(settings.store)))
+    if scheme == "s3":
+        return RetryingStore(_s3_store(settings))
+    raise ConfigError(f"expected LESION_STORE to be {_FORMS}, got {settings.store!r}")
+
+
+def _directory(address: str) -> Path:
+    parts = urlsplit(address)
+    if parts.netloc not in ("", "localhost") or not parts.path.startswith("/"):
+        raise ConfigError(
+            f"expected an absolute directory after file://, as in file:///srv/lesion, got {address!r}; three slashes"
+        )
+    return Path(unquote(parts.path))
+
+
+def _s3_store(settings: LesionSettings) -> "S3Store":
+    from lesion_core.stores.s3 import S3Store  # boto3 takes time and memory that a local store need not spend
+
+    parts = urlsplit(settings.store)
+    if parts.query or parts.fragment or "@" in parts.netloc or ":" in parts.netloc:
+        raise ConfigError(
+            "expected LESION_STORE as s3://bucket/prefix and nothing more; the server's address goes into "
+            "LESION_S3_ENDPOINT, the keys into LESION_S3_ACCESS_KEY and LESION_S3_SECRET_KEY"
+        )
+    access, secret = settings.s3_access_key, settings.s3_secret_key
+    if (access is None) != (secret is None):
+        raise ConfigError(
+            "expected LESION_S3_ACCESS_KEY and LESION_S3_SECRET_KEY both set or both unset, got one of them"
+        )
+    return S3Store(
+        bucket=parts.netloc,
+        prefix=parts.path.strip("/"),
+        endpoint=settings.s3_endpoint,
+        region=settings.s3_region,
+        access_key=access.get_secret_value() if access else None,
+        secret_key=secret.get_secret_value() if secret else None,
+    )
