@@ -1,0 +1,80 @@
+"""Proof that no evidence stands in two splits, from the tables themselves."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+import pandas as pd
+
+from lesion_core.errors import LeakageError, ManifestError
+
+QUARANTINED = "quarantined"
+# What may be in one split only; a null joins nothing.
+EVIDENCE_COLUMNS = ("isic_id", "group", "patient_id", "lesion_id", "sha256")
+NEAR_DUPLICATE = "near_duplicate"
+_MAX_NAMED = 5
+
+
+@dataclass(frozen=True, slots=True)
+class Overlap:
+    """One piece of evidence found in several splits."""
+
+    kind: str  # one of EVIDENCE_COLUMNS, or NEAR_DUPLICATE
+    value: str  # the id, or 'ISIC_1 ~ ISIC_2'
+    splits: tuple[str, ...]
+
+
+def find_overlaps(rows: pd.DataFrame, near_duplicates: Iterable[tuple[str, str]] = ()) -> list[Overlap]:
+    """Return everything that stands in more than one split, quarantined rows left aside.
+
+    Args:
+        rows: Columns ``split`` and all of ``EVIDENCE_COLUMNS``.
+        near_duplicates: Pairs of ``isic_id``.
+
+    Raises:
+        ManifestError: A column is missing: what was not looked at is not proven.
+    """
+    missing = [name for name in ("split", *EVIDENCE_COLUMNS) if name not in rows.columns]
+    if missing:
+        raise ManifestError(f"expected the columns {', '.join(missing)} to prove that no evidence is in two splits")
+    used = rows[rows["split"] != QUARANTINED]
+    overlaps: list[Overlap] = []
+    for kind in EVIDENCE_COLUMNS:
+        known = used[used[kind].notna()]
+        n_splits = known.groupby(kind)["split"].nunique()
+        for value in n_splits[n_splits > 1].index:
+            splits = sorted(known.loc[known[kind] == value, "split"].unique())
+            overlaps.append(Overlap(kind, str(value), tuple(splits)))
+    return overlaps + _split_pairs(used, near_duplicates)
+
+
+def assert_disjoint(rows: pd.DataFrame, near_duplicates: Iterable[tuple[str, str]] = ()) -> None:
+    """Refuse rows in which any evidence stands in more than one split.
+
+    Raises:
+        LeakageError: Naming kind, value and splits (``kind``, ``value``, ``splits``, ``n_overlaps``).
+        ManifestError: As for ``find_overlaps``.
+    """
+    overlaps = find_overlaps(rows, near_duplicates)
+    if overlaps:
+        first = overlaps[0]
+        named = "; ".join(
+            f"{item.kind} {item.value} in {' and '.join(item.splits)}" for item in overlaps[:_MAX_NAMED]
+        )
+        raise LeakageError(
+            f"expected every patient, lesion and picture in one split only, got {len(overlaps)} in several: {named}"
+            f"{'; …' if len(overlaps) > _MAX_NAMED else ''}; prepare the dataset again and do not edit its tables",
+            kind=first.kind,
+            value=first.value,
+            splits=first.splits,
+            n_overlaps=len(overlaps),
+        )
+
+
+def _split_pairs(used: pd.DataFrame, near_duplicates: Iterable[tuple[str, str]]) -> list[Overlap]:
+    split_of = dict(zip(used["isic_id"], used["split"], strict=True))
+    found = []
+    for one, other in near_duplicates:
+        splits = {split_of[isic_id] for isic_id in (one, other) if isic_id in split_of}
+        if len(splits) > 1:
+            found.append(Overlap(NEAR_DUPLICATE, f"{one} ~ {other}", tuple(sorted(splits))))
+    return found

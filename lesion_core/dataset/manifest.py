@@ -1,0 +1,139 @@
+"""The manifest: one row per picture, with everything that is known about it."""
+
+import io
+from enum import StrEnum
+from pathlib import Path
+
+import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from lesion_core.errors import ManifestError
+from lesion_core.isic.snapshot import IMAGES_NAME, IMAGES_SCHEMA
+from lesion_core.labels import CLASS_ORDER, SEX_ORDER, SITE_ORDER
+from lesion_core.stores.folders import read_file
+from lesion_core.stores.protocol import Store
+from lesion_core.types import LICENCE_ORDER, SnapshotRef
+
+MANIFEST_NAME = "manifest.parquet"
+
+_DIAGNOSIS = IMAGES_SCHEMA.get_field_index("diagnosis")
+MANIFEST_SCHEMA = IMAGES_SCHEMA.set(_DIAGNOSIS, IMAGES_SCHEMA.field(_DIAGNOSIS).with_nullable(False)).append(
+    pa.field("group", pa.string(), nullable=False)
+)
+
+# A filled-in "nothing" would join everybody without an id into one patient or lesion.
+PLACEHOLDERS = frozenset({"", "nan", "none", "null", "na", "n/a", "unknown", "-"})
+MAX_AGE_YEARS = 120
+_MAX_NAMED = 5
+
+
+def read_images(store: Store, snapshot: SnapshotRef) -> pd.DataFrame:
+    """Return a snapshot's table of images, checked, sorted by ``isic_id``.
+
+    Raises:
+        ManifestError: The table breaks its schema.
+        ArtifactNotFound: The snapshot or its table is not in the store.
+        ArtifactCorrupt: The stored bytes are not those that were published.
+    """
+    return parse_images(read_file(store, snapshot, IMAGES_NAME), source=f"{snapshot.key}/{IMAGES_NAME}")
+
+
+def parse_images(body: bytes, *, source: str) -> pd.DataFrame:
+    """Return the table in a parquet file's bytes, as ``read_images`` does; ``source`` names it in errors."""
+    try:
+        table = pq.read_table(io.BytesIO(body))
+        missing = [name for name in IMAGES_SCHEMA.names if name not in table.column_names]
+        if missing:
+            raise ManifestError(f"{source} lacks the columns {', '.join(missing)}; ingest the snapshot again")
+        images = table.select(IMAGES_SCHEMA.names).cast(_nullable(IMAGES_SCHEMA)).to_pandas()
+    except (pa.ArrowException, OSError) as error:
+        raise ManifestError(
+            f"expected a table of images in {source}, got: {error}; ingest the snapshot again"
+        ) from error
+    check_images(images, source=source)
+    return images.sort_values("isic_id", ignore_index=True)
+
+
+def check_images(images: pd.DataFrame, *, source: str) -> None:
+    """Check every value of a table of images.
+
+    Raises:
+        ManifestError: Values outside the schema; the message names column, rows and what was expected.
+    """
+    if images.empty:
+        raise ManifestError(f"expected images in {source}, got none; widen the query or the accepted licences")
+    required = [field.name for field in MANIFEST_SCHEMA if not field.nullable and field.name != "group"]
+    for name in required:
+        _refuse(images, images[name].isna(), name, "a value in every row", source)
+    _refuse(images, images["isic_id"].duplicated(keep=False), "isic_id", "each image once", source)
+    hexadecimal = images["sha256"].astype(str).str.fullmatch(r"[0-9a-f]{64}")
+    _refuse(images, ~hexadecimal, "sha256", "64 hexadecimal digits", source)
+    for name in ("n_bytes", "width", "height"):
+        _refuse(images, images[name] < 1, name, "a positive number", source)
+    outside = images["age_years"].notna() & ~images["age_years"].between(0, MAX_AGE_YEARS)
+    _refuse(images, outside, "age_years", f"0 to {MAX_AGE_YEARS} years or null", source)
+    _check_words(images, "diagnosis", CLASS_ORDER, source)
+    _check_words(images, "sex", SEX_ORDER, source)
+    _check_words(images, "site", SITE_ORDER, source)
+    _check_words(images, "licence", LICENCE_ORDER, source)
+    for name in ("isic_id", "lesion_id", "patient_id"):
+        placeholder = images[name].notna() & images[name].astype(str).str.strip().str.lower().isin(PLACEHOLDERS)
+        _refuse(images, placeholder, name, "an id, or null where there is none", source)
+
+
+def write_manifest(images: pd.DataFrame, path: Path) -> None:
+    """Write the images with their ``group``; the same rows give the same bytes with the same pyarrow."""
+    write_table(images, MANIFEST_SCHEMA, path)
+
+
+def write_table(rows: pd.DataFrame, schema: pa.Schema, path: Path) -> None:
+    """Write rows as parquet under an exact schema.
+
+    Raises:
+        ManifestError: The rows do not fit the schema.
+    """
+    try:
+        pq.write_table(pa.Table.from_pandas(rows[schema.names], schema=schema, preserve_index=False), path)
+    except (pa.ArrowException, KeyError) as error:
+        raise ManifestError(f"expected rows with {', '.join(schema.names)} for {path.name}, got: {error}") from error
+
+
+def read_table(source: Path | io.BytesIO, schema: pa.Schema) -> pd.DataFrame:
+    """Read a table that ``write_table`` wrote, from its file or its bytes.
+
+    Raises:
+        ManifestError: It is not there, or has another schema.
+    """
+    try:
+        table = pq.read_table(source)
+    except (pa.ArrowException, OSError) as error:
+        raise ManifestError(f"expected a table at {source}, got: {error}; prepare the dataset again") from error
+    if not table.schema.equals(schema):
+        raise ManifestError(
+            f"expected the columns {', '.join(schema.names)} in {source}, got {', '.join(table.column_names)}; "
+            "prepare the dataset again"
+        )
+    return table.to_pandas()
+
+
+def _nullable(schema: pa.Schema) -> pa.Schema:
+    """Return the schema without its not-null marks, so that a null is found by row and not refused by type."""
+    return pa.schema([pa.field(field.name, field.type) for field in schema])
+
+
+def _check_words(images: pd.DataFrame, name: str, known: tuple[StrEnum, ...] | tuple[str, ...], source: str) -> None:
+    words = [str(word) for word in known]
+    _refuse(images, images[name].notna() & ~images[name].isin(words), name, f"one of {', '.join(words)}", source)
+
+
+def _refuse(images: pd.DataFrame, wrong: pd.Series, name: str, expected: str, source: str) -> None:
+    if wrong.any():
+        rows = images.loc[wrong]
+        named = ", ".join(f"{row.isic_id}: {getattr(row, name)!r}" for row in rows.head(_MAX_NAMED).itertuples())
+        raise ManifestError(
+            f"expected {expected} in column {name!r} of {source}, got {len(rows)} other rows ({named}"
+            f"{', …' if len(rows) > _MAX_NAMED else ''}); ingest the snapshot again",
+            field=name,
+            n_rows=len(rows),
+        )

@@ -1,0 +1,218 @@
+"""From a snapshot to a certified, recorded dataset: the step itself."""
+
+import shutil
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from lesion_core.dataset.certificate import DUPLICATES_NAME, DUPLICATES_SCHEMA, write_certificate
+from lesion_core.dataset.duplicates import find_near_duplicates
+from lesion_core.dataset.groups import EVIDENCE, group_images
+from lesion_core.dataset.ledger import LEDGER_NAME, LEDGER_SCHEMA, next_ledger, withdrawn_rows
+from lesion_core.dataset.lineage import descent_of, find_newest, read_ledger
+from lesion_core.dataset.manifest import MANIFEST_NAME, read_images, write_manifest, write_table
+from lesion_core.dataset.records import SHARD_ROWS, SPLITS_NAME, SPLITS_SCHEMA
+from lesion_core.dataset.shards import write_shards
+from lesion_core.dataset.splits import assign_splits, shares_of
+from lesion_core.errors import ArtifactNotFound
+from lesion_core.images import Preprocessing
+from lesion_core.keys import DIGEST_LENGTH, dataset_key, digest_of
+from lesion_core.labels import SEX_ORDER, SITE_ORDER, class_index, code_of
+from lesion_core.stores.filesystem import locked, translated
+from lesion_core.stores.folders import publish
+from lesion_core.stores.protocol import Store
+from lesion_core.stores.references import ref_from_folder
+from lesion_core.types import (
+    LICENCE_ORDER,
+    DatasetRef,
+    JsonDict,
+    PrepareOptions,
+    Progress,
+    ProgressCallback,
+    SnapshotRef,
+    ignore_progress,
+)
+
+STEP = "prepare"
+STEP_VERSION = 1
+
+
+def prepare(
+    snapshot: SnapshotRef,
+    options: PrepareOptions,
+    store: Store,
+    *,
+    workdir: Path,
+    on_progress: ProgressCallback = ignore_progress,
+) -> DatasetRef:
+    """Make the dataset of a snapshot, or return it at once where it was made before.
+
+    Splits given by earlier datasets of the same name are kept; see ``splits``.
+
+    Args:
+        snapshot: Images and metadata.
+        options: Name, size, fractions and seed.
+        store: Where everything lives.
+        workdir: Local scratch; an interrupted preparation continues there.
+        on_progress: Told the stages 'records', 'groups' and 'publish'.
+
+    Raises:
+        ConfigError: The fractions leave too little for training.
+        ManifestError: The snapshot's table breaks its schema.
+        DataError: Images that do not decode, or too few lesions to fill the splits.
+        StoreError: The store's own.
+    """
+    shares_of(options)
+    wanted = _wanted(snapshot, options)
+    place = workdir / f"{STEP}-{options.name}-{digest_of(wanted)[:DIGEST_LENGTH]}"
+    if (made := find_newest(store, options.name, wanted)) is not None:
+        return made.ref
+    with translated(place), locked(place.with_name(f"{place.name}.lock")):
+        if (made := find_newest(store, options.name, wanted)) is not None:
+            return made.ref  # by another worker, that held the lock
+        ref = _make(snapshot, options, store, wanted, place, on_progress)
+        shutil.rmtree(place, ignore_errors=True)
+    return ref
+
+
+def latest_dataset(store: Store, name: str) -> DatasetRef:
+    """Return the newest complete dataset called ``name``.
+
+    Raises:
+        ArtifactNotFound: There is none; the message says how to make it.
+    """
+    newest = find_newest(store, name)
+    if newest is None:
+        raise ArtifactNotFound(
+            f"expected a dataset called {name!r} in {store.url}, found none; run the flow 'prepare' or 'pipeline' "
+            "with this name first",
+            key=f"datasets/{name}",
+        )
+    return newest.ref
+
+
+@dataclass(frozen=True, slots=True)
+class _Tables:
+    """What is written beside the records."""
+
+    manifest: pd.DataFrame
+    splits: pd.DataFrame
+    duplicates: pd.DataFrame
+    ledger: pd.DataFrame
+
+
+def _wanted(snapshot: SnapshotRef, options: PrepareOptions) -> JsonDict:
+    return {
+        "step": STEP,
+        "step_version": STEP_VERSION,
+        "snapshot": {"id": snapshot.id, "sha256": snapshot.sha256},
+        "options": options.model_dump(mode="json"),
+        "preprocessing": Preprocessing(size_px=options.size_px).model_dump(mode="json"),
+    }
+
+
+def _make(
+    snapshot: SnapshotRef,
+    options: PrepareOptions,
+    store: Store,
+    wanted: JsonDict,
+    place: Path,
+    on_progress: ProgressCallback,
+) -> DatasetRef:
+    images = read_images(store, snapshot)
+    parent = find_newest(store, options.name)
+    folder = place / "dataset"
+    thumbnails = write_shards(
+        store,
+        images,
+        Preprocessing(size_px=options.size_px),
+        folder,
+        thumbnails_folder=place / "thumbnails",
+        on_progress=on_progress,
+    )
+    tables = _tables(images, thumbnails, options, read_ledger(store, parent))
+    n_groups = tables.manifest["group"].nunique()
+    on_progress(Progress(stage="groups", done=n_groups, total=n_groups, message=f"{len(images)} images"))
+    inputs = {**wanted, **descent_of(parent)}
+    _write(tables, folder, inputs)
+    key = dataset_key(options.name, digest_of(inputs))
+    index, sha256 = publish(
+        store,
+        key,
+        folder,
+        step=STEP,
+        step_version=STEP_VERSION,
+        inputs=inputs,
+        summary={
+            "n_images": len(images),
+            "n_groups": n_groups,
+            "size_px": options.size_px,
+            "licence": max(images["licence"], key=LICENCE_ORDER.index),
+            "synthetic": bool(images["is_synthetic"].any()),
+        },
+    )
+    on_progress(Progress(stage="publish", done=len(index.files), total=len(index.files), message=key))
+    return ref_from_folder(DatasetRef, key, index, sha256)
+
+
+def _tables(images: pd.DataFrame, thumbnails: np.ndarray, options: PrepareOptions, ledger: pd.DataFrame) -> _Tables:
+    duplicates = _near_duplicates(images, thumbnails)
+    withdrawn = withdrawn_rows(ledger, images)
+    evidence = ["isic_id", *EVIDENCE]
+    everyone = pd.concat([images[evidence], withdrawn[evidence]], ignore_index=True)
+    groups = group_images(everyone, zip(duplicates["first"], duplicates["second"], strict=True)).to_numpy()
+    manifest = images.assign(group=groups[: len(images)])
+    splits = assign_splits(
+        manifest,
+        options,
+        dict(zip(ledger["isic_id"], ledger["split"], strict=True)),
+        withdrawn=dict(zip(withdrawn["isic_id"], groups[len(images) :], strict=True)),
+    )
+    return _Tables(
+        manifest=manifest,
+        splits=_recorded(manifest, splits),
+        duplicates=duplicates,
+        ledger=next_ledger(ledger, manifest.assign(split=splits)),
+    )
+
+
+def _near_duplicates(images: pd.DataFrame, thumbnails: np.ndarray) -> pd.DataFrame:
+    """Return the pairs by ``isic_id``; identical bytes are compared once."""
+    once = np.flatnonzero(~images["sha256"].duplicated())
+    pairs = find_near_duplicates(thumbnails[once])
+    ids = images["isic_id"].to_numpy()[once]
+    for column in ("first", "second"):
+        pairs[column] = ids[pairs[column].to_numpy(np.int64)]
+    return pairs
+
+
+def _recorded(manifest: pd.DataFrame, splits: pd.Series) -> pd.DataFrame:
+    """Return the rows of ``splits.parquet``: what training and evaluation need of each picture."""
+    place = np.arange(len(manifest))
+    return pd.DataFrame(
+        {
+            "isic_id": manifest["isic_id"],
+            "group": manifest["group"],
+            "split": splits,
+            "class_index": manifest["diagnosis"].map(class_index),
+            "age_years": manifest["age_years"],
+            "sex_code": [code_of(value, SEX_ORDER) for value in _or_none(manifest["sex"])],
+            "site_code": [code_of(value, SITE_ORDER) for value in _or_none(manifest["site"])],
+            "shard": place // SHARD_ROWS,
+            "row": place % SHARD_ROWS,
+        }
+    )
+
+
+def _or_none(values: pd.Series) -> list[str | None]:
+    return [None if pd.isna(value) else str(value) for value in values]
+
+
+def _write(tables: _Tables, folder: Path, inputs: JsonDict) -> None:
+    write_manifest(tables.manifest, folder / MANIFEST_NAME)
+    write_table(tables.splits, SPLITS_SCHEMA, folder / SPLITS_NAME)
+    write_table(tables.duplicates, DUPLICATES_SCHEMA, folder / DUPLICATES_NAME)
+    write_table(tables.ledger, LEDGER_SCHEMA, folder / LEDGER_NAME)
+    write_certificate(folder, inputs, tables.splits)

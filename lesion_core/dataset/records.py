@@ -1,0 +1,113 @@
+"""Records: the dataset as arrays on disk, opened without reading them."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+
+from lesion_core.dataset.leakage import QUARANTINED
+from lesion_core.dataset.manifest import read_table
+from lesion_core.dataset.splits import SPLITS
+from lesion_core.errors import ConfigError, ManifestError
+from lesion_core.stores.folders import materialise
+from lesion_core.stores.protocol import Store
+from lesion_core.types import DatasetRef
+
+SPLITS_NAME = "splits.parquet"
+SPLITS_SCHEMA = pa.schema(
+    [
+        pa.field("isic_id", pa.string(), nullable=False),
+        pa.field("group", pa.string(), nullable=False),
+        pa.field("split", pa.string(), nullable=False),
+        pa.field("class_index", pa.int8(), nullable=False),
+        pa.field("age_years", pa.float32()),
+        pa.field("sex_code", pa.int8(), nullable=False),
+        pa.field("site_code", pa.int8(), nullable=False),
+        pa.field("shard", pa.int32(), nullable=False),
+        pa.field("row", pa.int32(), nullable=False),
+    ]
+)
+SHARD_ROWS = 512
+
+
+def shard_name(number: int) -> str:
+    """Return the name of a shard within the dataset's folder."""
+    return f"records/shard-{number:05d}.npy"
+
+
+@dataclass(frozen=True, slots=True)
+class OpenDataset:
+    """A dataset at hand.
+
+    ``rows`` holds one row per picture: ``isic_id``, ``group``, ``split`` (one of ``SPLITS`` or 'quarantined'),
+    ``class_index`` (int8, 0-based in ``CLASS_ORDER``), ``age_years`` (float32, NaN unknown), ``sex_code`` and
+    ``site_code`` (int8, 0 unknown), ``shard`` and ``row`` (int32): where its pixels lie.
+    """
+
+    ref: DatasetRef
+    folder: Path
+    rows: pd.DataFrame
+
+    def split(self, name: str) -> pd.DataFrame:
+        """Return the rows of one split, index reset.
+
+        Raises:
+            ConfigError: There is no such split.
+        """
+        if name not in (*SPLITS, QUARANTINED):
+            raise ConfigError(f"expected a split of {', '.join(SPLITS)} or {QUARANTINED}, got {name!r}")
+        return self.rows[self.rows["split"] == name].reset_index(drop=True)
+
+    def pixels(self, rows: pd.DataFrame) -> np.ndarray:
+        """Return the pictures of ``rows`` in their order, uint8 ``(len(rows), size_px, size_px, 3)``, RGB.
+
+        Only the pages asked for are read: shards are memory-mapped.
+
+        Raises:
+            ManifestError: A shard is missing, or is not what the dataset's reference says.
+        """
+        side = self.ref.size_px
+        gathered = np.empty((len(rows), side, side, 3), np.uint8)
+        shards, places = rows["shard"].to_numpy(), rows["row"].to_numpy()
+        for number in np.unique(shards):
+            wanted = np.flatnonzero(shards == number)
+            gathered[wanted] = self.shard(int(number))[places[wanted]]
+        return gathered
+
+    def shard(self, number: int) -> np.ndarray:
+        """Return one shard, memory-mapped, uint8 ``(n, size_px, size_px, 3)``.
+
+        Raises:
+            ManifestError: As for ``pixels``.
+        """
+        path = self.folder / shard_name(number)
+        expected = (self.ref.size_px, self.ref.size_px, 3)
+        try:
+            pixels = np.load(path, mmap_mode="r", allow_pickle=False)
+        except (OSError, ValueError) as error:
+            raise ManifestError(f"expected records at {path}, got: {error}; prepare the dataset again") from error
+        if pixels.dtype != np.uint8 or pixels.ndim != 4 or pixels.shape[1:] != expected:
+            raise ManifestError(
+                f"expected uint8 records of shape (n, {', '.join(map(str, expected))}) at {path}, got {pixels.dtype} "
+                f"{pixels.shape}; prepare the dataset again"
+            )
+        return pixels
+
+
+def open_dataset(store: Store, ref: DatasetRef, cache: Path) -> OpenDataset:
+    """Bring a dataset to this machine, unless it is here already, and open it.
+
+    Args:
+        store: Where it lives.
+        ref: Which one.
+        cache: Local folder for verified copies; unused where the store is a local directory.
+
+    Raises:
+        ArtifactNotFound: It is not in the store.
+        ArtifactCorrupt: Its bytes are not those that were published.
+        ManifestError: Its table breaks the schema.
+    """
+    folder = materialise(store, ref, cache)
+    return OpenDataset(ref=ref, folder=folder, rows=read_table(folder / SPLITS_NAME, SPLITS_SCHEMA))

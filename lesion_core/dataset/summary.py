@@ -1,0 +1,77 @@
+"""What a dataset holds, in numbers small enough for a table on a screen."""
+
+import pandas as pd
+from pydantic import Field
+
+from lesion_core.dataset.certificate import read_certificate
+from lesion_core.dataset.manifest import MANIFEST_NAME, MANIFEST_SCHEMA, read_table
+from lesion_core.dataset.records import OpenDataset
+from lesion_core.types import DatasetRef, Value
+
+UNKNOWN = "unknown"
+
+
+class DatasetSummary(Value):
+    """A dataset for people."""
+
+    dataset: DatasetRef
+    images: dict[str, dict[str, int]] = Field(description="Pictures by split and class, quarantined ones included")
+    groups: dict[str, int] = Field(description="Independent groups by split")
+    absent_classes: tuple[str, ...] = Field(description="Classes without a picture to learn or test on")
+    absent_by_split: dict[str, tuple[str, ...]] = Field(description="Classes without a picture in a split")
+    n_quarantined: int
+    merged: dict[str, int] = Field(description="Pictures joined to others, by kind of evidence")
+    age_years: dict[str, float] = Field(
+        description="Quartiles and extremes of the known ages; empty if none is known"
+    )
+    sexes: dict[str, int] = Field(description="Pictures by sex, 'unknown' last")
+    sites: dict[str, int] = Field(description="Pictures by site, 'unknown' last")
+    missing: dict[str, float] = Field(description="Share of the pictures without a value, by field, from 0 to 1")
+    licences: dict[str, int] = Field(description="Pictures by licence")
+    attributions: dict[str, int] = Field(description="Pictures by whom to credit")
+    confirm_types: dict[str, int] = Field(description="Pictures by how the diagnosis was confirmed")
+    n_synthetic: int = Field(description="Generated pictures")
+
+
+def describe(dataset: OpenDataset) -> DatasetSummary:
+    """Return the summary of an opened dataset.
+
+    Raises:
+        ManifestError: Its manifest or certificate is missing or damaged.
+    """
+    manifest = read_table(dataset.folder / MANIFEST_NAME, MANIFEST_SCHEMA)
+    certificate = read_certificate(dataset.folder)
+    return DatasetSummary(
+        dataset=dataset.ref,
+        images=certificate.images,
+        groups=certificate.groups,
+        absent_classes=certificate.absent_classes,
+        absent_by_split=certificate.absent_by_split,
+        n_quarantined=certificate.n_quarantined,
+        merged=certificate.merged,
+        age_years=_ages(manifest["age_years"]),
+        sexes=_counts(manifest["sex"]),
+        sites=_counts(manifest["site"]),
+        missing={
+            name: float(manifest[name].isna().mean())
+            for name in ("age_years", "sex", "site", "lesion_id", "patient_id", "confirm_type")
+        },
+        licences=_counts(manifest["licence"]),
+        attributions=_counts(manifest["attribution"]),
+        confirm_types=_counts(manifest["confirm_type"]),
+        n_synthetic=int(manifest["is_synthetic"].sum()),
+    )
+
+
+def _counts(values: pd.Series) -> dict[str, int]:
+    known = {str(value): int(count) for value, count in values.value_counts().sort_index().items()}
+    n_unknown = int(values.isna().sum())
+    return {**known, UNKNOWN: n_unknown} if n_unknown else known
+
+
+def _ages(ages: pd.Series) -> dict[str, float]:
+    known = ages.dropna()
+    if known.empty:
+        return {}
+    shares = {"min": 0.0, "lower_quartile": 0.25, "median": 0.5, "upper_quartile": 0.75, "max": 1.0}
+    return {name: float(known.quantile(share)) for name, share in shares.items()}
