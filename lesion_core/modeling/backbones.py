@@ -1,0 +1,165 @@
+"""Backbones: pixels in, feature maps out, with their own input scaling and ImageNet weights.
+
+Every backbone is one model named ``backbone``: uint8 pixels (n, s, s, 3) to a list of feature maps, finest
+first. The finest is chosen so that it has at least 8×8 cells; the coarsest is the network's last.
+"""
+
+import warnings
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import keras
+import numpy as np
+
+from lesion_core.errors import ConfigError
+from lesion_core.modeling.efficientnet_lite import (
+    BATCH_NORM_MOMENTUM,
+    lite_features,
+    load_imagenet,
+    load_torch_file,
+)
+
+BACKBONE = "backbone"
+MIN_CELLS = 8  # along each side of the evidence map
+_STRIDES = (4, 8, 16, 32)
+_KERAS_SUFFIXES = (".h5", ".keras")
+_TINY_CHANNELS = (16, 32, 64, 96)
+
+Taps = dict[int, keras.KerasTensor]  # feature map by stride
+
+
+@dataclass(frozen=True, slots=True)
+class _Application:
+    """One of ``keras.applications``, and how it wants 0–255 pixels: ``pixels * scale + offset``."""
+
+    build: Callable[..., keras.Model]
+    scale: Any
+    offset: Any
+    options: dict[str, Any]
+
+
+def _per_channel(mean: tuple[float, ...], std: tuple[float, ...]) -> tuple[list[float], list[float]]:
+    return [1 / (255 * s) for s in std], [-m / s for m, s in zip(mean, std, strict=True)]
+
+
+_UNIT = (1 / 127.5, -1.0)  # to [-1, 1]
+_IMAGENET = _per_channel((0.485, 0.456, 0.406), (0.229, 0.224, 0.225))
+_RAW: dict[str, Any] = {"include_preprocessing": False}
+_APPLICATIONS: dict[str, _Application] = {
+    "mobilenet-v2-0.35": _Application(keras.applications.MobileNetV2, *_UNIT, {"alpha": 0.35}),
+    "mobilenet-v2": _Application(keras.applications.MobileNetV2, *_UNIT, {}),
+    "mobilenet-v3-small": _Application(keras.applications.MobileNetV3Small, *_UNIT, _RAW),
+    "mobilenet-v3-large": _Application(keras.applications.MobileNetV3Large, *_UNIT, _RAW),
+    "efficientnet-v2-b0": _Application(keras.applications.EfficientNetV2B0, *_IMAGENET, _RAW),
+    "efficientnet-v2-b1": _Application(keras.applications.EfficientNetV2B1, *_IMAGENET, _RAW),
+    "efficientnet-v2-s": _Application(keras.applications.EfficientNetV2S, 1 / 128, -1.0, _RAW),
+}
+
+
+def build_backbone(name: str, size_px: int, weights: str) -> keras.Model:
+    """Build the backbone called ``name`` for ``size_px`` × ``size_px`` images.
+
+    Args:
+        name: A value of ``recipe.Backbone``.
+        size_px: Side of the input in pixels, at least 32.
+        weights: 'imagenet', 'none', or the path of a weights file.
+
+    Raises:
+        ConfigError: The weights are missing, damaged, or made for another network.
+    """
+    pixels = keras.Input((size_px, size_px, 3), dtype="uint8", name="pixels")
+    if name in _APPLICATIONS:
+        taps = _application_features(_APPLICATIONS[name], name, pixels, weights)
+        return keras.Model(pixels, _chosen(taps, size_px), name=BACKBONE)
+    taps = _tiny_features(pixels) if name == "tiny" else lite_features(name, pixels)
+    model = keras.Model(pixels, _chosen(taps, size_px), name=BACKBONE)
+    if weights == "imagenet" and name != "tiny":
+        load_imagenet(model, name)
+    elif weights.endswith(".pth"):
+        load_torch_file(model, Path(weights))
+    elif weights != "none":
+        _load_keras_file(model, Path(weights), name)
+    return model
+
+
+def _chosen(taps: Taps, size_px: int) -> list[keras.KerasTensor]:
+    """Return the coarsest map, the next finer, and as many finer ones as 8×8 cells need."""
+    *finer, _ = sorted(taps)
+    enough = [stride for stride in finer if taps[stride].shape[1] >= MIN_CELLS]
+    if not enough:
+        raise ConfigError(f"expected images of at least 32 px, got size_px {size_px}; raise it in the recipe")
+    return [taps[stride] for stride in sorted(taps) if stride >= max(enough)]
+
+
+def _tiny_features(pixels: keras.KerasTensor) -> Taps:
+    """Four strided convolutions: small enough to train from scratch on a CPU in minutes."""
+    layers = keras.layers
+    x = layers.Rescaling(1 / 127.5, offset=-1.0, name="scaling")(pixels)
+    taps: Taps = {}
+    for step, channels in enumerate(_TINY_CHANNELS, start=1):
+        x = layers.Conv2D(channels, 3, 2, padding="same", use_bias=False, name=f"conv_{step}")(x)
+        x = layers.BatchNormalization(momentum=BATCH_NORM_MOMENTUM, name=f"bn_{step}")(x)
+        x = layers.ReLU(name=f"relu_{step}")(x)
+        taps[2**step] = x
+    return {stride: tap for stride, tap in taps.items() if stride > 2}
+
+
+def _application_features(application: _Application, name: str, pixels: keras.KerasTensor, weights: str) -> Taps:
+    size_px = pixels.shape[1]
+    network = _build_application(application, name, size_px, "imagenet" if weights == "imagenet" else None)
+    if weights not in ("imagenet", "none"):
+        _load_keras_file(network, Path(weights), name)
+    for layer in network.layers:
+        if isinstance(layer, keras.layers.BatchNormalization):
+            layer.momentum = BATCH_NORM_MOMENTUM
+    outputs = {stride: _last_at(network, stride) for stride in _STRIDES[:-1]} | {_STRIDES[-1]: network.output}
+    features = keras.Model(network.input, list(outputs.values()), name=name)
+    scaled = keras.layers.Rescaling(application.scale, application.offset, name="scaling")(pixels)
+    return dict(zip(outputs, features(scaled), strict=True))
+
+
+def _build_application(application: _Application, name: str, size_px: int, weights: str | None) -> keras.Model:
+    try:
+        return application.build(
+            input_shape=(size_px, size_px, 3), include_top=False, weights=weights, **application.options
+        )
+    except Exception as error:  # Keras wraps every failed download in a bare Exception
+        raise ConfigError(
+            f"expected to build {name} for {size_px} px with weights {weights}, got: {error}. Without a network, "
+            "set the recipe's weights to the path of a downloaded file, or choose an efficientnet-lite backbone"
+        ) from error
+
+
+def _last_at(network: keras.Model, stride: int) -> keras.KerasTensor:
+    """Return the last output at this stride: widened and activated, just before the next halving."""
+    side = -(-network.input_shape[1] // stride)
+    return [layer.output for layer in network.layers if tuple(layer.output.shape[1:3]) == (side, side)][-1]
+
+
+def _load_keras_file(model: keras.Model, path: Path, name: str) -> None:
+    if not path.is_file() or path.suffix not in _KERAS_SUFFIXES:
+        raise ConfigError(
+            f"expected weights 'imagenet', 'none' or the path of a .h5 or .keras file for {name}, got {str(path)!r}"
+        )
+    # Keras leaves what it finds no values for as it was, with a warning at most; NaN shows what that is.
+    model.set_weights([np.full(weight.shape, np.nan, np.float32) for weight in model.weights])
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", message="Skipping nested container", category=UserWarning)
+        problem = _problem_of_loading(model, path)
+    values = zip(model.weights, model.get_weights(), strict=True)
+    missing = [weight.path for weight, value in values if np.isnan(value).any()]
+    if problem or missing:
+        raise ConfigError(
+            f"expected weights of {name} ({model.count_params():,} parameters) in {path}, got a file that does not "
+            f"fit: {problem or f'no values for {len(missing)} weights, among them {missing[0]}'}"
+        )
+
+
+def _problem_of_loading(model: keras.Model, path: Path) -> str | None:
+    try:
+        model.load_weights(path)
+    except (ValueError, KeyError, OSError, TypeError) as error:
+        return str(error)
+    return None

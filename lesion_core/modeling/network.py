@@ -1,0 +1,71 @@
+"""The dual-input network: image and metadata in, logits over the eight classes out."""
+
+from pathlib import Path
+
+import keras
+
+from lesion_core.errors import ConfigError
+from lesion_core.modeling.backbones import BACKBONE, build_backbone
+from lesion_core.modeling.heads import HEADS
+from lesion_core.modeling.metadata import MetadataDropout, MetadataEncoding
+from lesion_core.modeling.recipe import Recipe
+
+METADATA_DROPOUT = "metadata_dropout"
+INPUT_NAMES = frozenset({"image", "age_years", "sex_code", "site_code"})
+
+
+def build_network(recipe: Recipe) -> keras.Model:
+    """Build the network a recipe describes; callers seed Keras first for repeatable initial weights.
+
+    Inputs (dict): ``image`` uint8 (n, s, s, 3) RGB; ``age_years`` float32 (n,), NaN unknown; ``sex_code`` and
+    ``site_code`` int32 (n,), 0 unknown. All four whatever the head.
+
+    Outputs (dict, float32): ``logits`` (n, 8) and ``embedding`` (n, d); with heads 'additive' and 'image-only' also
+    ``evidence`` (n, h, w, 8), h and w at least 8, and ``metadata_logits`` (n, 8), where
+    logits = mean of evidence over h and w + metadata_logits.
+
+    Raises:
+        ConfigError: The weights are missing, damaged, or made for another network.
+    """
+    size = recipe.size_px
+    image = keras.Input((size, size, 3), dtype="uint8", name="image")
+    fields = {
+        "age_years": keras.Input((), dtype="float32", name="age_years"),
+        "sex_code": keras.Input((), dtype="int32", name="sex_code"),
+        "site_code": keras.Input((), dtype="int32", name="site_code"),
+    }
+    maps = build_backbone(recipe.backbone, size, recipe.weights)(image)
+    known = MetadataDropout(recipe.metadata_dropout, seed=recipe.seed, name=METADATA_DROPOUT)(fields)
+    metadata = MetadataEncoding(name="metadata_encoding")(known)
+    outputs = HEADS[recipe.head](list(maps), metadata, recipe.dropout)
+    return keras.Model({"image": image, **fields}, outputs, name="lesionflow")
+
+
+def freeze_backbone(model: keras.Model) -> None:
+    """Stop the backbone's weights and moving statistics from changing; compile the model after this.
+
+    Its BatchNormalization layers then run in inference mode even in a training step.
+    """
+    model.get_layer(BACKBONE).trainable = False
+
+
+def unfreeze_backbone(model: keras.Model) -> None:
+    """Let the whole backbone train, batch statistics included; compile the model after this."""
+    model.get_layer(BACKBONE).trainable = True
+
+
+def load_network(path: Path) -> keras.Model:
+    """Load a network saved as ``model.keras``.
+
+    Raises:
+        ConfigError: The file is missing, damaged, or no such network.
+    """
+    try:
+        model = keras.saving.load_model(path, compile=False)
+    except (ValueError, OSError, TypeError, KeyError) as error:
+        raise ConfigError(
+            f"expected a saved network at {path}, got: {error}; train again or restore the file"
+        ) from error
+    if {tensor.name for tensor in model.inputs} != INPUT_NAMES:
+        raise ConfigError(f"expected a network with inputs {sorted(INPUT_NAMES)} at {path}, got {model.name}")
+    return model

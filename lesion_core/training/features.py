@@ -1,0 +1,111 @@
+"""The frozen stage at a fraction of its cost: backbone features once, then a head that trains on them.
+
+Every head looks at the spatial means of the feature maps only: its convolutions are 1x1, its dropout takes
+whole channels, its maps are averaged. So means spread evenly over the map give the very same logits, and a
+frozen backbone needs to see each image once, not once an epoch. The images are seen without augmentation.
+"""
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+
+import keras
+import numpy as np
+import pandas as pd
+import tensorflow as tf
+
+from lesion_core.dataset.records import OpenDataset
+from lesion_core.modeling.backbones import BACKBONE
+from lesion_core.modeling.input import epoch_order, evaluation_batches, metadata_inputs
+from lesion_core.modeling.network import METADATA_DROPOUT
+from lesion_core.modeling.recipe import Recipe
+
+Pooled = dict[str, np.ndarray]  # pooled_0, pooled_1 …: float32 (n, channels), finest map first
+
+
+def pool_features(
+    model: keras.Model,
+    dataset: OpenDataset,
+    rows: pd.DataFrame,
+    batch_size: int,
+    on_images: Callable[[int], None] = lambda n: None,
+) -> Pooled:
+    """Return the spatial means of the feature maps that the head uses, for every row, in row order.
+
+    ``on_images`` hears after each batch how many images are done.
+    """
+    backbone = model.get_layer(BACKBONE)
+
+    @tf.function(reduce_retracing=True)  # type: ignore[untyped-decorator, unused-ignore]
+    def pool(images: tf.Tensor) -> list[tf.Tensor]:
+        return [
+            tf.reduce_mean(tf.cast(features, tf.float32), (1, 2)) for features in backbone(images, training=False)
+        ]
+
+    parts: list[list[np.ndarray]] = []
+    done = 0
+    for inputs in evaluation_batches(dataset, rows, batch_size):
+        parts.append([pooled.numpy() for pooled in pool(tf.constant(inputs["image"]))])
+        done += len(inputs["image"])
+        on_images(done)
+    columns = {f"pooled_{i}": np.concatenate(column) for i, column in enumerate(zip(*parts, strict=True))}
+    return {name: columns[name] for name in _head_inputs(model)}
+
+
+def make_head(model: keras.Model) -> keras.Model:
+    """Return a model from pooled features and metadata to the logits that shares the layers of ``model``.
+
+    Inputs: what ``pool_features`` returns, ``age_years``, ``sex_code``, ``site_code``. Output: ``logits``.
+    """
+    maps = _head_inputs(model)
+    dropout = model.get_layer(METADATA_DROPOUT)
+    # Cut behind the inputs: Keras would re-home input tensors that two models share, and could not save the first.
+    core = keras.Model([*maps.values(), *keras.tree.flatten(dropout.output)], model.output["logits"])
+    pooled = {name: keras.Input((tensor.shape[-1],), name=name) for name, tensor in maps.items()}
+    fields = {
+        name: keras.Input((), dtype=tensor.dtype, name=name)
+        for name, tensor in model.input.items()
+        if name != "image"
+    }
+    spread = [_spread(pooled[name], maps[name].shape[1:3]) for name in maps]
+    logits = core([*spread, *keras.tree.flatten(dropout(fields))])
+    return keras.Model({**pooled, **fields}, {"logits": logits}, name="head")
+
+
+def _head_inputs(model: keras.Model) -> dict[str, keras.KerasTensor]:
+    """Return the backbone's feature maps as they enter the head, by ``pooled_<i>``, finest first."""
+    n_maps = len(model.get_layer(BACKBONE).outputs)
+    names = {layer.name for layer in model.layers}
+    entries = {i: f"dropout_{i}" for i in range(n_maps) if f"dropout_{i}" in names} or {n_maps - 1: "embedding"}
+    return {f"pooled_{i}": model.get_layer(name).input for i, name in entries.items()}
+
+
+def _spread(pooled: keras.KerasTensor, sides: tuple[int, int]) -> keras.KerasTensor:
+    cell = keras.layers.Reshape((1, 1, pooled.shape[-1]))(pooled)
+    return keras.layers.UpSampling2D(sides)(cell)
+
+
+@dataclass(frozen=True, slots=True)
+class FeatureFeed:
+    """Rows as the head sees them: pooled features and metadata."""
+
+    pooled: Pooled
+    rows: pd.DataFrame
+    recipe: Recipe
+
+    def batches(self, epoch: int, first_batch: int = 0) -> Iterator[tuple[dict[str, tf.Tensor], tf.Tensor]]:
+        """Yield the batches of ``epoch`` (from 0) from ``first_batch`` on: (inputs, class index int32 (n,)).
+
+        The images come in the order in which they would be drawn from the records.
+        """
+        labels = self.rows["class_index"].to_numpy(np.int32)
+        recipe, size = self.recipe, self.recipe.optimisation.batch_size
+        order = epoch_order(labels, power=recipe.imbalance.sampling_power, seed=recipe.seed, epoch=epoch)
+        for batch in range(first_batch, len(order) // size):
+            here = order[batch * size : (batch + 1) * size]
+            inputs = {name: tf.constant(value) for name, value in self.inputs(here).items()}
+            yield inputs, tf.constant(labels[here])
+
+    def inputs(self, positions: np.ndarray) -> dict[str, np.ndarray]:
+        """Return the head's inputs for the rows at ``positions``."""
+        chosen = {name: values[positions] for name, values in self.pooled.items()}
+        return {**chosen, **metadata_inputs(self.rows.iloc[positions])}

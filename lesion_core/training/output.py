@@ -1,0 +1,120 @@
+"""The files of a model version, and the proof that its two forms agree."""
+
+import json
+from pathlib import Path
+
+import keras
+import numpy as np
+import pandas as pd
+
+from lesion_core.dataset.records import OpenDataset
+from lesion_core.errors import TrainingError
+from lesion_core.evaluation.calibration import Calibration, fit_temperature
+from lesion_core.evaluation.figures.architecture import draw_architecture
+from lesion_core.images import Preprocessing
+from lesion_core.labels import CLASS_ORDER, SEX_ORDER, SITE_ORDER
+from lesion_core.modeling.export import export_onnx
+from lesion_core.modeling.input import class_counts, evaluation_batches, model_inputs
+from lesion_core.modeling.recipe import Recipe
+from lesion_core.modeling.summary import describe_network
+from lesion_core.serving.predictor import OnnxModel
+from lesion_core.training.fit import FitResult
+from lesion_core.training.step import make_logits
+from lesion_core.types import LICENCE_ORDER, JsonDict, ModelRef
+
+PARITY_TOLERANCE = 1e-3  # on logits: a thousandth of a nat moves no probability by more than 0.0003
+_PARITY_IMAGES = 256
+_BATCH = 32
+
+
+def write_model(
+    folder: Path, model: keras.Model, recipe: Recipe, dataset: OpenDataset, fitted: FitResult, base: ModelRef | None
+) -> None:
+    """Write every file of a model version into ``folder``, which must be there and empty.
+
+    Raises:
+        TrainingError: ``model.onnx`` does not answer as ``model.keras`` does.
+    """
+    model.save(folder / "model.keras")
+    export_onnx(model, folder / "model.onnx")
+    onnx = OnnxModel(folder / "model.onnx", batch_size=_BATCH)
+    _write_json(folder / "parity.json", prove_parity(model, onnx, dataset))
+    _write_json(folder / "calibration.json", calibrate(onnx, dataset).model_dump(mode="json"))
+    _write_json(folder / "recipe.json", recipe.model_dump(mode="json"))
+    _write_json(folder / "labels.json", vocabulary())
+    _write_json(folder / "preprocessing.json", Preprocessing(size_px=recipe.size_px).model_dump(mode="json"))
+    _write_json(folder / "provenance.json", describe_provenance(dataset, base))
+    pd.DataFrame(fitted.history).to_csv(folder / "history.csv", index=False)
+    summary = describe_network(model)
+    (folder / "summary.txt").write_text(summary.text, encoding="utf-8")
+    draw_architecture(summary, folder / "architecture.png")
+
+
+def prove_parity(model: keras.Model, onnx: OnnxModel, dataset: OpenDataset) -> JsonDict:
+    """Return how far the logits of the two forms are apart on images of the calibration split.
+
+    Where that split is empty, images of the training split are used.
+
+    Raises:
+        TrainingError: Further apart than ``PARITY_TOLERANCE``.
+    """
+    rows = dataset.split("calibration")
+    rows = (dataset.split("train") if rows.empty else rows).iloc[:_PARITY_IMAGES]
+    expected = make_logits(model)(evaluation_batches(dataset, rows, _BATCH))
+    difference = float(np.abs(expected - onnx_logits(onnx, dataset, rows)).max())
+    if not difference <= PARITY_TOLERANCE:
+        raise TrainingError(
+            f"expected model.onnx to answer as model.keras does to {PARITY_TOLERANCE}, got logits {difference:.3g} "
+            f"apart on {len(rows)} images; the export of this backbone is not faithful: choose another backbone",
+            max_abs_difference=difference,
+        )
+    return {"max_abs_difference": difference, "n_images": len(rows), "tolerance": PARITY_TOLERANCE}
+
+
+def calibrate(onnx: OnnxModel, dataset: OpenDataset) -> Calibration:
+    """Fit the temperature on the calibration split, on the very logits that will be served."""
+    rows = dataset.split("calibration")
+    return fit_temperature(onnx_logits(onnx, dataset, rows), rows["class_index"].to_numpy(np.int64), prior="flat")
+
+
+def onnx_logits(onnx: OnnxModel, dataset: OpenDataset, rows: pd.DataFrame) -> np.ndarray:
+    """Return the served model's logits, float32 (n, 8)."""
+    parts = [np.zeros((0, len(CLASS_ORDER)), np.float32)]
+    for start in range(0, len(rows), _BATCH):
+        inputs = model_inputs(dataset, rows.iloc[start : start + _BATCH])
+        parts.append(
+            onnx.run(inputs["image"], inputs["age_years"], inputs["sex_code"], inputs["site_code"])["logits"]
+        )
+    return np.concatenate(parts)
+
+
+def vocabulary() -> JsonDict:
+    """Return the order of classes, sexes and sites that the model's numbers stand for."""
+    orders = {"class_order": CLASS_ORDER, "sex_order": SEX_ORDER, "site_order": SITE_ORDER}
+    return {name: [str(item) for item in order] for name, order in orders.items()}
+
+
+def describe_provenance(dataset: OpenDataset, base: ModelRef | None) -> JsonDict:
+    """Return what the model was trained on, and what that asks of whoever uses it.
+
+    A model that was fine-tuned from another answers for both training sets.
+    """
+    ref, rows = dataset.ref, dataset.split("train")
+    manifest = pd.read_parquet(dataset.folder / "manifest.parquet", columns=["isic_id", "attribution"])
+    trained_on = manifest[manifest["isic_id"].isin(rows["isic_id"])]
+    counts = class_counts(rows["class_index"].to_numpy())
+    licences = {ref.licence} | ({base.dataset.licence} if base else set())
+    return {
+        "dataset": ref.model_dump(mode="json"),
+        "licence": max(licences, key=LICENCE_ORDER.index),
+        "attributions": sorted(trained_on["attribution"].dropna().unique().tolist()),
+        "synthetic": ref.synthetic or (base is not None and base.synthetic),
+        "n_train_images": len(rows),
+        "class_counts": {str(label): int(n) for label, n in zip(CLASS_ORDER, counts, strict=True)},
+        "absent_classes": [str(label) for label, n in zip(CLASS_ORDER, counts, strict=True) if n == 0],
+        "start_from": base.id if base else None,
+    }
+
+
+def _write_json(path: Path, value: JsonDict) -> None:
+    path.write_text(json.dumps(value, indent=2, ensure_ascii=False, allow_nan=False) + "\n", encoding="utf-8")

@@ -1,0 +1,72 @@
+"""Which epochs and steps a training has, known before it starts."""
+
+import math
+from dataclasses import dataclass
+from typing import Literal
+
+from lesion_core.errors import ConfigError
+from lesion_core.modeling.recipe import Recipe
+
+StageName = Literal["head", "all"]
+
+
+@dataclass(frozen=True, slots=True)
+class Stage:
+    """Epochs ``first`` to ``end`` (exclusive) that train the same layers with one optimizer."""
+
+    name: StageName
+    first: int
+    end: int
+    learning_rate: float
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """The stages of a training, in order, and how many steps an epoch has."""
+
+    stages: tuple[Stage, ...]
+    steps_per_epoch: int
+    warmup_share: float
+
+    @property
+    def n_epochs(self) -> int:
+        """Epochs of all stages together."""
+        return self.stages[-1].end
+
+    @property
+    def n_steps(self) -> int:
+        """Steps of all epochs together."""
+        return self.n_epochs * self.steps_per_epoch
+
+    def learning_rate(self, stage: Stage, epoch: int, batch: int) -> float:
+        """Return the rate of one step: a linear rise, then half a cosine down to 0 at the end of the stage.
+
+        Loshchilov & Hutter 2017, "SGDR" (arXiv:1608.03983), without restarts.
+        """
+        n_steps = (stage.end - stage.first) * self.steps_per_epoch
+        step = (epoch - stage.first) * self.steps_per_epoch + batch
+        n_warmup = round(self.warmup_share * n_steps)
+        if step < n_warmup:
+            return stage.learning_rate * (step + 1) / n_warmup
+        progress = (step - n_warmup) / max(n_steps - n_warmup, 1)
+        return stage.learning_rate * 0.5 * (1.0 + math.cos(math.pi * progress))
+
+
+def make_plan(recipe: Recipe, n_images: int) -> Plan:
+    """Return the plan of ``recipe`` for a training split of ``n_images``.
+
+    Raises:
+        ConfigError: The batch is larger than the split.
+    """
+    optimisation = recipe.optimisation
+    if n_images < optimisation.batch_size:
+        raise ConfigError(
+            f"recipe {recipe.name!r} wants batches of {optimisation.batch_size} images, but the training split has "
+            f"{n_images}; lower optimisation.batch_size or use a larger dataset"
+        )
+    head_epochs = optimisation.head_epochs if recipe.weights != "none" else 0
+    end = head_epochs + optimisation.epochs
+    stages = [Stage("all", head_epochs, end, optimisation.learning_rate)]
+    if head_epochs:
+        stages.insert(0, Stage("head", 0, head_epochs, optimisation.head_learning_rate))
+    return Plan(tuple(stages), n_images // optimisation.batch_size, optimisation.warmup_share)

@@ -1,0 +1,59 @@
+"""The rules that hold the house up, checked."""
+
+import ast
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests.architecture import steps
+
+ROOT = Path(__file__).parents[2]
+FLOORS = ("lesion_core", "tasks", "flows", "deployments")
+SOURCES = sorted(path for floor in FLOORS for path in (ROOT / floor).rglob("*.py"))
+
+
+def test_imports_go_down_and_every_library_stays_at_home() -> None:
+    linter = Path(sys.executable).parent / "lint-imports"
+    if not linter.exists():
+        pytest.skip("import-linter is not part of this environment")
+    outcome = subprocess.run([str(linter), "--no-cache"], cwd=ROOT, capture_output=True, text=True)
+    assert outcome.returncode == 0, outcome.stdout
+
+
+@pytest.mark.parametrize("step", steps.STEPS)
+def test_a_change_of_a_step_raises_its_version(step: str) -> None:
+    known = json.loads(steps.RECORD.read_text())[step]
+    assert steps.version(step) == known["version"], f"record it: python -m tests.architecture.steps ({step})"
+    assert steps.code_digest(step) == known["code"], (
+        f"the code behind '{step}' changed: raise STEP_VERSION in {steps.STEPS[step][0]}, or record that older "
+        f"outputs stay right: python -m tests.architecture.steps --harmless REASON"
+    )
+
+
+@pytest.mark.parametrize("path", SOURCES, ids=lambda path: path.relative_to(ROOT).as_posix())
+def test_a_file_fits_its_room(path: Path) -> None:
+    assert len(path.read_text(encoding="utf-8").splitlines()) <= 400
+    assert path.stem not in {"utils", "util", "helpers", "helper", "common", "misc", "manager"}
+
+
+@pytest.mark.parametrize("floor", ["tasks", "flows"])
+def test_upper_floors_only_decorate_and_order(floor: str) -> None:
+    """No class (it would pickle under a wrong name) and no try/except (errors are core's) above the ground floor."""
+    for path in (ROOT / floor).glob("*.py"):
+        allowed = {"policies.py": {ast.Try}}.get(path.name, set())
+        found = {type(node) for node in ast.walk(ast.parse(path.read_text(encoding="utf-8")))}
+        assert not (found & {ast.ClassDef, ast.Try}) - allowed, path
+
+
+def test_only_the_edges_read_the_environment() -> None:
+    """Core reads the environment in settings.py alone; ``jobs`` hands it on to its child."""
+    allowed = {"lesion_core/jobs.py", "deployments/local.py"}
+    for path in SOURCES:
+        name = path.relative_to(ROOT).as_posix()
+        if name not in allowed:
+            text = path.read_text(encoding="utf-8")
+            assert "os.environ" not in text, name
+            assert "os.getenv" not in text, name

@@ -1,0 +1,165 @@
+"""Every backbone: maps fine enough to show, Keras' own scaling, weights that fit or are refused."""
+
+import ast
+from dataclasses import replace
+from pathlib import Path
+from typing import get_args
+
+import h5py
+import keras
+import numpy as np
+import pytest
+
+from lesion_core import modeling
+from lesion_core.errors import ConfigError
+from lesion_core.modeling import backbones
+from lesion_core.modeling.backbones import MIN_CELLS, build_backbone
+from lesion_core.modeling.recipe import Backbone
+from lesion_core.modeling.weights import IMAGENET, locate
+
+APPLICATIONS = {
+    "mobilenet-v3-small": keras.applications.MobileNetV3Small,
+    "efficientnet-v2-b0": keras.applications.EfficientNetV2B0,
+}
+SCALES = {"tiny": (-1, 1), "efficientnet-lite0": (-127 / 128, 1), "mobilenet-v2-0.35": (-1, 1)}
+
+
+def _picture(size_px: int) -> np.ndarray:
+    return np.random.default_rng(1).integers(0, 256, (2, size_px, size_px, 3), dtype=np.uint8)
+
+
+def _norms(model: keras.Model) -> list[keras.layers.BatchNormalization]:
+    return [layer for layer in model._flatten_layers() if isinstance(layer, keras.layers.BatchNormalization)]
+
+
+@pytest.mark.parametrize("name", get_args(Backbone))
+def test_every_backbone_takes_pixels_and_gives_maps_to_show(name: str) -> None:
+    model = build_backbone(name, 64, "none")
+    sides = [output.shape[1] for output in model.outputs]
+    assert model.input.dtype == "uint8"
+    assert sides[0] >= MIN_CELLS
+    assert sides == sorted(sides, reverse=True)
+    assert len(sides) >= 2
+
+
+@pytest.mark.parametrize("name", ["tiny", "efficientnet-lite0", "mobilenet-v2-0.35", "mobilenet-v3-small"])
+def test_moving_statistics_follow_a_short_fine_tuning(name: str) -> None:
+    assert {layer.momentum for layer in _norms(build_backbone(name, 64, "none"))} == {0.9}
+
+
+@pytest.mark.parametrize(
+    ("name", "size_px", "sides"),
+    [
+        ("tiny", 32, [8, 4, 2]),
+        ("tiny", 64, [8, 4]),
+        ("tiny", 128, [16, 8]),
+        ("mobilenet-v2-0.35", 128, [8, 4]),
+        ("mobilenet-v2-0.35", 224, [14, 7]),
+        ("mobilenet-v2-0.35", 100, [13, 7, 4]),
+    ],
+)
+def test_the_maps_are_the_coarsest_that_are_fine_enough(name: str, size_px: int, sides: list[int]) -> None:
+    assert [output.shape[1] for output in build_backbone(name, size_px, "none").outputs] == sides
+
+
+@pytest.mark.parametrize(("name", "ends"), SCALES.items())
+def test_pixels_are_scaled_inside(name: str, ends: tuple[float, float]) -> None:
+    scaling = build_backbone(name, 64, "none").get_layer("scaling")
+    assert np.asarray(scaling(np.array([0, 255], np.uint8))) == pytest.approx(ends)
+
+
+@pytest.mark.parametrize("name", APPLICATIONS)
+def test_pixels_are_scaled_as_keras_scales_them(name: str) -> None:
+    ours = build_backbone(name, 64, "none")
+    theirs = APPLICATIONS[name](input_shape=(64, 64, 3), include_top=False, weights=None)
+    skipped = sum(isinstance(layer, keras.layers.Normalization) for layer in theirs.layers) * 3
+    kept = [weight for weight in theirs.weights if not weight.path.startswith("normalization")]
+    assert len(theirs.weights) - len(kept) <= skipped
+    for weight, value in zip(kept, ours.get_weights(), strict=True):
+        weight.assign(value)
+    expected = np.asarray(theirs(_picture(64).astype(np.float32)))
+    np.testing.assert_allclose(np.asarray(ours(_picture(64))[-1]), expected, atol=1e-4)
+
+
+def test_an_image_too_small_for_a_map_is_refused() -> None:
+    with pytest.raises(ConfigError, match="size_px 24"):
+        build_backbone("tiny", 24, "none")
+
+
+def test_imagenet_weights_are_in_the_network() -> None:
+    model = build_backbone("efficientnet-lite0", 64, "imagenet")
+    random = build_backbone("efficientnet-lite0", 64, "none")
+    assert np.asarray(random.get_layer("_bn0").moving_mean) == pytest.approx(0)
+    assert np.abs(np.asarray(model.get_layer("_bn0").moving_mean)).max() > 0.1
+
+
+def test_a_torch_file_can_be_given_by_path() -> None:
+    given = build_backbone("efficientnet-lite0", 64, str(locate(IMAGENET["efficientnet-lite0"])))
+    packaged = build_backbone("efficientnet-lite0", 96, "imagenet")
+    for one, other in zip(given.get_weights(), packaged.get_weights(), strict=True):
+        np.testing.assert_array_equal(one, other)
+
+
+@pytest.mark.parametrize("suffix", [".weights.h5", ".keras"])
+def test_a_tiny_backbone_starts_from_a_saved_one(tmp_path: Path, suffix: str) -> None:
+    path, saved = tmp_path / f"backbone{suffix}", build_backbone("tiny", 64, "none")
+    saved.save_weights(path) if suffix == ".weights.h5" else saved.save(path)
+    for one, other in zip(saved.get_weights(), build_backbone("tiny", 128, str(path)).get_weights(), strict=True):
+        np.testing.assert_array_equal(one, other)
+
+
+@pytest.fixture
+def mobilenet_path(tmp_path: Path) -> Path:
+    """A file as ``keras.applications`` offers it for download: the network without its top."""
+    path = tmp_path / "mobilenet.weights.h5"
+    keras.applications.MobileNetV2(input_shape=(96, 96, 3), alpha=0.35, include_top=False, weights=None).save_weights(
+        path
+    )
+    return path
+
+
+def test_an_application_takes_its_weights_from_a_path(mobilenet_path: Path) -> None:
+    first = build_backbone("mobilenet-v2-0.35", 64, str(mobilenet_path))
+    second = build_backbone("mobilenet-v2-0.35", 64, str(mobilenet_path))
+    np.testing.assert_array_equal(np.asarray(first(_picture(64))[-1]), np.asarray(second(_picture(64))[-1]))
+
+
+@pytest.mark.parametrize("name", ["tiny", "mobilenet-v2", "efficientnet-lite0"])
+def test_weights_of_another_network_are_refused(mobilenet_path: Path, name: str) -> None:
+    with pytest.raises(ConfigError, match=f"expected weights of {name} .* does not fit"):
+        build_backbone(name, 64, str(mobilenet_path))
+
+
+def test_weights_with_a_hole_are_refused(tmp_path: Path) -> None:
+    path = tmp_path / "backbone.weights.h5"
+    build_backbone("tiny", 64, "none").save_weights(path)
+    with h5py.File(path, "a") as file:
+        del file["layers/conv2d_2"]
+    with pytest.raises(ConfigError, match="does not fit"):
+        build_backbone("tiny", 64, str(path))
+
+
+@pytest.mark.parametrize("weights", ["missing.weights.h5", "weights.bin", "Imagenet"])
+def test_weights_that_are_nowhere_are_refused(weights: str) -> None:
+    with pytest.raises(ConfigError, match=f"expected weights 'imagenet', 'none' or the path .* got '{weights}'"):
+        build_backbone("tiny", 64, weights)
+
+
+def test_a_download_that_fails_says_what_else_can_be_done(monkeypatch: pytest.MonkeyPatch) -> None:
+    def unreachable(**options: object) -> keras.Model:
+        raise Exception("URL fetch failure")
+
+    broken = replace(backbones._APPLICATIONS["mobilenet-v2"], build=unreachable)
+    monkeypatch.setitem(backbones._APPLICATIONS, "mobilenet-v2", broken)
+    with pytest.raises(ConfigError, match=r"URL fetch failure.*path of a downloaded file"):
+        build_backbone("mobilenet-v2", 64, "imagenet")
+
+
+@pytest.mark.parametrize(
+    "module", ["backbones", "efficientnet_lite", "heads", "metadata", "network", "summary", "weights"]
+)
+def test_the_network_needs_no_particular_keras_backend(module: str) -> None:
+    tree = ast.parse((Path(modeling.__file__).parent / f"{module}.py").read_text())
+    names = {alias.name for node in ast.walk(tree) if isinstance(node, ast.Import) for alias in node.names}
+    names |= {str(node.module) for node in ast.walk(tree) if isinstance(node, ast.ImportFrom)}
+    assert not {name for name in names if name.split(".")[0] in ("tensorflow", "torch", "jax")}

@@ -1,0 +1,141 @@
+"""Sampling shares, the order of an epoch, and batches that can be taken up in the middle."""
+
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from lesion_core.dataset.records import OpenDataset, shard_name
+from lesion_core.labels import N_CLASSES
+from lesion_core.modeling.input import (
+    TrainingFeed,
+    class_counts,
+    class_quotas,
+    epoch_order,
+    evaluation_batches,
+    seen_prior,
+)
+from lesion_core.modeling.recipe import Recipe
+from lesion_core.types import DatasetRef
+
+_counts = st.lists(st.integers(0, 400), min_size=N_CLASSES, max_size=N_CLASSES).filter(any)
+
+
+@settings(max_examples=200, deadline=None)
+@given(counts=_counts, power=st.floats(0, 1))
+def test_quotas_fill_the_epoch_and_forget_no_class(counts: list[int], power: float) -> None:
+    quotas = class_quotas(np.array(counts), power)
+    assert quotas.sum() == sum(counts)
+    assert ((quotas > 0) == (np.array(counts) > 0)).all()
+
+
+@settings(max_examples=100, deadline=None)
+@given(counts=_counts)
+def test_power_0_shows_every_image_once_and_power_1_every_class_alike(counts: list[int]) -> None:
+    assert class_quotas(np.array(counts), 0.0).tolist() == counts
+    even = class_quotas(np.array(counts), 1.0)[np.array(counts) > 0]
+    assert even.max() - even.min() <= 1
+
+
+def test_shares_follow_the_square_root_at_one_half() -> None:
+    labels = np.repeat([0, 1, 2], [900, 100, 1])
+    prior = seen_prior(labels, 0.5)
+    assert prior[:3] == pytest.approx(np.array([30, 10, 1]) / 41, abs=1e-3)
+    assert prior[3:].sum() == 0
+    order = epoch_order(labels, power=0.5, seed=1, epoch=0)
+    assert np.array_equal(class_counts(labels[order]) / len(labels), prior)
+
+
+@settings(max_examples=50, deadline=None)
+@given(seed=st.integers(0, 1000), epoch=st.integers(0, 20), power=st.floats(0, 1))
+def test_the_order_is_a_pure_function_of_seed_and_epoch(seed: int, epoch: int, power: float) -> None:
+    labels = np.repeat(np.arange(4), [40, 10, 3, 1])
+    first = epoch_order(labels, power=power, seed=seed, epoch=epoch)
+    assert np.array_equal(first, epoch_order(labels, power=power, seed=seed, epoch=epoch))
+    assert not np.array_equal(first, epoch_order(labels, power=power, seed=seed, epoch=epoch + 1))
+    assert not np.array_equal(first, epoch_order(labels, power=power, seed=seed + 1, epoch=epoch))
+
+
+@settings(max_examples=30, deadline=None)
+@given(power=st.floats(0, 1), n_epochs=st.integers(1, 12))
+def test_over_the_epochs_the_images_of_a_class_get_equal_turns(power: float, n_epochs: int) -> None:
+    labels = np.repeat(np.arange(3), [50, 7, 2])
+    turns = np.zeros(len(labels), int)
+    for epoch in range(n_epochs):
+        np.add.at(turns, epoch_order(labels, power=power, seed=3, epoch=epoch), 1)
+    for label in range(3):
+        mine = turns[labels == label]
+        assert mine.max() - mine.min() <= 1
+
+
+@pytest.fixture
+def dataset(tmp_path: Path) -> OpenDataset:
+    rng = np.random.default_rng(0)
+    (tmp_path / "records").mkdir()
+    for shard in range(2):
+        pixels = rng.integers(0, 256, (10, 32, 32, 3)).astype(np.uint8)
+        np.save(tmp_path / shard_name(shard), pixels)
+    rows = pd.DataFrame(
+        {
+            "isic_id": [f"ISIC_{i:07d}" for i in range(20)],
+            "group": [f"g{i}" for i in range(20)],
+            "split": "train",
+            "class_index": np.array([0] * 12 + [1] * 6 + [2] * 2, np.int8),
+            "age_years": np.array([np.nan, *range(20, 39)], np.float32),
+            "sex_code": np.arange(20, dtype=np.int8) % 3,
+            "site_code": np.arange(20, dtype=np.int8) % 9,
+            "shard": np.repeat([0, 1], 10).astype(np.int32),
+            "row": np.tile(np.arange(10), 2).astype(np.int32),
+        }
+    )
+    ref = DatasetRef(
+        id="tiny/0", key="datasets/tiny/0", sha256="0" * 64, n_images=20, n_groups=20, size_px=32, licence="CC-0",
+        synthetic=True,
+    )  # fmt: skip
+    return OpenDataset(ref=ref, folder=tmp_path, rows=rows)
+
+
+def _recipe(**changes: object) -> Recipe:
+    base = {"name": "t", "size_px": 32, "backbone": "tiny", "weights": "none", "optimisation": {"batch_size": 6}}
+    return Recipe.model_validate({**base, **changes})
+
+
+def test_batches_carry_the_drawn_images_with_their_own_metadata(dataset: OpenDataset) -> None:
+    still = {"flips": False} | dict.fromkeys(
+        ("rotation_degrees", "zoom", "shift", "brightness", "contrast", "hue", "saturation"), 0
+    )
+    feed = TrainingFeed(dataset, dataset.split("train"), _recipe(augmentation=still))
+    assert feed.steps_per_epoch == 3
+    order = epoch_order(feed.rows["class_index"].to_numpy(), power=0.5, seed=7, epoch=2)
+    batches = list(feed.batches(2))
+    assert len(batches) == 3
+    for number, (inputs, labels) in enumerate(batches):
+        rows = feed.rows.iloc[order[number * 6 : number * 6 + 6]]
+        assert np.array_equal(labels.numpy(), rows["class_index"])
+        assert np.array_equal(inputs["image"].numpy(), dataset.pixels(rows))
+        assert np.array_equal(inputs["age_years"].numpy(), rows["age_years"], equal_nan=True)
+        assert np.array_equal(inputs["sex_code"].numpy(), rows["sex_code"])
+        assert np.array_equal(inputs["site_code"].numpy(), rows["site_code"])
+        assert [inputs[name].dtype.name for name in ("image", "age_years", "sex_code")] == [
+            "uint8", "float32", "int32",
+        ]  # fmt: skip
+
+
+def test_an_epoch_taken_up_in_the_middle_gives_the_same_augmented_batches(dataset: OpenDataset) -> None:
+    feed = TrainingFeed(dataset, dataset.split("train"), _recipe())
+    whole, rest = list(feed.batches(1)), list(feed.batches(1, first_batch=2))
+    assert len(rest) == 1
+    for name, value in whole[2][0].items():
+        assert np.array_equal(value.numpy(), rest[0][0][name].numpy(), equal_nan=name == "age_years")
+    other = list(feed.batches(2))
+    assert not np.array_equal(whole[0][0]["image"].numpy(), other[0][0]["image"].numpy())
+
+
+def test_evaluation_shows_every_row_once_unchanged(dataset: OpenDataset) -> None:
+    rows = dataset.split("train")
+    batches = list(evaluation_batches(dataset, rows, 8))
+    assert [len(batch["image"]) for batch in batches] == [8, 8, 4]
+    assert np.array_equal(np.concatenate([batch["image"] for batch in batches]), dataset.pixels(rows))

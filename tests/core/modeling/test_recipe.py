@@ -1,0 +1,54 @@
+"""Recipes: read by name or path, refused with the field's name."""
+
+from pathlib import Path
+
+import pytest
+
+from lesion_core.errors import ConfigError
+from lesion_core.modeling.recipe import Recipe, choose_recipe, parse_recipe, read_recipe
+from tests.conftest import ROOT
+
+RECIPES = sorted((ROOT / "deployments" / "recipes").glob("*.yaml"))
+
+
+@pytest.mark.parametrize("path", RECIPES, ids=lambda path: path.stem)
+def test_every_recipe_in_the_folder_is_valid_and_named_after_its_file(path: Path) -> None:
+    recipe = read_recipe(path)
+    assert recipe.name == path.stem
+    assert recipe.description
+
+
+def test_a_misspelt_field_is_named_with_the_known_ones() -> None:
+    with pytest.raises(ConfigError, match=r"optimisation\.epoch: Extra inputs.*Known fields: .*backbone"):
+        parse_recipe({"name": "a", "optimisation": {"epoch": 3}}, source="a.yaml")
+
+
+def test_a_value_out_of_bounds_is_named() -> None:
+    with pytest.raises(ConfigError, match=r"size_px.*greater than or equal to 32"):
+        parse_recipe({"name": "a", "size_px": 8}, source="a.yaml")
+
+
+def test_weights_that_do_not_exist_are_refused_before_any_work() -> None:
+    with pytest.raises(ConfigError, match="'tiny' has no ImageNet weights"):
+        parse_recipe({"name": "a", "backbone": "tiny"}, source="a.yaml")
+
+
+@pytest.mark.parametrize(("text", "problem"), [("name: [", "YAML"), ("- a", "dictionary"), ("", "dictionary")])
+def test_a_file_that_is_no_recipe(tmp_path: Path, text: str, problem: str) -> None:
+    path = tmp_path / "bad.yaml"
+    path.write_text(text)
+    with pytest.raises(ConfigError, match=problem):
+        read_recipe(path)
+
+
+def test_a_missing_file_says_where_recipes_are(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match=r"No such file.*deployments/recipes"):
+        read_recipe(tmp_path / "none.yaml")
+
+
+def test_an_unknown_name_lists_the_known_ones(tmp_path: Path) -> None:
+    (tmp_path / "isic-quick.yaml").write_text("name: isic-quick")
+    with pytest.raises(ConfigError, match=r"isic-quick.*got 'isic-quik'"):
+        choose_recipe("isic-quik", tmp_path)
+    assert choose_recipe("isic-quick", tmp_path).name == "isic-quick"
+    assert choose_recipe(Recipe(name="own"), tmp_path).name == "own"

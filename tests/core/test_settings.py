@@ -1,0 +1,25 @@
+"""Settings come from LESION_* and keep secrets to themselves."""
+
+import pytest
+from pydantic import ValidationError
+
+from lesion_core.settings import LesionSettings
+
+
+def test_the_environment_is_read(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("LESION_STORE", "s3://lesion/prod")
+    monkeypatch.setenv("LESION_PAGE_USERS", "ann:one, bob:two")
+    settings = LesionSettings()
+    assert settings.store == "s3://lesion/prod"
+    assert settings.page_users == ("ann:one", "bob:two")
+
+
+def test_a_secret_does_not_show(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("LESION_S3_SECRET_KEY", "hunter2")
+    assert "hunter2" not in repr(LesionSettings())
+
+
+def test_a_value_out_of_bounds_names_its_field(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("LESION_PAGE_PORT", "70000")
+    with pytest.raises(ValidationError, match="page_port"):
+        LesionSettings()

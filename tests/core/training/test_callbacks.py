@@ -1,0 +1,117 @@
+"""Stopping, backup times and news, on a clock that the test moves."""
+
+import math
+from collections.abc import Callable
+
+import keras
+import numpy as np
+import pytest
+
+from lesion_core.modeling.network import build_network
+from lesion_core.modeling.recipe import Recipe
+from lesion_core.training.callbacks import (
+    BackupTimer,
+    FitState,
+    Reporter,
+    note_score,
+    pack,
+    restore_model,
+    restore_optimizer,
+    unpack_state,
+)
+from lesion_core.types import Progress
+
+
+class _Clock:
+    def __init__(self) -> None:
+        self.now = 100.0
+
+    def __call__(self) -> float:
+        return self.now
+
+    def advance(self, seconds: float) -> None:
+        self.now += seconds
+
+
+@pytest.fixture
+def model(make_recipe: Callable[..., Recipe]) -> keras.Model:
+    return build_network(make_recipe())
+
+
+def test_the_best_epoch_is_kept_and_patience_ends(model: keras.Model) -> None:
+    state, kept = FitState(), []
+    for epoch, score in enumerate([0.3, 0.5, 0.4, 0.5, 0.45]):
+        state.epoch = epoch
+        model.weights[0].assign(np.full(model.weights[0].shape, epoch, np.float32))
+        note_score(state, model, score, patience=3)
+        kept.append((state.best_epoch, state.wait, state.stopped))
+    assert kept == [(1, 0, False), (2, 0, False), (2, 1, False), (2, 2, False), (2, 3, True)]
+    assert state.best_score == 0.5
+    assert (state.best_weights[0] == 1).all()
+
+
+def test_without_a_score_the_last_epoch_is_kept(model: keras.Model) -> None:
+    state = FitState()
+    for state.epoch in range(3):
+        note_score(state, model, math.nan, patience=1)
+    assert (state.best_epoch, state.stopped) == (3, False)
+
+
+def test_a_packed_state_comes_back_with_its_random_generators(model: keras.Model) -> None:
+    optimizer = keras.optimizers.AdamW(0.01)
+    optimizer.build(model.trainable_variables)
+    state = FitState(epoch=2, batch=3, n_steps=11, loss_sum=1.25, history=[{"epoch": 1, "stage": "all"}])
+    note_score(state, model, 0.5, patience=2)
+    wanted = [np.asarray(variable).copy() for variable in (*model.variables, *optimizer.variables)]
+    assert any("seed" in variable.path for variable in model.variables)
+    backup = pack(state, model, optimizer, "all")
+    for variable in (*model.variables, *optimizer.variables):
+        variable.assign(keras.ops.ones_like(variable))
+    restore_model(backup, model)
+    restore_optimizer(backup, optimizer, "all")
+    found = [np.asarray(variable).copy() for variable in (*model.variables, *optimizer.variables)]
+    assert all(np.array_equal(one, other) for one, other in zip(wanted, found, strict=True))
+    again = unpack_state(backup)
+    assert (again.epoch, again.batch, again.n_steps, again.loss_sum) == (2, 3, 11, 1.25)
+    assert (again.best_score, again.history) == (0.5, state.history)
+    assert all(np.array_equal(a, b) for a, b in zip(again.best_weights, state.best_weights, strict=True))
+
+
+def test_a_new_stage_does_not_inherit_the_optimizer(model: keras.Model) -> None:
+    optimizer = keras.optimizers.AdamW(0.01)
+    optimizer.build(model.trainable_variables)
+    backup = pack(FitState(), model, optimizer, "head")
+    optimizer.iterations.assign(99)
+    restore_optimizer(backup, optimizer, "all")
+    assert int(optimizer.iterations) == 99
+
+
+def test_slow_backups_are_made_less_often() -> None:
+    clock = _Clock()
+    timer = BackupTimer(interval_seconds=10, clock=clock)
+    assert not timer.is_due()
+    clock.advance(10)
+    assert timer.is_due()
+    timer.time_of(lambda: clock.advance(1.0))  # a second for a backup: once in 50 is enough
+    clock.advance(49)
+    assert not timer.is_due()
+    clock.advance(1)
+    assert timer.is_due()
+
+
+def test_news_come_at_most_every_two_seconds_and_when_forced() -> None:
+    clock, heard = _Clock(), list[Progress]()
+    reporter = Reporter(heard.append, n_steps=20, n_epochs=2, batch_size=16, clock=clock)
+    state = FitState(batch=4, n_steps=4, loss_sum=8.0, seconds=2.0)
+    reporter.tell(state)
+    clock.advance(1.9)
+    reporter.tell(state)
+    assert len(heard) == 1
+    reporter.tell(state, force=True)
+    clock.advance(2.0)
+    state.history = [{"epoch": 1, "loss": 3.0, "val_balanced_accuracy": 0.25}]
+    reporter.tell(state)
+    assert len(heard) == 3
+    assert (heard[0].stage, heard[0].done, heard[0].total, heard[0].message) == ("training", 4, 20, "epoch 1/2")
+    assert heard[0].metrics == {"loss": 2.0, "images_per_second": 32.0, "eta_seconds": 8.0}
+    assert heard[-1].metrics["val_balanced_accuracy"] == 0.25

@@ -1,0 +1,177 @@
+"""Training in this process: a step learns, the best epoch is kept, an interruption changes nothing."""
+
+import math
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+import keras
+import numpy as np
+import pytest
+
+from lesion_core.dataset.records import OpenDataset
+from lesion_core.errors import ConfigError, TrainingDiverged
+from lesion_core.evaluation.metrics import balanced_accuracy
+from lesion_core.labels import N_CLASSES
+from lesion_core.modeling.input import TrainingFeed, evaluation_batches, model_inputs
+from lesion_core.modeling.losses import AdjustedCrossEntropy
+from lesion_core.modeling.network import build_network
+from lesion_core.modeling.recipe import Recipe
+from lesion_core.training.features import FeatureFeed, make_head, pool_features
+from lesion_core.training.fit import fit
+from lesion_core.training.step import make_logits, make_trainer
+from lesion_core.types import Progress
+
+MakeRecipe = Callable[..., Recipe]
+
+
+def _network(recipe: Recipe) -> keras.Model:
+    keras.utils.set_random_seed(recipe.seed)
+    return build_network(recipe)
+
+
+def _weights(model: keras.Model) -> list[np.ndarray]:
+    return [np.asarray(weight).copy() for weight in model.weights]
+
+
+def _score(model: keras.Model, dataset: OpenDataset) -> float:
+    rows = dataset.split("validation")
+    logits = make_logits(model)(evaluation_batches(dataset, rows, 16))
+    return balanced_accuracy(rows["class_index"].to_numpy(), logits.argmax(axis=1))
+
+
+def test_one_step_moves_every_weight_and_lowers_the_loss(dataset: OpenDataset, make_recipe: MakeRecipe) -> None:
+    recipe = make_recipe(dropout=0.0, metadata_dropout=0.0)
+    model = _network(recipe)
+    trainer = make_trainer(model, recipe, AdjustedCrossEntropy(np.zeros(N_CLASSES), 0.0))
+    inputs, labels = next(iter(TrainingFeed(dataset, dataset.split("train"), recipe).batches(0)))
+    before = [np.asarray(variable).copy() for variable in model.trainable_variables]
+    first = float(trainer.step(inputs, labels))
+    assert first == pytest.approx(math.log(N_CLASSES), abs=0.3)  # an untrained network knows nothing
+    after = [np.asarray(variable) for variable in model.trainable_variables]
+    moved = [not np.array_equal(a, b) for a, b in zip(before, after, strict=True)]
+    assert all(moved)
+    assert [float(trainer.step(inputs, labels)) for _ in range(10)][-1] < first
+
+
+def test_it_learns_and_keeps_the_best_epoch(dataset: OpenDataset, make_recipe: MakeRecipe, tmp_path: Path) -> None:
+    recipe = make_recipe(optimisation={"epochs": 8, "learning_rate": 0.01})
+    model = _network(recipe)
+    heard: list[Progress] = []
+    result = fit(model, recipe, dataset, backups=tmp_path, on_progress=heard.append)
+    scores = [row["val_balanced_accuracy"] for row in result.history]
+    assert result.best_score == max(scores) > 0.6  # five classes: chance is 0.2
+    assert result.best_epoch == scores.index(max(scores)) + 1
+    assert _score(model, dataset) == pytest.approx(result.best_score)
+    n_batches = len(dataset.split("train")) // 16
+    assert result.n_steps == 8 * n_batches == result.history[-1]["step"]
+    assert [row["epoch"] for row in result.history] == list(range(1, 9))
+    assert float(result.history[-1]["loss"]) < float(result.history[0]["loss"])
+    assert heard[-1].done == heard[-1].total == result.n_steps
+    assert "val_balanced_accuracy" in heard[-1].metrics
+
+
+def test_an_interruption_in_the_middle_of_an_epoch_changes_nothing(
+    dataset: OpenDataset, make_recipe: MakeRecipe, tmp_path: Path
+) -> None:
+    class _Interrupted(Exception):
+        pass
+
+    recipe = make_recipe(optimisation={"epochs": 2, "backup_seconds": 1e-6})
+    whole = _network(recipe)
+    wanted = fit(whole, recipe, dataset, backups=tmp_path / "whole")
+    stop_at = wanted.n_steps // 2 + 2
+    seen: list[int] = []
+
+    def interrupt(progress: Progress) -> None:
+        seen.append(progress.done)
+        if progress.message.endswith("2/2") and len(seen) > 0 and progress.done >= stop_at:
+            raise _Interrupted
+
+    model = _network(recipe)
+    with pytest.raises(_Interrupted):
+        _fit_talkative(model, recipe, dataset, tmp_path / "broken", interrupt)
+    resumed = _network(recipe)
+    found = fit(resumed, recipe, dataset, backups=tmp_path / "broken")
+    assert found.n_steps == wanted.n_steps
+    assert [row["loss"] for row in found.history] == pytest.approx([row["loss"] for row in wanted.history], rel=1e-4)
+    for one, other in zip(_weights(whole), _weights(resumed), strict=True):
+        assert np.allclose(one, other, atol=1e-4)
+
+
+def _fit_talkative(
+    model: keras.Model, recipe: Recipe, dataset: OpenDataset, backups: Path, listen: Callable[[Progress], None]
+) -> None:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("lesion_core.training.callbacks._NEWS_SECONDS", 0.0)
+        patch.setattr("lesion_core.training.callbacks._LARGEST_BACKUP_SHARE", 1.0)
+        fit(model, recipe, dataset, backups=backups, on_progress=listen)
+
+
+def test_patience_ends_a_training_that_gets_no_better(
+    dataset: OpenDataset, make_recipe: MakeRecipe, tmp_path: Path
+) -> None:
+    # A rate this small moves no prediction, so the first epoch stays the best.
+    recipe = make_recipe(optimisation={"epochs": 9, "learning_rate": 1e-12, "patience": 2})
+    result = fit(_network(recipe), recipe, dataset, backups=tmp_path)
+    assert result.is_stopped_early
+    assert len(result.history) == result.best_epoch + 2
+
+
+def test_a_loss_that_is_no_number_ends_at_once(dataset: OpenDataset, make_recipe: MakeRecipe, tmp_path: Path) -> None:
+    spoiled = replace(dataset, rows=dataset.rows.assign(age_years=np.float32(np.inf)))
+    recipe = make_recipe(metadata_dropout=0.0)
+    with pytest.raises(TrainingDiverged, match="lower optimisation.learning_rate") as caught:
+        fit(_network(recipe), recipe, spoiled, backups=tmp_path)
+    assert caught.value.epoch == 1
+
+
+def test_a_batch_larger_than_the_split_is_refused_before_any_work(
+    dataset: OpenDataset, make_recipe: MakeRecipe, tmp_path: Path
+) -> None:
+    recipe = make_recipe(optimisation={"batch_size": 4096})
+    with pytest.raises(ConfigError, match="batches of 4096"):
+        fit(_network(recipe), recipe, dataset, backups=tmp_path / "backup")
+    assert not (tmp_path / "backup").exists()
+
+
+@pytest.mark.parametrize("head", ["additive", "concat", "image-only"])
+def test_pooled_features_give_the_very_logits_of_the_network(
+    dataset: OpenDataset, make_recipe: MakeRecipe, head: str
+) -> None:
+    recipe = make_recipe(head=head)
+    model = _network(recipe)
+    rng = np.random.default_rng(0)
+    for weight in model.weights:
+        if "moving" not in weight.path:
+            weight.assign(np.asarray(weight) + rng.normal(0, 0.2, weight.shape).astype(np.float32))
+    rows = dataset.split("validation")
+    feed = FeatureFeed(pool_features(model, dataset, rows, 8), rows, recipe)
+    short = make_head(model)
+    expected = model(model_inputs(dataset, rows), training=False)["logits"]
+    found = short(feed.inputs(np.arange(len(rows))), training=False)["logits"]
+    assert np.abs(np.asarray(expected)).max() > 0.5
+    assert np.allclose(np.asarray(found), np.asarray(expected), atol=1e-5)
+    assert {id(variable) for variable in short.variables} <= {id(variable) for variable in model.variables}
+
+
+# Keras 3.15 saves variables through a NumPy call that NumPy 2 warns about.
+@pytest.mark.filterwarnings("ignore:__array__ implementation doesn't accept a copy keyword:DeprecationWarning")
+def test_the_warm_up_moves_the_head_and_nothing_else(
+    dataset: OpenDataset, make_recipe: MakeRecipe, tmp_path: Path
+) -> None:
+    # A file of weights stands for pretrained ones, so that the stage takes place.
+    recipe = make_recipe()
+    file = tmp_path / "backbone.weights.h5"
+    _network(recipe).get_layer("backbone").save_weights(file)
+    recipe = make_recipe(weights=str(file), optimisation={"head_epochs": 12, "epochs": 1, "learning_rate": 1e-12})
+    model = _network(recipe)
+    backbone = _weights(model.get_layer("backbone"))
+    result = fit(model, recipe, dataset, backups=tmp_path / "backup")
+    assert [row["stage"] for row in result.history] == ["head"] * 12 + ["all"]
+    assert float(result.history[11]["loss"]) < 0.95 * float(result.history[0]["loss"])
+    trained = {weight.path: weight for weight in model.get_layer("backbone").trainable_weights}
+    assert trained
+    for weight, before in zip(model.get_layer("backbone").weights, backbone, strict=True):
+        if weight.path in trained:
+            assert np.allclose(np.asarray(weight), before, atol=1e-6)

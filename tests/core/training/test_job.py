@@ -1,0 +1,234 @@
+"""The whole training child: killed, resumed, stored, and proven equal to its ONNX form."""
+
+import io
+import json
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from lesion_core import jobs
+from lesion_core.errors import ArtifactCorrupt, ConfigError, ManifestError
+from lesion_core.keys import id_of
+from lesion_core.labels import CLASS_ORDER
+from lesion_core.modeling.network import load_network
+from lesion_core.modeling.recipe import Recipe
+from lesion_core.serving.predictor import Predictor
+from lesion_core.settings import LesionSettings
+from lesion_core.stores.folders import get_index, materialise, read_file
+from lesion_core.stores.local import LocalStore
+from lesion_core.training.identity import training_inputs, training_key
+from lesion_core.training.job import run
+from lesion_core.training.spec import TrainJob
+from lesion_core.types import DatasetRef, ModelRef, Progress, ProgressCallback, ignore_progress
+
+MakeRecipe = Callable[..., Recipe]
+_FILES = {
+    "model.keras", "model.onnx", "recipe.json", "labels.json", "preprocessing.json", "calibration.json",
+    "provenance.json", "parity.json", "history.csv", "summary.txt", "architecture.png",
+}  # fmt: skip
+
+
+def _settings(store: LocalStore, work: Path) -> LesionSettings:
+    return LesionSettings(store=str(store.root), work=work)
+
+
+def _kill_in_the_middle(job: TrainJob, settings: LesionSettings, folder: Path) -> None:
+    """Run the child until some backups are written, then kill it as the operating system would."""
+    spec = folder / "spec.json"
+    spec.write_text(job.model_dump_json())
+    command = [sys.executable, "-m", "lesion_core.jobs", "train", str(spec)]
+    environment = jobs._environment(settings)
+    backups = settings.work / "training" / id_of(training_key(job)) / "backup"
+    with subprocess.Popen(
+        command, stdin=subprocess.PIPE, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, env=environment
+    ) as child:
+        deadline = time.monotonic() + 120
+        while not list(backups.glob("0000000[5-9].backup")):
+            assert child.poll() is None, "the child ended before it could be killed"
+            assert time.monotonic() < deadline
+            time.sleep(0.02)
+        child.kill()
+        assert child.wait() == -signal.SIGKILL
+
+
+@pytest.fixture(scope="module")
+def trained(
+    store: LocalStore, dataset_ref: DatasetRef, tmp_path_factory: pytest.TempPathFactory
+) -> tuple[ModelRef, list[Progress]]:
+    """A model trained without interruption, in its own store folder."""
+    heard: list[Progress] = []
+    work = tmp_path_factory.mktemp("work")
+    job = TrainJob(recipe=_RECIPE, dataset=dataset_ref)
+    ref = jobs.run("train", job, ModelRef, settings=_settings(store, work), on_progress=heard.append)
+    assert not (work / "training" / ref.id).exists()  # nothing is left behind
+    return ref, heard
+
+
+_RECIPE = Recipe.model_validate(
+    {
+        "name": "whole", "size_px": 32, "backbone": "tiny", "weights": "none", "deterministic": True,
+        "optimisation": {"epochs": 30, "batch_size": 8, "backup_seconds": 0.01, "patience": 99},
+    }
+)  # fmt: skip
+
+
+@pytest.mark.slow
+def test_a_killed_training_ends_with_the_planned_steps_and_the_same_bits(
+    trained: tuple[ModelRef, list[Progress]], store: LocalStore, dataset_ref: DatasetRef, tmp_path: Path
+) -> None:
+    whole, _ = trained
+    job = TrainJob(recipe=_RECIPE.model_copy(update={"name": "killed"}), dataset=dataset_ref)
+    settings = _settings(store, tmp_path / "work")
+    _kill_in_the_middle(job, settings, tmp_path)
+    heard: list[Progress] = []
+    ref = jobs.run("train", job, ModelRef, settings=settings, on_progress=heard.append)
+    assert heard[0].done > 0  # it went on where it was
+    one, other = (_history(store, model) for model in (whole, ref))
+    n_steps = len(_train_rows(store, dataset_ref)) // 8 * 30
+    assert one["step"].iloc[-1] == other["step"].iloc[-1] == n_steps
+    same = ["epoch", "stage", "step", "learning_rate", "loss", "val_balanced_accuracy"]
+    pd.testing.assert_frame_equal(one[same], other[same], check_exact=True)
+    for mine, theirs in zip(_weights(store, whole, tmp_path), _weights(store, ref, tmp_path), strict=True):
+        assert np.array_equal(mine, theirs)
+
+
+@pytest.mark.slow
+def test_a_model_folder_is_complete_and_its_two_forms_agree(
+    trained: tuple[ModelRef, list[Progress]], store: LocalStore, dataset_ref: DatasetRef, tmp_path: Path
+) -> None:
+    ref, heard = trained
+    assert (ref.recipe, ref.dataset, ref.synthetic) == ("whole", dataset_ref, True)
+    assert set(get_index(store, ref)[1].files) == _FILES
+    parity = json.loads(read_file(store, ref, "parity.json"))
+    assert parity["max_abs_difference"] <= parity["tolerance"] == 1e-3
+    assert parity["n_images"] > 0
+    provenance = json.loads(read_file(store, ref, "provenance.json"))
+    assert provenance["absent_classes"] == ["AK", "VASC", "SCC"]
+    assert provenance["class_counts"]["AK"] == 0
+    assert sum(provenance["class_counts"].values()) == provenance["n_train_images"]
+    assert provenance["attributions"] == ["clinic 0", "clinic 1", "clinic 2"]
+    assert provenance["licence"] == "CC-BY"
+    labels = json.loads(read_file(store, ref, "labels.json"))
+    assert labels["class_order"] == [str(name) for name in CLASS_ORDER]
+    predictor = Predictor.load(materialise(store, ref, tmp_path), threads=1)
+    assert predictor.preprocessing.size_px == 32
+    assert read_file(store, ref, "architecture.png").startswith(b"\x89PNG")
+    stages = [progress.stage for progress in heard]
+    assert stages[0] == "training"
+    assert stages[-1] == "export"
+    assert [p.done for p in heard if p.stage == "training"][-1] == _history(store, ref)["step"].iloc[-1]
+
+
+def _run_here(job: TrainJob, store: LocalStore, work: Path, listen: ProgressCallback = ignore_progress) -> ModelRef:
+    """Do in this process, where TensorFlow is loaded already, what the child does."""
+    return run(json.loads(job.model_dump_json()), store=store, workdir=work, on_progress=listen)
+
+
+@pytest.mark.slow
+def test_work_that_is_done_is_returned_at_once(
+    trained: tuple[ModelRef, list[Progress]], store: LocalStore, dataset_ref: DatasetRef, tmp_path: Path
+) -> None:
+    again = _RECIPE.model_copy(update={"description": "other words, the same model"})
+    heard: list[Progress] = []
+    assert _run_here(TrainJob(recipe=again, dataset=dataset_ref), store, tmp_path, heard.append) == trained[0]
+    assert heard == []
+    assert not list(tmp_path.iterdir())
+
+
+# Keras 3.15 saves variables through a NumPy call that NumPy 2 warns about.
+@pytest.mark.filterwarnings("ignore:__array__ implementation doesn't accept a copy keyword:DeprecationWarning")
+@pytest.mark.slow
+def test_fine_tuning_starts_from_another_version_and_names_it(
+    trained: tuple[ModelRef, list[Progress]],
+    store: LocalStore,
+    dataset_ref: DatasetRef,
+    make_recipe: MakeRecipe,
+    tmp_path: Path,
+) -> None:
+    still = {"epochs": 1, "learning_rate": 1e-9}
+    job = TrainJob(
+        recipe=make_recipe(name="tuned", optimisation=still), dataset=dataset_ref, start_from=trained[0].id
+    )
+    ref = _run_here(job, store, tmp_path)
+    assert json.loads(read_file(store, ref, "provenance.json"))["start_from"] == trained[0].id
+    kernels = [[w for w in _weights(store, model, tmp_path) if w.ndim == 4] for model in (trained[0], ref)]
+    for mine, theirs in zip(*kernels, strict=True):
+        assert np.allclose(mine, theirs, atol=1e-6)
+
+
+@pytest.mark.slow
+def test_a_model_of_another_shape_is_no_start(
+    trained: tuple[ModelRef, list[Progress]],
+    store: LocalStore,
+    dataset_ref: DatasetRef,
+    make_recipe: MakeRecipe,
+    tmp_path: Path,
+) -> None:
+    job = TrainJob(recipe=make_recipe(head="concat"), dataset=dataset_ref, start_from=trained[0].id)
+    with pytest.raises(ConfigError, match=r"expected model whole/.* to have the network of recipe 'tiny'"):
+        _run_here(job, store, tmp_path)
+
+
+def test_records_of_another_size_are_refused_before_any_work(
+    store: LocalStore, dataset_ref: DatasetRef, make_recipe: MakeRecipe, tmp_path: Path
+) -> None:
+    job = TrainJob(recipe=make_recipe(size_px=64), dataset=dataset_ref)
+    with pytest.raises(ConfigError, match=r"wants images of 64 px, the records of dataset .* have 32"):
+        _run_here(job, store, tmp_path)
+
+
+def test_a_dataset_changed_after_certification_is_refused(
+    store: LocalStore, dataset_ref: DatasetRef, make_recipe: MakeRecipe, tmp_path: Path
+) -> None:
+    copy = LocalStore(tmp_path / "store")
+    shutil.copytree(store.root, copy.root)
+    folder = materialise(copy, dataset_ref, tmp_path)
+    table = pd.read_parquet(folder / "splits.parquet")
+    table["class_index"] = np.int8(0)
+    table.to_parquet(folder / "splits.parquet")
+    job = TrainJob(recipe=make_recipe(name="planted"), dataset=dataset_ref)
+    with pytest.raises((ManifestError, ArtifactCorrupt)):
+        _run_here(job, copy, tmp_path / "work")
+
+
+def test_a_version_is_named_by_all_that_decides_it_and_nothing_else(
+    dataset_ref: DatasetRef, make_recipe: MakeRecipe, tmp_path: Path
+) -> None:
+    job = TrainJob(recipe=make_recipe(), dataset=dataset_ref)
+    key = training_key(job)
+    assert training_key(TrainJob(recipe=make_recipe(description="words"), dataset=dataset_ref)) == key
+    assert training_key(TrainJob(recipe=make_recipe(seed=8), dataset=dataset_ref)) != key
+    assert training_key(job.model_copy(update={"start_from": "whole/0123456789ab"})) != key
+    other = dataset_ref.model_copy(update={"sha256": "f" * 64})
+    assert training_key(TrainJob(recipe=make_recipe(), dataset=other)) != key
+    weights = tmp_path / "backbone.weights.h5"
+    weights.write_bytes(b"one")
+    from_file = TrainJob(recipe=make_recipe(weights=str(weights)), dataset=dataset_ref)
+    one = training_inputs(from_file)
+    weights.write_bytes(b"other")
+    assert training_inputs(from_file) != one
+    weights.unlink()
+    with pytest.raises(ConfigError, match="weights file"):
+        training_key(from_file)
+
+
+def _history(store: LocalStore, ref: ModelRef) -> pd.DataFrame:
+    return pd.read_csv(io.BytesIO(read_file(store, ref, "history.csv")))
+
+
+def _weights(store: LocalStore, ref: ModelRef, cache: Path) -> list[np.ndarray]:
+    model = load_network(materialise(store, ref, cache) / "model.keras")
+    return [np.asarray(weight) for weight in model.weights]
+
+
+def _train_rows(store: LocalStore, ref: DatasetRef) -> pd.DataFrame:
+    splits = pd.read_parquet(io.BytesIO(read_file(store, ref, "splits.parquet")))
+    return splits[splits["split"] == "train"]
