@@ -1,0 +1,245 @@
+"""The archive's v2 API over HTTP: pages, single answers and files, with retries and time limits."""
+
+import logging
+import random
+import time
+from collections.abc import Callable, Iterator, Sequence
+from types import TracebackType
+from typing import Self, TypeVar
+
+import httpx
+from pydantic import BaseModel, ValidationError
+
+from lesion_core.errors import ConfigError, SourceResponseError
+from lesion_core.isic.models import CollectionOut, ImageOut, Page, SearchSize
+from lesion_core.isic.transport import Patience, Transport
+
+# Never less: the archive orders rows by creation time alone, and its cursor skips rows that tie across a
+# smaller page (25 images asked for two at a time came back as 15).
+PAGE_SIZE = 100
+# A page may repeat images whose creation times tie; more repetitions than this are a listing without an end.
+_FEWEST_REPETITIONS = 1000
+_Answer = TypeVar("_Answer", bound=BaseModel)
+log = logging.getLogger(__name__)
+
+
+class Search(Iterator[ImageOut]):
+    """The images of a search in the archive's order, each once.
+
+    Attributes:
+        n_stated: What the archive said it would list, from the first page; ``None`` before it.
+        n_listed: Unique images so far.
+        n_repeated: Rows left out because their image had come before.
+    """
+
+    def __init__(self, pages: Iterator[Page]) -> None:
+        self.n_stated: int | None = None
+        self.n_listed = 0
+        self.n_repeated = 0
+        self._images = self._unique(pages)
+
+    def __next__(self) -> ImageOut:
+        return next(self._images)
+
+    @property
+    def n_lost(self) -> int:
+        """Images that the archive counted and did not list; meaningful once the search is exhausted."""
+        return max(0, (self.n_stated or 0) - self.n_listed)
+
+    def _unique(self, pages: Iterator[Page]) -> Iterator[ImageOut]:
+        seen: set[str] = set()
+        for page in pages:
+            self.n_stated = page.count if self.n_stated is None else self.n_stated
+            for row in page.results:
+                image = parse_answer(ImageOut, row, f"image {row.get('isic_id', 'without isic_id')}")
+                if image.isic_id in seen:
+                    self._note_repetition()
+                    continue
+                seen.add(image.isic_id)
+                self.n_listed += 1
+                yield image
+        if self.n_lost:
+            log.warning("The archive counted %d images and listed %d of them.", self.n_stated, self.n_listed)
+
+    def _note_repetition(self) -> None:
+        self.n_repeated += 1
+        if self.n_repeated > max(_FEWEST_REPETITIONS, self.n_stated or 0):
+            raise SourceResponseError(
+                f"expected {self.n_stated} images, each once, got {self.n_listed} and then the same ones over and "
+                "over; report it to the archive"
+            )
+
+
+class ArchiveClient:
+    """A client of one archive; safe to use from several threads, and to be closed after use.
+
+    Args:
+        url: Base address of the v2 API, e.g. ``https://api.isic-archive.com/api/v2/``.
+        connections: Most connections at a time, kept alive between requests.
+        patience: Time limits and retries.
+        sleep: How to wait between attempts.
+        clock: Monotonic seconds.
+        rng: Source of the jitter.
+
+    Every method raises ``SourceUnavailable`` (transient) where the archive does not answer in spite of
+    retries, and ``SourceResponseError`` where it refuses or answers something outside its contract.
+    """
+
+    def __init__(
+        self,
+        url: str,
+        *,
+        connections: int = 10,
+        patience: Patience | None = None,
+        sleep: Callable[[float], None] = time.sleep,
+        clock: Callable[[], float] = time.monotonic,
+        rng: random.Random | None = None,
+    ) -> None:
+        self._base = _base_address(url)
+        self._transport = Transport(
+            connections=connections, patience=patience or Patience(), sleep=sleep, clock=clock, rng=rng
+        )
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Close every connection."""
+        self._transport.close()
+
+    @property
+    def url(self) -> str:
+        """Base address, without user name and password."""
+        return str(self._base.copy_with(username=None, password=None))
+
+    def search(self, query: str | None = None, collections: Sequence[int] = ()) -> Search:
+        """Return the images that match a query and lie in any of the collections; pages are fetched as needed."""
+        return Search(
+            self._pages(self._address("images/search/", limit=str(PAGE_SIZE), **_criteria(query, collections)))
+        )
+
+    def count(self, query: str | None = None, collections: Sequence[int] = ()) -> int:
+        """Return how many images match, as the archive counts them."""
+        page = self._get(Page, self._address("images/search/", limit="1", **_criteria(query, collections)))
+        if page.count is None:
+            raise SourceResponseError(
+                f"expected {self.url} to count the matches on the first page, got none; check that this is the "
+                "address of an ISIC archive's v2 API"
+            )
+        return page.count
+
+    def stated_bytes(self, query: str | None = None, collections: Sequence[int] = ()) -> int | None:
+        """Return the sum of the noted file sizes of all matches, or ``None`` where the archive has no such sum.
+
+        The route is not part of the published API, and the files are some 3 kB larger each.
+        """
+        try:
+            return self._get(SearchSize, self._address("images/search/size/", **_criteria(query, collections))).size
+        except SourceResponseError as error:
+            log.info("The archive does not state sizes: %s", error)
+            return None
+
+    def image(self, isic_id: str) -> ImageOut:
+        """Return one image's entry."""
+        return self._get(ImageOut, self._address(f"images/{isic_id}/"))
+
+    def collection(self, number: int) -> CollectionOut:
+        """Return one collection's entry."""
+        return self._get(CollectionOut, self._address(f"collections/{number}/"))
+
+    def download(self, url: str) -> bytes:
+        """Return a file's whole body, of the length that the server announced for it.
+
+        The address is followed as it stands: the archive keeps its files on other hosts than its API.
+        """
+        return self._transport.get(_web_address(url), is_file=True)
+
+    def _address(self, path: str, **params: str) -> httpx.URL:
+        address = self._base.join(path)
+        return address.copy_merge_params(params) if params else address
+
+    def _get(self, kind: type[_Answer], address: httpx.URL) -> _Answer:
+        body = self._transport.get(address)
+        try:
+            return kind.model_validate_json(body)
+        except ValidationError as error:
+            raise _unexpected(address.path, error, body) from error
+
+    def _pages(self, address: httpx.URL) -> Iterator[Page]:
+        """Yield pages until there is no next one; a cursor that leads nowhere or back ends in an error."""
+        seen = {address}
+        while True:
+            page = self._get(Page, address)
+            yield page
+            if page.next is None:
+                return
+            address = self._own(page.next)
+            if address in seen or not page.results:
+                fault = "the same page again" if address in seen else "a further page after an empty one"
+                raise SourceResponseError(
+                    f"expected {self.url} to list every image once, but it points at {fault}; "
+                    "report it to the archive"
+                )
+            seen.add(address)
+
+    def _own(self, following: str) -> httpx.URL:
+        """Return the address of the next page, at the host that was asked.
+
+        Path and query are the archive's, verbatim. Scheme and host stay ours: behind a proxy the archive may
+        know itself by another name, and a listing must not send the client elsewhere.
+        """
+        return _web_address(following).copy_with(
+            scheme=self._base.scheme,
+            host=self._base.host,
+            port=self._base.port,
+            username=self._base.username or None,
+            password=self._base.password or None,
+        )
+
+
+def parse_answer(kind: type[_Answer], value: object, what: str) -> _Answer:
+    """Return ``value`` as ``kind``; raises ``SourceResponseError`` that names ``what`` and the wrong fields."""
+    try:
+        return kind.model_validate(value)
+    except ValidationError as error:
+        raise _unexpected(what, error, b"") from error
+
+
+def _criteria(query: str | None, collections: Sequence[int]) -> dict[str, str]:
+    given = {"query": (query or "").strip(), "collections": ",".join(map(str, collections))}
+    return {name: value for name, value in given.items() if value}
+
+
+def _unexpected(what: str, error: ValidationError, body: bytes) -> SourceResponseError:
+    fields = ", ".join(sorted({".".join(map(str, problem["loc"])) or problem["msg"] for problem in error.errors()}))
+    start = f"; it begins {body[:80]!r}" if body else ""
+    return SourceResponseError(
+        f"expected the archive's answer in the form of its v2 API, but in {what} these are wrong: {fields[:300]}"
+        f"{start}; check the archive's address",
+        fields=fields,
+    )
+
+
+def _base_address(url: str) -> httpx.URL:
+    try:
+        return _web_address(url if url.endswith("/") else f"{url}/")
+    except SourceResponseError as error:
+        raise ConfigError(
+            f"expected an archive's address such as https://api.isic-archive.com/api/v2/, got {url!r}; set it in the "
+            "source's url or in LESION_ARCHIVE_URL"
+        ) from error
+
+
+def _web_address(url: str) -> httpx.URL:
+    try:
+        address = httpx.URL(url)
+    except httpx.InvalidURL as error:
+        raise SourceResponseError(f"expected a web address from the archive, got {url!r} ({error})") from error
+    if address.scheme not in ("http", "https") or not address.host:
+        raise SourceResponseError(f"expected a web address (http or https) from the archive, got {url!r}")
+    return address

@@ -1,0 +1,182 @@
+"""From a listing to checked raw bytes in the store: several downloads at a time, each whole or not at all."""
+
+import hashlib
+import logging
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor, as_completed
+from dataclasses import dataclass
+from pathlib import PurePosixPath
+from typing import Literal
+
+from lesion_core.errors import ImageRejected, SourceError, SourceUnavailable
+from lesion_core.images import probe
+from lesion_core.isic.client import ArchiveClient
+from lesion_core.isic.holdings import Holdings, StoredImage
+from lesion_core.isic.models import ImageOut
+from lesion_core.keys import archive_key
+from lesion_core.stores.protocol import Store
+from lesion_core.types import Progress, ProgressCallback, StoreKey, ignore_progress
+
+# So many failures in a row, with nothing arriving between them, are the archive's and not the images'.
+_FAILURES_IN_A_ROW = 20
+_EXTENSIONS = {"jpeg": "jpg", "tiff": "tif"}
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class MissingImage:
+    """An image that did not arrive usable.
+
+    Attributes:
+        stage: Whether the transfer failed, or what came is no picture.
+        url: Where it was asked for.
+        reason: Words.
+        is_transient: Whether a later attempt may succeed.
+    """
+
+    isic_id: str
+    stage: Literal["download", "decode"]
+    url: str
+    reason: str
+    is_transient: bool = False
+
+
+Outcome = StoredImage | MissingImage
+
+
+def fetch_images(
+    client: ArchiveClient,
+    images: Sequence[ImageOut],
+    store: Store,
+    *,
+    holdings: Holdings | None = None,
+    connections: int = 10,
+    on_progress: ProgressCallback = ignore_progress,
+) -> tuple[list[StoredImage], list[MissingImage]]:
+    """Bring every image into the store under ``archive/<isic_id>/<sha256>.<ext>``, raw bytes as sent.
+
+    What the store holds already is not transferred. An image is stored only if its length is the announced
+    one and it decodes. What is stored stays stored whatever happens afterwards; images whose transfer failed
+    for reasons that may pass get one more round at the end.
+
+    Args:
+        client: The archive.
+        images: Which ones, each id once.
+        store: Where to.
+        holdings: What the store holds already.
+        connections: Downloads at a time.
+        on_progress: Called in this thread after each image.
+
+    Returns:
+        The images that arrived, and those that did not, each sorted by isic_id.
+
+    Raises:
+        SourceUnavailable: Nothing arrives any more; a rerun goes on where this one stopped.
+        StoreError: The store refuses or does not answer.
+    """
+    worker = _Worker(client, store, holdings or Holdings())
+    arrived: dict[str, StoredImage] = {}
+    missing: dict[str, MissingImage] = {}
+    todo = list(images)
+    for _ in range(2):
+        for outcome in _in_parallel(worker.fetch, todo, connections):
+            if isinstance(outcome, StoredImage):
+                arrived[outcome.isic_id] = outcome
+                missing.pop(outcome.isic_id, None)
+            else:
+                missing[outcome.isic_id] = outcome
+            on_progress(_progress(len(arrived), len(missing), len(images)))
+        todo = [image for image in todo if image.isic_id in missing and missing[image.isic_id].is_transient]
+        if not todo:
+            break
+    return (
+        sorted(arrived.values(), key=lambda image: image.isic_id),
+        sorted(missing.values(), key=lambda image: image.isic_id),
+    )
+
+
+def _progress(n_arrived: int, n_missing: int, n_wanted: int) -> Progress:
+    message = f"{n_missing} did not arrive" if n_missing else ""
+    return Progress(stage="download", done=min(n_arrived + n_missing, n_wanted), total=n_wanted, message=message)
+
+
+def _in_parallel(
+    fetch: Callable[[ImageOut], Outcome], images: Sequence[ImageOut], connections: int
+) -> Iterator[Outcome]:
+    """Yield outcomes as they come; whatever ends the iteration early also ends the downloads not yet begun."""
+    pool = ThreadPoolExecutor(connections, thread_name_prefix="download")
+    try:
+        futures: list[Future[Outcome]] = [pool.submit(fetch, image) for image in images]
+        n_in_a_row = 0
+        for future in as_completed(futures):
+            outcome = future.result()
+            n_in_a_row = n_in_a_row + 1 if isinstance(outcome, MissingImage) and outcome.is_transient else 0
+            if n_in_a_row >= max(_FAILURES_IN_A_ROW, 2 * connections):
+                raise _silence(n_in_a_row, outcome)
+            yield outcome
+    finally:
+        pool.shutdown(wait=True, cancel_futures=True)
+
+
+def _silence(n_in_a_row: int, last: Outcome) -> SourceUnavailable:
+    reason = last.reason if isinstance(last, MissingImage) else ""
+    return SourceUnavailable(
+        f"expected images from the archive, but {n_in_a_row} downloads in a row failed ({reason}); what has arrived "
+        "is stored, and a rerun goes on from there"
+    )
+
+
+class _Worker:
+    """What one download thread does for one image."""
+
+    def __init__(self, client: ArchiveClient, store: Store, holdings: Holdings) -> None:
+        self._client = client
+        self._store = store
+        self._holdings = holdings
+
+    def fetch(self, image: ImageOut) -> Outcome:
+        """Return the image from the store, or download and store it."""
+        known = self._holdings.known.get(image.isic_id)
+        if known is not None:
+            return known
+        unproven = self._holdings.unproven.get(image.isic_id)
+        return (self._proven(image.isic_id, unproven) if unproven else None) or self._download(image)
+
+    def _proven(self, isic_id: str, key: StoreKey) -> StoredImage | None:
+        """Return a stored image whose bytes are those of its key and decode; else ``None``."""
+        body = self._store.read(key)
+        try:
+            stored = _examined(isic_id, body)
+        except ImageRejected:
+            return None
+        if stored.image_key != key:
+            log.warning("The bytes at %s are not those they were; downloading the image again.", key)
+            return None
+        return stored
+
+    def _download(self, image: ImageOut) -> Outcome:
+        url = image.files.full.url
+        try:
+            body = self._client.download(url)
+        except SourceError as error:
+            reason = str(error.context.get("reason", error.message))
+            return MissingImage(image.isic_id, "download", url, reason, error.transient)
+        try:
+            stored = _examined(image.isic_id, body)
+        except ImageRejected as error:
+            return MissingImage(image.isic_id, "decode", url, str(error.context.get("reason", error.message)))
+        self._store.write(stored.image_key, body)
+        return stored
+
+
+def _examined(isic_id: str, body: bytes) -> StoredImage:
+    """Return what there is to know of an image's bytes; raises ``ImageRejected``."""
+    facts = probe(body, image_id=isic_id)
+    sha256 = hashlib.sha256(body).hexdigest()
+    key = archive_key(isic_id, sha256, _EXTENSIONS.get(facts.format, facts.format))
+    return StoredImage(isic_id, sha256, key, len(body), facts.width, facts.height)
+
+
+def file_name(url: str) -> str:
+    """Return the last part of an address, for tables: no host, no port, no signature."""
+    return PurePosixPath(url.partition("?")[0]).name

@@ -1,0 +1,239 @@
+"""A folder of images served by the archive's own API, so that a place without internet can use it, too.
+
+The same routes, forms, paging and errors as ``https://api.isic-archive.com/api/v2/`` for what a downloader
+needs. What differs: images come in the order of their ids, thumbnails are the full files (nothing here makes
+pixels), negative limits count as none, and ``-field:*ending`` excludes what it says.
+"""
+
+import contextlib
+import functools
+import hashlib
+import mimetypes
+import socket
+import threading
+import time
+from collections.abc import Awaitable, Callable, Iterator
+from pathlib import Path
+
+import uvicorn
+from starlette.applications import Starlette
+from starlette.datastructures import QueryParams
+from starlette.exceptions import HTTPException
+from starlette.requests import Request
+from starlette.responses import JSONResponse, Response
+from starlette.routing import Route
+
+from lesion_core.errors import ConfigError
+from lesion_core.isic.folder import ArchiveFolder, Entry, FolderCollection, read_folder
+from lesion_core.isic.paging import Unprocessable, answer_page
+from lesion_core.isic.query import parse_query
+from lesion_core.types import JsonDict
+
+API_PATH = "/api/v2"
+FILES_PATH = "/files"
+_SEARCHES_KEPT = 8
+_START_SECONDS = 20.0
+
+
+class _Selection:
+    """The images that one search matches, with their ids for finding a page's place."""
+
+    def __init__(self, entries: tuple[Entry, ...]) -> None:
+        self.entries = entries
+        self.keys = [entry.isic_id for entry in entries]
+
+
+class _Mirror:
+    """The routes over one folder."""
+
+    def __init__(self, folder: ArchiveFolder) -> None:
+        self._folder = folder
+        self._by_id = folder.by_id()
+        self._names = {entry.file_name for entry in folder.entries}
+        self._selected = functools.lru_cache(_SEARCHES_KEPT)(self._select)  # every page of a search asks again
+        self._members = {item.id: None if item.images is None else set(item.images) for item in folder.collections}
+
+    def routes(self) -> list[Route]:
+        """Return every route of the mirror."""
+        return [
+            Route(f"{API_PATH}/images/", self.list_images),
+            Route(f"{API_PATH}/images/search/", self.search_images),
+            Route(f"{API_PATH}/images/search/size/", self.sum_sizes),
+            Route(f"{API_PATH}/images/{{isic_id}}/", self.show_image),
+            Route(f"{API_PATH}/collections/", self.list_collections),
+            Route(f"{API_PATH}/collections/{{number}}/", self.show_collection),
+            Route(f"{FILES_PATH}/{{name}}", self.send_file),
+        ]
+
+    def list_images(self, request: Request) -> Response:
+        return self._image_page(request, _Selection(self._folder.entries))
+
+    def search_images(self, request: Request) -> Response:
+        return self._image_page(request, self._matches(request.query_params))
+
+    def sum_sizes(self, request: Request) -> Response:
+        return JSONResponse({"size": sum(entry.n_bytes for entry in self._matches(request.query_params).entries)})
+
+    def show_image(self, request: Request) -> Response:
+        entry = self._by_id.get(request.path_params["isic_id"])
+        if entry is None:
+            raise HTTPException(404)
+        return JSONResponse(self._shown(entry, request))
+
+    def list_collections(self, request: Request) -> Response:
+        shown = [_shown_collection(item) for item in self._folder.collections]
+        # Newest first: keys that grow along the listing, as those of the images do.
+        keys = [f"{number:06d}" for number in range(len(shown))]
+        return answer_page(request, keys, lambda index: shown[index])
+
+    def show_collection(self, request: Request) -> Response:
+        wanted = request.path_params["number"]
+        for item in self._folder.collections:
+            if str(item.id) == wanted:
+                return JSONResponse(_shown_collection(item))
+        raise HTTPException(404)
+
+    def send_file(self, request: Request) -> Response:
+        name = request.path_params["name"]
+        if name not in self._names:
+            raise HTTPException(404)
+        try:
+            body = (self._folder.path / name).read_bytes()
+        except OSError as error:  # removed since the start
+            raise HTTPException(404) from error
+        headers = {
+            "ETag": f'"{hashlib.md5(body, usedforsecurity=False).hexdigest()}"',
+            "Content-Disposition": f'attachment; filename="{name}"',
+        }
+        return Response(body, media_type=mimetypes.guess_type(name)[0], headers=headers)
+
+    def _image_page(self, request: Request, selection: "_Selection") -> Response:
+        return answer_page(request, selection.keys, lambda index: self._shown(selection.entries[index], request))
+
+    def _matches(self, params: QueryParams) -> "_Selection":
+        return self._selected(params.get("query", ""), _wanted_collections(params))
+
+    def _select(self, query: str, collections: tuple[int, ...]) -> "_Selection":
+        condition = parse_query(query)
+        entries = self._folder.entries
+        if collections and not any(
+            number in self._members and self._members[number] is None for number in collections
+        ):
+            union = set().union(*(self._members.get(number) or () for number in collections))
+            entries = tuple(entry for entry in entries if entry.isic_id in union)
+        return _Selection(tuple(entry for entry in entries if condition(entry.row)))
+
+    def _shown(self, entry: Entry, request: Request) -> JsonDict:
+        name = entry.file_name or f"{entry.isic_id}.jpg"
+        file = {"url": f"{str(request.base_url).rstrip('/')}{FILES_PATH}/{name}", "size": entry.n_bytes}
+        return {
+            "isic_id": entry.isic_id,
+            "copyright_license": entry.row.get("copyright_license", ""),
+            "attribution": entry.row.get("attribution", ""),
+            "files": {"full": file, "thumbnail_256": file},
+            "metadata": entry.metadata(self._folder.path),
+            "public": True,
+        }
+
+
+def _shown_collection(item: FolderCollection) -> JsonDict:
+    facts = {"doi": None, "doi_url": None, "public": True, "pinned": False, "locked": False}
+    return {"id": item.id, "name": item.name, "description": item.description, **facts}
+
+
+def _wanted_collections(params: QueryParams) -> tuple[int, ...]:
+    given = [part.strip() for value in params.getlist("collections") for part in value.split(",") if part.strip()]
+    if not all(part.isdecimal() for part in given):
+        raise Unprocessable("collections", "int_parsing", "Input should be a valid integer")
+    return tuple(int(part) for part in given)
+
+
+def create_mirror(folder: Path) -> Starlette:
+    """Return an application that serves ``folder`` as an archive, below ``/api/v2/``.
+
+    The table is read here, once; image files are looked at only when they are asked for.
+
+    Raises:
+        ManifestError: The folder has no usable ``metadata.csv``.
+    """
+    handlers: dict[type[Exception], Callable[[Request, Exception], Awaitable[Response]]] = {
+        HTTPException: _answer_status,
+        ConfigError: _answer_bad_query,
+        Unprocessable: _answer_unprocessable,
+    }
+    return Starlette(routes=_Mirror(read_folder(folder)).routes(), exception_handlers=dict(handlers))
+
+
+async def _answer_status(request: Request, error: Exception) -> Response:
+    assert isinstance(error, HTTPException)
+    return JSONResponse({"detail": error.detail}, error.status_code, headers=error.headers)
+
+
+async def _answer_bad_query(request: Request, error: Exception) -> Response:
+    return JSONResponse({"message": "Could not parse search query."}, 400)
+
+
+async def _answer_unprocessable(request: Request, error: Exception) -> Response:
+    assert isinstance(error, Unprocessable)
+    return JSONResponse({"detail": error.detail}, 422)
+
+
+def serve_mirror(folder: Path, host: str = "127.0.0.1", port: int = 8011) -> None:
+    """Serve a folder until the process is told to stop.
+
+    Raises:
+        ManifestError: The folder has no usable ``metadata.csv``.
+        ConfigError: Something listens at this address already, or the address is not ours.
+    """
+    with _listening(host, port) as listener:
+        _server(create_mirror(folder), "info").run(sockets=[listener])
+
+
+@contextlib.contextmanager
+def running_mirror(folder: Path) -> Iterator[str]:
+    """Serve a folder from a thread for the length of a ``with`` block; yield the base address of its API."""
+    with _listening("127.0.0.1", 0) as listener:
+        server = _server(create_mirror(folder), "warning")
+        thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]}, daemon=True)
+        thread.start()
+        try:
+            _await_start(server, thread)
+            yield f"http://127.0.0.1:{listener.getsockname()[1]}{API_PATH}/"
+        finally:
+            server.should_exit = True
+            thread.join()
+
+
+def _server(application: Starlette, log_level: str) -> uvicorn.Server:
+    return uvicorn.Server(
+        uvicorn.Config(
+            application,
+            log_level=log_level,
+            access_log=False,
+            lifespan="off",
+            ws="none",
+            timeout_graceful_shutdown=2,
+        )
+    )
+
+
+def _await_start(server: uvicorn.Server, thread: threading.Thread) -> None:
+    deadline = time.monotonic() + _START_SECONDS
+    while not server.started:
+        if not thread.is_alive() or time.monotonic() > deadline:
+            raise ConfigError(f"expected the mirror to listen within {_START_SECONDS:g} seconds, but it does not")
+        time.sleep(0.005)
+
+
+@contextlib.contextmanager
+def _listening(host: str, port: int) -> Iterator[socket.socket]:
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    with socket.socket(family, socket.SOCK_STREAM) as listener:
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            listener.bind((host, port))
+        except OSError as error:
+            raise ConfigError(
+                f"expected to listen at {host}, port {port}, but {error.strerror}; choose another port with --port"
+            ) from error
+        yield listener

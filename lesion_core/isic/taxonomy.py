@@ -1,0 +1,198 @@
+"""From the archive's vocabulary to the eight classes and the eight sites of the ISIC 2019 challenge.
+
+The archive describes a diagnosis by a path of up to five levels (``diagnosis_1..5``) and a site by another
+(``anatom_site_1..5``) plus ``anatom_site_special``. The rules below reproduce the published ground truth of
+the challenge's training set (https://challenge.isic-archive.com/data/#2019) from today's vocabulary.
+
+A value that no rule covers is an ``Unmapped`` with its reason; nothing is guessed. In particular
+``diagnosis_1`` alone ("Benign") names no class, and a lower level that contradicts an upper one names none.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from lesion_core.labels import CLASS_ORDER, SITE_ORDER, Diagnosis, Sex, Site
+
+TAXONOMY_VERSION = 1
+OLDEST_YEARS = 120
+Metadata = Mapping[str, object]
+
+
+@dataclass(frozen=True, slots=True)
+class Unmapped:
+    """Why a value has no place in the vocabulary: the deciding field, its value, and words."""
+
+    field: str
+    value: str
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class _Rule:
+    """A class by its path; ``third`` empty means that the second level decides whatever is below it."""
+
+    diagnosis: Diagnosis
+    first: str
+    second: str
+    third: tuple[str, ...] = ()
+    is_prefix: bool = False
+
+    def accepts(self, third: str) -> bool:
+        if self.is_prefix:
+            return third.startswith(self.third)
+        return not self.third or third in self.third
+
+
+_BKL = ("Seborrheic keratosis", "Pigmented benign keratosis", "Solar lentigo", "Lichen planus like keratosis")
+_RULES: tuple[_Rule, ...] = (
+    _Rule(Diagnosis.MEL, "Malignant", "Malignant melanocytic proliferations (Melanoma)"),
+    _Rule(Diagnosis.NV, "Benign", "Benign melanocytic proliferations", ("Nevus",)),
+    _Rule(
+        Diagnosis.BCC,
+        "Malignant",
+        "Malignant adnexal epithelial proliferations - Follicular",
+        ("Basal cell carcinoma",),
+    ),
+    _Rule(Diagnosis.AK, "Indeterminate", "Indeterminate epidermal proliferations", ("Solar or actinic keratosis",)),
+    _Rule(Diagnosis.BKL, "Benign", "Benign epidermal proliferations", _BKL),
+    _Rule(Diagnosis.DF, "Benign", "Benign soft tissue proliferations - Fibro-histiocytic", ("Dermatofibroma",)),
+    # The archive's vascular lesions mostly have no third level: keyed on it, the whole class would be lost.
+    _Rule(Diagnosis.VASC, "Benign", "Benign soft tissue proliferations - Vascular"),
+    _Rule(
+        Diagnosis.SCC,
+        "Malignant",
+        "Malignant epidermal proliferations",
+        ("Squamous cell carcinoma",),  # NOS, in situ, Invasive
+        is_prefix=True,
+    ),
+)
+_DIAGNOSIS_FIELDS = ("diagnosis_1", "diagnosis_2", "diagnosis_3")
+_CLASSES_IN_WORDS = ", ".join(CLASS_ORDER)
+
+
+def classify(metadata: Metadata) -> Diagnosis | Unmapped:
+    """Return the class of an image, or why it has none.
+
+    A path decides down to the level that its rule names. An upper level may be absent where a lower one
+    is unambiguous, but must not contradict it.
+    """
+    first, second, third = (_text(metadata, name) for name in _DIAGNOSIS_FIELDS)
+    rules = [rule for rule in _RULES if _fits(rule, second, third)]
+    if not rules:
+        return _unclassified(first, second, third)
+    rule = rules[0]
+    if _is_named_elsewhere(third, rule):
+        return Unmapped("diagnosis_2", second, f"contradicts the level below it, {third!r}")
+    if first not in ("", rule.first):
+        return Unmapped("diagnosis_1", first, f"contradicts the level below it, which belongs to {rule.first!r}")
+    return rule.diagnosis
+
+
+def _fits(rule: _Rule, second: str, third: str) -> bool:
+    if second:
+        return second == rule.second and rule.accepts(third)
+    return bool(third) and bool(rule.third) and rule.accepts(third)
+
+
+def _is_named_elsewhere(third: str, rule: _Rule | None = None) -> bool:
+    return bool(third) and any(other.third and other.accepts(third) for other in _RULES if other is not rule)
+
+
+def _unclassified(first: str, second: str, third: str) -> Unmapped:
+    if not (first or second or third):
+        return Unmapped("diagnosis_1", "", "the archive gives no diagnosis")
+    if _is_named_elsewhere(third):
+        return Unmapped("diagnosis_2", second, f"contradicts the level below it, {third!r}")
+    if third:
+        return Unmapped("diagnosis_3", third, f"is none of the eight classes ({_CLASSES_IN_WORDS})")
+    if any(second == rule.second for rule in _RULES):
+        return Unmapped("diagnosis_3", "", f"is absent, and {second!r} alone does not name one of the eight classes")
+    if second:
+        return Unmapped("diagnosis_2", second, f"is none of the eight classes ({_CLASSES_IN_WORDS})")
+    return Unmapped("diagnosis_2", "", f"is absent, and {first!r} alone does not name one of the eight classes")
+
+
+_SPECIAL_SITES: Mapping[str, Site] = {
+    "acral palms or soles": Site.PALMS_SOLES,
+    "oral or genital": Site.ORAL_GENITAL,
+}
+_NO_SITE_ALONE = ("acral NOS", "nail NOS", "fingernail", "toenail")
+# The longest path that fits decides. A path that is not here, and has no ancestor here, is unmapped:
+# "Trunk" without its side, and the perianal region, which the challenge has no word for.
+_SITE_PATHS: Mapping[tuple[str, ...], Site] = {
+    ("Head and neck",): Site.HEAD_NECK,
+    ("Head and neck", "Head", "Face", "Mouth"): Site.ORAL_GENITAL,
+    ("Trunk", "Anterior trunk"): Site.ANTERIOR_TORSO,
+    ("Trunk", "Lateral trunk"): Site.LATERAL_TORSO,
+    ("Trunk", "Posterior trunk"): Site.POSTERIOR_TORSO,
+    ("Upper extremity",): Site.UPPER_EXTREMITY,
+    ("Upper extremity", "Hand", "Palm of hand"): Site.PALMS_SOLES,
+    ("Lower extremity",): Site.LOWER_EXTREMITY,
+    ("Lower extremity", "Foot", "Sole of foot"): Site.PALMS_SOLES,
+    ("Anogenital region", "Genital region"): Site.ORAL_GENITAL,
+}
+_SITE_FIELDS = tuple(f"anatom_site_{level}" for level in range(1, 6))
+
+
+def site_of(metadata: Metadata) -> Site | Unmapped | None:
+    """Return the challenge's site, ``None`` where the archive gives none, or why it cannot be told.
+
+    ``anatom_site_special`` decides where it names a site; otherwise the path does; the former field
+    ``anatom_site_general`` (the challenge's own words) counts only where the new ones are absent.
+    """
+    special = _text(metadata, "anatom_site_special")
+    if special in _SPECIAL_SITES:
+        return _SPECIAL_SITES[special]
+    path = tuple(_text(metadata, name) for name in _SITE_FIELDS)
+    if any(path):
+        return _site_by_path(path)
+    if special in _NO_SITE_ALONE:
+        return Unmapped("anatom_site_special", special, "does not tell the site without anatom_site_1")
+    if special:
+        return Unmapped("anatom_site_special", special, "is not in the archive's vocabulary of sites")
+    return _site_by_old_name(_text(metadata, "anatom_site_general"))
+
+
+def _site_by_path(path: tuple[str, ...]) -> Site | Unmapped:
+    for length in range(len(path), 0, -1):
+        if path[:length] in _SITE_PATHS:
+            return _SITE_PATHS[path[:length]]
+    given = " / ".join(part for part in path if part)
+    return Unmapped("anatom_site_1", given, "has no counterpart among the eight sites of the challenge")
+
+
+def _site_by_old_name(general: str) -> Site | Unmapped | None:
+    if not general:
+        return None
+    if general in SITE_ORDER:
+        return Site(general)
+    return Unmapped("anatom_site_general", general, f"is none of {', '.join(SITE_ORDER)}")
+
+
+def sex_of(metadata: Metadata) -> Sex | Unmapped | None:
+    """Return the sex as recorded, ``None`` where it is not, or why the value cannot be used."""
+    value = _text(metadata, "sex")
+    if not value:
+        return None
+    if value in tuple(Sex):
+        return Sex(value)
+    return Unmapped("sex", value, f"is none of {', '.join(Sex)}")
+
+
+def age_of(metadata: Metadata) -> float | Unmapped | None:
+    """Return the age in years as recorded (the archive rounds to 5 and caps at 85), ``None``, or why not."""
+    value = _text(metadata, "age_approx")
+    if not value:
+        return None
+    try:
+        years = float(value)
+    except ValueError:
+        return Unmapped("age_approx", value, "is not a number")
+    if not 0 <= years <= OLDEST_YEARS:  # also false for NaN
+        return Unmapped("age_approx", value, f"is not between 0 and {OLDEST_YEARS} years")
+    return years
+
+
+def _text(metadata: Metadata, name: str) -> str:
+    value = metadata.get(name)
+    return "" if value is None else str(value).strip()

@@ -1,0 +1,220 @@
+"""One GET, done patiently: retries with growing waits, limits on time and size, errors in our own words."""
+
+import contextlib
+import email.utils
+import http.client
+import random
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+
+import httpx
+
+from lesion_core.errors import LesionError, SourceResponseError, SourceUnavailable
+
+_TOO_MANY_REQUESTS = 429
+_BAD_REQUEST = 400
+_QUERY_HINT = (
+    'write field:value with values of several words in double quotes, as in diagnosis_3:"Basal cell carcinoma", and '
+    "AND / OR in capitals; a shell needs single quotes around the whole query"
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Patience:
+    """How long to wait for an archive.
+
+    Attributes:
+        attempts: Most attempts at one request.
+        first_wait_seconds: Wait after the first failure; doubles after each further one, with jitter.
+        longest_wait_seconds: Longest wait between attempts, also where the archive asks for more.
+        connect_seconds: Limit for opening a connection.
+        read_seconds: Limit for the next bytes to arrive.
+        request_seconds: Limit for one request in all, retries and waits included: a body that drips in
+            steadily but slowly ends here.
+        most_bytes: Limit for one body.
+    """
+
+    attempts: int = 5
+    first_wait_seconds: float = 0.5
+    longest_wait_seconds: float = 30.0
+    connect_seconds: float = 5.0
+    read_seconds: float = 20.0
+    request_seconds: float = 180.0
+    most_bytes: int = 512 * 1024 * 1024
+
+
+class Transport:
+    """GET requests over connections that stay open; safe to use from several threads.
+
+    Args:
+        connections: Most connections at a time.
+        patience: Limits and retries.
+        sleep: How to wait.
+        clock: Monotonic seconds.
+        rng: Source of the jitter.
+    """
+
+    def __init__(
+        self,
+        *,
+        connections: int,
+        patience: Patience,
+        sleep: Callable[[float], None] = time.sleep,
+        clock: Callable[[], float] = time.monotonic,
+        rng: random.Random | None = None,
+    ) -> None:
+        self._patience = patience
+        self._sleep = sleep
+        self._clock = clock
+        self._rng = rng or random.Random()
+        self._client = httpx.Client(
+            limits=httpx.Limits(max_connections=connections, max_keepalive_connections=connections),
+            timeout=httpx.Timeout(patience.read_seconds, connect=patience.connect_seconds, pool=None),
+            follow_redirects=True,
+            headers={"User-Agent": "lesionflow"},
+        )
+
+    def close(self) -> None:
+        """Close every connection."""
+        self._client.close()
+
+    def get(self, address: httpx.URL, *, is_file: bool = False) -> bytes:
+        """Return the whole body of a successful answer.
+
+        Args:
+            address: Where.
+            is_file: Whether the body is wanted as stored, so never compressed on the way.
+
+        Raises:
+            SourceUnavailable: No whole answer in spite of retries: no connection, 429, 5xx, cut short, too slow.
+            SourceResponseError: The archive refuses the request (other 4xx); not retried.
+        """
+        deadline = self._clock() + self._patience.request_seconds
+        for attempt in range(self._patience.attempts):
+            try:
+                return self._attempt(address, is_file, deadline)
+            except SourceUnavailable as error:
+                wait = self._wait_seconds(attempt, error)
+                if attempt + 1 == self._patience.attempts or self._clock() + wait >= deadline:
+                    raise
+            self._sleep(wait)
+        raise AssertionError("unreachable: the last attempt returns or raises")
+
+    def _attempt(self, address: httpx.URL, is_file: bool, deadline: float) -> bytes:
+        headers = {"Accept-Encoding": "identity"} if is_file else {}
+        with _translate(address), self._client.stream("GET", address, headers=headers) as response:
+            body = b"".join(self._blocks(response, address, deadline))
+            if not response.is_success:
+                raise _refusal(response, body)
+            _check_length(response, body)
+            return body
+
+    def _blocks(self, response: httpx.Response, address: httpx.URL, deadline: float) -> Iterator[bytes]:
+        n_bytes = 0
+        for block in response.iter_bytes():
+            n_bytes += len(block)
+            if n_bytes > self._patience.most_bytes:
+                raise SourceResponseError(
+                    f"expected at most {self._patience.most_bytes:,} bytes from {_shown(address)}, got more; leave "
+                    "this file out",
+                    reason=f"it is larger than {self._patience.most_bytes:,} bytes",
+                )
+            if self._clock() > deadline:
+                raise SourceUnavailable(
+                    f"expected {_shown(address)} within {self._patience.request_seconds:g} seconds, got {n_bytes:,} "
+                    "bytes by then; check the connection and run it again",
+                    reason=f"it came too slowly ({n_bytes:,} bytes in {self._patience.request_seconds:g} seconds)",
+                )
+            yield block
+
+    def _wait_seconds(self, attempt: int, error: LesionError) -> float:
+        asked = error.context.get("retry_after_seconds")
+        longest = self._patience.longest_wait_seconds
+        if asked is not None:
+            return min(float(asked), longest)
+        # Between half and all of the growing wait, so that workers that failed together come back apart.
+        return min(self._patience.first_wait_seconds * 2**attempt, longest) * self._rng.uniform(0.5, 1.0)
+
+
+@contextlib.contextmanager
+def _translate(address: httpx.URL) -> Iterator[None]:
+    """Raise what httpx raises in our own words; the one place that knows its exceptions."""
+    try:
+        yield
+    except httpx.ConnectError as error:
+        raise SourceUnavailable(
+            f"expected the archive at {address.host}{f':{address.port}' if address.port else ''} to answer, but it "
+            f"cannot be reached ({error}); check the network and the address (LESION_ARCHIVE_URL), or serve a "
+            "downloaded folder with `lesion mirror FOLDER`",
+            host=address.host,
+            reason="the archive cannot be reached",
+        ) from error
+    except httpx.TimeoutException as error:
+        raise SourceUnavailable(
+            f"expected {_shown(address)} to answer in time, got {type(error).__name__}; check the network and run it "
+            "again",
+            host=address.host,
+            reason="the archive did not answer in time",
+        ) from error
+    except (httpx.TooManyRedirects, httpx.UnsupportedProtocol, httpx.DecodingError) as error:
+        raise SourceResponseError(
+            f"expected a usable answer from {_shown(address)}, got: {error}; check the address"
+        ) from error
+    except httpx.TransportError as error:
+        raise SourceUnavailable(
+            f"expected a whole answer from {_shown(address)}, but the connection broke ({error}); run it again",
+            host=address.host,
+            reason="the connection broke",
+        ) from error
+
+
+def _refusal(response: httpx.Response, body: bytes) -> LesionError:
+    """Return the error that a status other than 2xx means."""
+    status = response.status_code
+    stated = f"{status} {http.client.responses.get(status, '')}".strip()
+    facts = {"status": status, "host": response.url.host, "reason": f"the archive answered {stated}"}
+    shown = _shown(response.url)
+    if status == _TOO_MANY_REQUESTS or status >= 500:
+        return SourceUnavailable(
+            f"expected {shown} to answer, got {stated} again and again; wait and run it again",
+            retry_after_seconds=_retry_after(response.headers.get("Retry-After")),
+            **facts,
+        )
+    if status == _BAD_REQUEST and "query" in response.url.params:
+        return SourceResponseError(
+            f"the archive could not parse the search query {response.url.params['query']!r}; {_QUERY_HINT}", **facts
+        )
+    return SourceResponseError(
+        f"expected {shown} to be there for everybody, got {stated} ({body[:120].decode(errors='replace').strip()})",
+        **facts,
+    )
+
+
+def _check_length(response: httpx.Response, body: bytes) -> None:
+    """Refuse a body whose length is not the announced one; a compressed body has no announced length."""
+    stated = response.headers.get("Content-Length", "")
+    if "Content-Encoding" not in response.headers and stated.isdigit() and int(stated) != len(body):
+        raise SourceUnavailable(
+            f"expected {int(stated):,} bytes from {_shown(response.url)}, got {len(body):,}; run it again",
+            host=response.url.host,
+            reason=f"{len(body):,} bytes came where {int(stated):,} were announced",
+        )
+
+
+def _retry_after(value: str | None) -> float | None:
+    """Return the wait that a ``Retry-After`` header asks for, in seconds: a number or an HTTP date."""
+    if value is None:
+        return None
+    if value.strip().isdigit():
+        return float(value)
+    try:
+        moment = email.utils.parsedate_to_datetime(value)
+    except ValueError:
+        return None
+    return max(0.0, moment.timestamp() - time.time())
+
+
+def _shown(address: httpx.URL) -> str:
+    """Return an address for a message: no password, no signature."""
+    return str(address.copy_with(username=None, password=None, query=None))

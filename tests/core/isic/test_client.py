@@ -1,0 +1,240 @@
+import random
+import socket
+import time
+from collections.abc import Iterator
+from email.utils import formatdate
+
+import pytest
+
+from lesion_core.errors import ConfigError, SourceResponseError, SourceUnavailable
+from lesion_core.isic.client import ArchiveClient
+from lesion_core.isic.transport import Patience
+from tests.core.isic.faulty import FaultyServer, drip, hang_up, listed, page, reset_after, send, stall
+
+SEARCH = "/api/v2/images/search/"
+QUICK = Patience(attempts=3, first_wait_seconds=0.01, connect_seconds=2, read_seconds=0.3, request_seconds=30)
+
+
+@pytest.fixture
+def waits() -> list[float]:
+    """The seconds that the client was told to wait, in order."""
+    return []
+
+
+@pytest.fixture
+def client(faulty: FaultyServer, waits: list[float]) -> Iterator[ArchiveClient]:
+    with ArchiveClient(faulty.url, patience=QUICK, sleep=waits.append, rng=random.Random(1)) as client:
+        yield client
+
+
+def test_a_listing_is_followed_to_its_end_and_each_image_comes_once(
+    faulty: FaultyServer, client: ArchiveClient
+) -> None:
+    faulty.answers[SEARCH] = [
+        send(page([listed(1), listed(2)], count=4, following=f"{faulty.url}images/search/?cursor=b&x=%2B")),
+        send(page([listed(2), listed(3)], following=f"{faulty.url}images/search/?cursor=c&x=%2B")),
+        send(page([listed(4)])),
+    ]
+    search = client.search("sex:male", (65, 66))
+    assert [image.isic_id for image in search] == [f"ISIC_000000{number}" for number in (1, 2, 3, 4)]
+    assert (search.n_stated, search.n_listed, search.n_repeated, search.n_lost) == (4, 4, 1, 0)
+    assert faulty.requests == [
+        f"{SEARCH}?limit=100&query=sex%3Amale&collections=65%2C66",
+        f"{SEARCH}?cursor=b&x=%2B",  # verbatim
+        f"{SEARCH}?cursor=c&x=%2B",
+    ]
+
+
+def test_images_that_the_archive_counts_but_does_not_list_are_noticed(
+    faulty: FaultyServer, client: ArchiveClient, caplog: pytest.LogCaptureFixture
+) -> None:
+    faulty.answers[SEARCH] = [send(page([listed(1)], count=3))]
+    search = client.search()
+    assert len(list(search)) == 1
+    assert search.n_lost == 2
+    assert "counted 3 images and listed 1" in caplog.text
+
+
+def test_the_next_page_is_asked_at_the_host_that_was_named(faulty: FaultyServer, client: ArchiveClient) -> None:
+    elsewhere = "https://archive.example/api/v2/images/search/?cursor=b"
+    faulty.answers[SEARCH] = [send(page([listed(1)], 2, elsewhere)), send(page([listed(2)]))]
+    assert len(list(client.search())) == 2
+    assert faulty.requests[1] == f"{SEARCH}?cursor=b"
+
+
+@pytest.mark.parametrize("following", ["{url}images/search/?cursor=a", "{url}images/search/?limit=100"])
+def test_a_cursor_that_leads_back_is_an_error(faulty: FaultyServer, client: ArchiveClient, following: str) -> None:
+    faulty.answers[SEARCH] = [send(page([listed(1)], 5, following.format(url=faulty.url)))]
+    with pytest.raises(SourceResponseError, match="the same page again"):
+        list(client.search())
+    assert len(faulty.requests) <= 2
+
+
+def test_an_empty_page_with_a_next_one_is_an_error(faulty: FaultyServer, client: ArchiveClient) -> None:
+    faulty.answers[SEARCH] = [send(page([], 5, f"{faulty.url}images/search/?cursor=b"))]
+    with pytest.raises(SourceResponseError, match="a further page after an empty one"):
+        list(client.search())
+
+
+def test_a_listing_that_repeats_itself_under_new_cursors_ends(faulty: FaultyServer, client: ArchiveClient) -> None:
+    rows = [listed(number) for number in range(400)]
+    faulty.answers[SEARCH] = [send(page(rows, 400, f"{faulty.url}images/search/?cursor={n}")) for n in range(9)]
+    with pytest.raises(SourceResponseError, match="over and over"):
+        list(client.search())
+
+
+@pytest.mark.parametrize(
+    ("status", "retry_after", "waited"), [(503, "7", 7.0), (429, "2", 2.0), (502, None, None), (500, "soon", None)]
+)
+def test_an_archive_that_cannot_now_is_asked_again(
+    faulty: FaultyServer,
+    client: ArchiveClient,
+    waits: list[float],
+    status: int,
+    retry_after: str | None,
+    waited: float | None,
+) -> None:
+    headers = {"Retry-After": retry_after} if retry_after else {}
+    faulty.answers[SEARCH] = [send("<html>Server Error</html>", status, headers), send(page([listed(1)], 1))]
+    assert client.count() == 1
+    assert len(waits) == 1
+    assert waits[0] == waited if waited is not None else 0.005 <= waits[0] <= 0.01
+
+
+def test_retry_after_may_be_a_date_and_is_never_obeyed_beyond_the_limit(
+    faulty: FaultyServer, client: ArchiveClient, waits: list[float]
+) -> None:
+    answers = [send("", 503, {"Retry-After": formatdate(time.time() + ahead, usegmt=True)}) for ahead in (10, 86_400)]
+    faulty.answers[SEARCH] = answers
+    with pytest.raises(SourceUnavailable):
+        client.count()
+    assert 8 <= waits[0] <= 10
+    assert len(waits) == 1  # a wait of 30 seconds, the most allowed, would end after the request's time
+
+
+def test_waits_grow_and_attempts_end(faulty: FaultyServer, client: ArchiveClient, waits: list[float]) -> None:
+    faulty.answers["*"] = [send("<html>Server Error (500)</html>", 500)]
+    with pytest.raises(SourceUnavailable, match="500 Internal Server Error again and again") as caught:
+        client.image("ISIC_0000001")
+    assert caught.value.transient
+    assert len(faulty.requests) == 3
+    assert 0.005 <= waits[0] <= 0.01 <= waits[1] <= 0.02
+
+
+@pytest.mark.parametrize("status", [400, 401, 403, 404, 405, 422])
+def test_a_refusal_is_not_asked_again(faulty: FaultyServer, client: ArchiveClient, status: int) -> None:
+    faulty.answers["*"] = [send({"detail": "No"}, status)]
+    with pytest.raises(SourceResponseError, match=str(status)) as caught:
+        client.image("ISIC_0000001")
+    assert not caught.value.transient
+    assert caught.value.status == status
+    assert len(faulty.requests) == 1
+
+
+def test_a_query_that_the_archive_cannot_parse_names_the_quotes(faulty: FaultyServer, client: ArchiveClient) -> None:
+    faulty.answers[SEARCH] = [send({"message": "Could not parse search query."}, 400)]
+    with pytest.raises(SourceResponseError, match="could not parse the search query") as caught:
+        list(client.search("diagnosis_3:Basal cell carcinoma"))
+    assert "diagnosis_3:Basal cell carcinoma" in str(caught.value)
+    assert "double quotes" in str(caught.value)
+
+
+def test_an_unreachable_archive_is_named_with_what_to_do() -> None:
+    with socket.socket() as reserved:
+        reserved.bind(("127.0.0.1", 0))
+        port = reserved.getsockname()[1]  # bound and not listening: connections are refused
+        url = f"http://127.0.0.1:{port}/api/v2"
+        with (
+            ArchiveClient(url, patience=QUICK, sleep=lambda seconds: None) as client,
+            pytest.raises(SourceUnavailable, match=f"127.0.0.1:{port}") as caught,
+        ):
+            list(client.search())
+    assert "LESION_ARCHIVE_URL" in str(caught.value)
+    assert "lesion mirror" in str(caught.value)
+
+
+@pytest.mark.parametrize("body", ["<!doctype html><title>Welcome</title>", '{"results": 3}', '{"results": [{}]}', ""])
+def test_an_answer_of_another_form_is_refused(faulty: FaultyServer, client: ArchiveClient, body: str) -> None:
+    faulty.answers["*"] = [send(body)]
+    with pytest.raises(SourceResponseError, match="check the archive's address"):
+        list(client.search())
+
+
+@pytest.mark.parametrize("url", ["", "api.isic-archive.com/api/v2/", "ftp://host/", "http://", "http://[::1/"])
+def test_an_address_that_is_none_is_refused_at_once(url: str) -> None:
+    with pytest.raises(ConfigError, match="LESION_ARCHIVE_URL"):
+        ArchiveClient(url)
+
+
+def test_a_password_in_the_address_stays_out_of_messages(faulty: FaultyServer) -> None:
+    url = faulty.url.replace("http://", "http://reader:s3cret@")
+    with ArchiveClient(url, patience=QUICK) as client:
+        assert "s3cret" not in client.url
+        with pytest.raises(SourceResponseError) as caught:
+            client.image("ISIC_0000001")
+    assert "s3cret" not in str(caught.value)
+
+
+BODY = bytes(range(256)) * 40
+
+
+def test_a_file_comes_whole(faulty: FaultyServer, client: ArchiveClient) -> None:
+    faulty.answers["/a.jpg"] = [send(BODY)]
+    assert client.download(f"{faulty.host}/a.jpg") == BODY
+
+
+@pytest.mark.parametrize(
+    "fault",
+    [reset_after(BODY, 5000), reset_after(BODY, 0), hang_up(), send(BODY, stated=len(BODY) + 9), stall(0.8)],
+    ids=["reset in the middle", "reset at the start", "hang-up", "announced too long", "silence"],
+)
+def test_a_broken_transfer_is_repeated(faulty: FaultyServer, client: ArchiveClient, fault: object) -> None:
+    faulty.answers["/a.jpg"] = [fault, send(BODY)]  # type: ignore[list-item]
+    assert client.download(f"{faulty.host}/a.jpg") == BODY
+    assert len(faulty.requests) == 2
+
+
+def test_a_transfer_that_stays_broken_is_given_up(faulty: FaultyServer, client: ArchiveClient) -> None:
+    faulty.answers["/a.jpg"] = [reset_after(BODY, 5000)]
+    with pytest.raises(SourceUnavailable, match="the connection broke"):
+        client.download(f"{faulty.host}/a.jpg")
+    assert len(faulty.requests) == 3
+
+
+def test_a_body_that_drips_in_ends_with_the_time_for_the_file(faulty: FaultyServer) -> None:
+    faulty.answers["/a.jpg"] = [drip(BODY, 0.02)]
+    patience = Patience(attempts=5, first_wait_seconds=0.01, read_seconds=0.5, request_seconds=0.4)
+    began = time.monotonic()
+    with (
+        ArchiveClient(faulty.url, patience=patience) as client,
+        pytest.raises(SourceUnavailable, match=r"within 0\.4 seconds"),
+    ):
+        client.download(f"{faulty.host}/a.jpg")
+    assert time.monotonic() - began < 5
+
+
+def test_a_file_beyond_all_measure_is_not_read_to_its_end(faulty: FaultyServer) -> None:
+    faulty.answers["/a.jpg"] = [send(BODY)]
+    with (
+        ArchiveClient(faulty.url, patience=Patience(most_bytes=1000)) as client,
+        pytest.raises(SourceResponseError, match="at most 1,000 bytes"),
+    ):
+        client.download(f"{faulty.host}/a.jpg")
+
+
+@pytest.mark.parametrize("url", ["file:///etc/passwd", "/relative.jpg", "ftp://host/a.jpg"])
+def test_only_web_addresses_are_followed(client: ArchiveClient, url: str) -> None:
+    with pytest.raises(SourceResponseError, match="web address"):
+        client.download(url)
+
+
+def test_sizes_are_optional(faulty: FaultyServer, client: ArchiveClient) -> None:
+    assert client.stated_bytes() is None
+    faulty.answers["/api/v2/images/search/size/"] = [send({"size": 12})]
+    assert client.stated_bytes() == 12
+
+
+def test_an_archive_that_does_not_count_is_refused(faulty: FaultyServer, client: ArchiveClient) -> None:
+    faulty.answers[SEARCH] = [send(page([listed(1)]))]
+    with pytest.raises(SourceResponseError, match="count"):
+        client.count()
