@@ -1,0 +1,190 @@
+"""The model card: what a model is, what it was made from, how well it does, and where it must not be trusted.
+
+Its sections follow Mitchell et al. 2019, "Model Cards for Model Reporting" (arXiv:1810.03993), and CLEAR Derm
+(Daneshjou et al. 2022, doi:10.1001/jamadermatol.2021.4915). Every number is read from the report or from the files
+of the model and the dataset; none is written here.
+"""
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+from lesion_core.dataset.summary import DatasetSummary
+from lesion_core.evaluation.report import Metrics
+from lesion_core.labels import CLASS_NAMES, CLASS_ORDER, Diagnosis
+from lesion_core.serving.model_folder import ModelFolder
+from lesion_core.serving.wording import (
+    BENIGN_WARNING,
+    MAP_CAVEAT,
+    brief_disclaimer,
+    disclaimer_without_model,
+    percent,
+)
+from lesion_core.types import ModelRef
+
+SYNTHETIC_LINE = (
+    "**SYNTHETIC: generated images are in this model or in its test. No number here has a clinical meaning.**"
+)
+_MAX_ATTRIBUTIONS = 40
+_SPLITS = ("train", "validation", "calibration", "test", "quarantined")
+
+
+def write_card(metrics: Metrics, model: ModelRef, folder: ModelFolder, dataset: DatasetSummary) -> str:
+    """Return the card as Markdown; where anything is synthetic, its first line says so.
+
+    Args:
+        metrics: What was measured.
+        model: The model's reference.
+        folder: The model's own files.
+        dataset: What it was measured on, all splits.
+    """
+    sections = (
+        _opening(metrics, model, folder),
+        _section("Intended use", [disclaimer_without_model()[0].text, BENIGN_WARNING]),
+        _section("Performance", [_performance(metrics)]),
+        _section("By class", [_by_class(metrics)]),
+        _section("Training data", [_training(folder)]),
+        _section("Test data", [_test_data(metrics, dataset)]),
+        _section("Limits", [_bullets(_limits(metrics, folder))]),
+        _section("Licence and attribution", [_licence(metrics, folder)]),
+        _section("Provenance", [_provenance(metrics, model, folder)]),
+    )
+    mark = f"{SYNTHETIC_LINE}\n\n" if metrics.subject.synthetic else ""
+    return mark + "\n\n".join(sections) + "\n"
+
+
+def _opening(metrics: Metrics, model: ModelRef, folder: ModelFolder) -> str:
+    recipe = folder.recipe
+    side = folder.preprocessing.size_px
+    return (
+        f"# Model card: {model.id}\n\n"
+        f"{brief_disclaimer()}\n\n"
+        f"One dermoscopic image ({side} × {side} pixels) and, where known, age, sex and site go in; "
+        f"probabilities for {len(CLASS_ORDER)} classes come out. Recipe `{model.recipe}`: backbone "
+        f"`{recipe.get('backbone')}`, head `{recipe.get('head')}`, probabilities calibrated with temperature "
+        f"{metrics.probabilities.temperature:.3f} for a flat prior over the classes."
+    )
+
+
+def _performance(metrics: Metrics) -> str:
+    subject = metrics.subject
+    introduction = (
+        f"Measured on {subject.n_images:,} images ({subject.n_groups:,} groups of lesions and patients) of the "
+        f"{subject.split} split of `{subject.dataset_id}`, {_unseen(subject.n_seen_in_training)}. Intervals "
+        f"are 95 %, from {subject.n_bootstrap:,} resamples of whole groups within classes."
+    )
+    rows = [(row["measure"], row["value"], row["interval"] or "–") for row in metrics.headline_rows()]
+    return f"{introduction}\n\n{_table(('Measure', 'Value', '95 % interval'), rows)}"
+
+
+def _unseen(n_seen: int) -> str:
+    return f"of which {n_seen:,} were used in its making" if n_seen else "none of which was used in its making"
+
+
+def _by_class(metrics: Metrics) -> str:
+    header = ("Class", "Images", "Groups", "Sensitivity", "95 % interval", "Specificity", "AUC")
+    rows = [
+        (
+            row["class"],
+            f"{row['images']:,}",
+            f"{row['groups']:,}",
+            row["sensitivity"],
+            row["95 % interval"] or "–",
+            row["specificity"],
+            row["AUC"],
+        )
+        for row in metrics.class_rows()
+    ]
+    return _table(header, rows)
+
+
+def _training(folder: ModelFolder) -> str:
+    provenance = folder.provenance
+    kind = "generated images" if provenance.synthetic else "dermoscopic images"
+    counts = _class_counts(provenance.class_counts)
+    by_class = f" By class: {', '.join(f'{name} {n:,}' for name, n in counts.items())}." if counts else ""
+    return f"{provenance.n_train_images:,} {kind}.{by_class}"
+
+
+def _class_counts(stated: Mapping[str, Any]) -> dict[str, int]:
+    """Return images by class, whether stated plainly or under 'train'."""
+    counts = stated.get("train", stated)
+    return {str(name): int(counts[str(name)]) for name in CLASS_ORDER if str(name) in counts}
+
+
+def _test_data(metrics: Metrics, dataset: DatasetSummary) -> str:
+    splits = [name for name in _SPLITS if sum(dataset.images.get(name, {}).values())]
+    rows = [
+        (str(name), *(f"{dataset.images[split].get(str(name), 0):,}" for split in splits)) for name in CLASS_ORDER
+    ]
+    total = ("all", *(f"{sum(dataset.images[split].values()):,}" for split in splits))
+    missing = ", ".join(f"{name} {100 * share:.0f} %" for name, share in sorted(dataset.missing.items()))
+    return (
+        f"Dataset `{metrics.subject.dataset_id}`, images by class and split. Lesions, patients, identical files and "
+        f"look-alikes stay in one split.\n\n{_table(('Class', *splits), [*rows, total])}\n\n"
+        f"Without a value: {missing}."
+    )
+
+
+def _limits(metrics: Metrics, folder: ModelFolder) -> Iterable[str]:
+    malignancy = metrics.malignancy
+    if malignancy.ppv_at_1_percent is not None and malignancy.ppv_at_5_percent is not None:
+        yield (
+            f"Where 1 of 100 lesions is malignant, {percent(malignancy.ppv_at_1_percent)} of its malignant answers "
+            f"would be right; where 5 of 100 are, {percent(malignancy.ppv_at_5_percent)}."
+        )
+    yield from _absences("trained on", folder.provenance.absent_classes)
+    yield from _absences("tested on", metrics.subject.absent_classes)
+    few = [str(one.diagnosis) for one in metrics.classes if one.sensitivity.method == "Wilson"]
+    if few:
+        yield (
+            f"Few groups, or all alike, in the test split for {', '.join(few)}: those sensitivity intervals are "
+            "Wilson's, counting groups as trials."
+        )
+    yield "A lesion of any other diagnosis is answered with one of the eight classes all the same."
+    yield "Measured on images of the same sources as the training images; no other hospital's images were tested."
+    yield "Skin tone is not recorded, so performance by skin tone is not known."
+    yield MAP_CAVEAT
+
+
+def _absences(what: str, classes: Sequence[str]) -> Iterable[str]:
+    if classes:
+        names = ", ".join(f"{CLASS_NAMES[Diagnosis(name)]} ({name})" for name in classes)
+        yield f"Not {what} a single image of: {names}. Nothing is known about these classes."
+
+
+def _licence(metrics: Metrics, folder: ModelFolder) -> str:
+    attributions = [text for text in folder.provenance.attributions if text.strip()]
+    named = "; ".join(attributions[:_MAX_ATTRIBUTIONS])
+    rest = len(attributions) - _MAX_ATTRIBUTIONS
+    credit = f"Images by: {named}{f'; and {rest:,} more, in provenance.json' if rest > 0 else ''}."
+    return (
+        f"The most restrictive licence of any image used is **{metrics.subject.licence}**; the model is offered "
+        f"under no wider terms than that. {credit if attributions else 'No attribution is recorded.'}"
+    )
+
+
+def _provenance(metrics: Metrics, model: ModelRef, folder: ModelFolder) -> str:
+    subject = metrics.subject
+    rows = [
+        ("Model", f"`{model.id}`", f"`{model.sha256}`"),
+        ("Trained on", f"`{model.dataset.id}`", f"`{model.dataset.sha256}`"),
+        ("Tested on", f"`{subject.dataset_id}`", f"`{subject.dataset_sha256}`"),
+    ]
+    line = (
+        f"Seed of the training {folder.recipe.get('seed')}, of the resampling {subject.seed}; evaluation version "
+        f"{subject.step_version}."
+    )
+    return f"{_table(('', 'Id', 'sha256 of its index'), rows)}\n\n{line}"
+
+
+def _section(title: str, paragraphs: Sequence[str]) -> str:
+    return "\n\n".join([f"## {title}", *paragraphs])
+
+
+def _bullets(lines: Iterable[str]) -> str:
+    return "\n".join(f"- {line}" for line in lines)
+
+
+def _table(header: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
+    lines = [header, ["---"] * len(header), *rows]
+    return "\n".join(f"| {' | '.join(line)} |" for line in lines)

@@ -1,0 +1,147 @@
+"""What a model was given and what became of it: class counts, training history, misclassified images."""
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+from matplotlib.axes import Axes
+from matplotlib.ticker import MaxNLocator
+
+from lesion_core.evaluation.figures.canvas import ACCENT, INK, MUTED, RULE, WARNING, Sheet, Subject, head
+from lesion_core.labels import CLASS_ORDER, MALIGNANT, N_CLASSES, Diagnosis
+
+_SPLIT_COLOURS = {
+    "train": "#1f5f8b",
+    "validation": "#6ea3c4",
+    "calibration": "#b7cfdf",
+    "test": "#c77d2e",
+    "quarantined": "#9aa5b1",
+}
+_COLUMNS = 6
+
+
+@dataclass(frozen=True, slots=True)
+class Case:
+    """One image as the model saw it, and what it said."""
+
+    isic_id: str
+    pixels: np.ndarray  # uint8 (h, w, 3)
+    truth: Diagnosis
+    probs: np.ndarray  # (8,)
+
+
+def draw_class_distribution(counts: Mapping[str, np.ndarray], path: Path, subject: Subject) -> Path:
+    """Draw images per class, stacked by split; return ``path``.
+
+    Args:
+        counts: Split to int (8,).
+        path: Where to.
+        subject: Of what.
+    """
+    sheet = Sheet("Images by class and split", subject, width=7.2, height=4.1)
+    axes = sheet.axes()[0]
+    base = np.zeros(N_CLASSES)
+    for split, values in counts.items():
+        colour = _SPLIT_COLOURS.get(split, MUTED)
+        axes.barh(range(N_CLASSES), values, left=base, color=colour, height=0.66, label=f"{split} ({values.sum():,})")
+        base = base + values
+    for row, total in enumerate(base):
+        axes.text(total + base.max() * 0.01, row, f"{int(total):,}", size=8, color=INK, va="center")
+    axes.set_yticks(range(N_CLASSES), [str(name) for name in CLASS_ORDER])
+    axes.set(ylim=(N_CLASSES - 0.5, -0.5), xlim=(0, max(base.max(), 1) * 1.1), xlabel="images")
+    axes.tick_params(axis="y", length=0)
+    axes.legend(
+        fontsize=8,
+        frameon=False,
+        labelcolor=INK,
+        loc="upper center",
+        bbox_to_anchor=(0.5, -0.14),
+        ncols=len(counts),
+        handlelength=1.2,
+        columnspacing=1.2,
+    )
+    return sheet.save(path)
+
+
+def draw_history(history: pd.DataFrame, path: Path, subject: Subject) -> Path:
+    """Draw a training's loss and validation score by epoch; return ``path``.
+
+    Args:
+        history: One row per epoch with ``epoch``, ``loss``, ``val_balanced_accuracy``, and ``stage`` if known.
+        path: Where to.
+        subject: Of what.
+    """
+    sheet = Sheet("Training history", subject, width=8.0, height=3.5)
+    left, right = sheet.axes(1, 2)
+    epochs = history["epoch"].to_numpy()
+    left.plot(epochs, history["loss"], color=ACCENT, linewidth=1.6, marker="o", markersize=3.5)
+    left.set(xlabel="epoch", ylabel="loss")
+    head(left, "Training loss")
+    score = history["val_balanced_accuracy"].to_numpy(dtype=float)
+    right.plot(epochs, score, color=ACCENT, linewidth=1.6, marker="o", markersize=3.5)
+    right.set(xlabel="epoch", ylabel="balanced accuracy")
+    heading = "Validation"
+    if np.isfinite(score).any():
+        best = int(np.nanargmax(score))
+        right.plot(epochs[best], score[best], "o", color=WARNING, markersize=7)
+        heading = f"Validation: epoch {epochs[best]} kept, {score[best]:.3f}"
+    head(right, heading)
+    for axes in (left, right):
+        axes.xaxis.set_major_locator(MaxNLocator(integer=True))
+        _mark_stages(axes, history)
+    return sheet.save(path)
+
+
+def _mark_stages(axes: Axes, history: pd.DataFrame) -> None:
+    """Draw a line where all layers begin to train."""
+    if "stage" not in history:
+        return
+    stages = history["stage"].tolist()
+    for row in range(1, len(stages)):
+        if stages[row] != stages[row - 1]:
+            axes.axvline(float(history["epoch"].iloc[row]) - 0.5, color=RULE, linewidth=1, linestyle=(0, (4, 3)))
+
+
+def draw_misclassified(cases: Sequence[Case], n_wrong: int, path: Path, subject: Subject) -> Path:
+    """Draw a contact sheet of misclassified images with truth and probabilities; return ``path``.
+
+    Args:
+        cases: What is shown, in this order.
+        n_wrong: How many were misclassified in all.
+        path: Where to.
+        subject: Of what.
+    """
+    rows = max(1, math.ceil(len(cases) / _COLUMNS))
+    title = f"Misclassified images: {len(cases):,} of {n_wrong:,}" if cases else "Misclassified images: none"
+    sheet = Sheet(title, subject, width=_COLUMNS * 1.75, height=max(rows * 2.2, 0.4))
+    if not cases:
+        return sheet.save(path)
+    for axes, case in zip(
+        sheet.axes(rows, _COLUMNS), [*cases, *[None] * (rows * _COLUMNS - len(cases))], strict=True
+    ):
+        _draw_case(axes, case)
+    return sheet.save(path)
+
+
+def _draw_case(axes: Axes, case: Case | None) -> None:
+    axes.set_axis_off()
+    if case is None:
+        return
+    axes.imshow(case.pixels)
+    predicted = CLASS_ORDER[int(case.probs.argmax())]
+    is_missed = case.truth in MALIGNANT and predicted not in MALIGNANT
+    axes.set_title(
+        f"is {case.truth}, called {predicted}",
+        size=8,
+        color=WARNING if is_missed else INK,
+        weight="bold" if is_missed else "normal",
+        loc="left",
+        pad=3,
+    )
+    leading = np.argsort(-case.probs, kind="stable")[:2]
+    named = [*leading, CLASS_ORDER.index(case.truth)] if CLASS_ORDER.index(case.truth) not in leading else leading
+    words = "  ".join(f"{CLASS_ORDER[place]} {case.probs[place]:.2f}" for place in named)
+    axes.text(0, -0.03, f"{words}\n{case.isic_id}", size=6.3, color=MUTED, va="top", transform=axes.transAxes)

@@ -1,0 +1,83 @@
+"""Which figures a report has, and what is shown on them."""
+
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from lesion_core.dataset.summary import DatasetSummary
+from lesion_core.evaluation import figures
+from lesion_core.evaluation.figures import Case
+from lesion_core.evaluation.measurement import Scored
+from lesion_core.evaluation.metrics import Reliability, roc_of
+from lesion_core.evaluation.predictions import Pictures
+from lesion_core.evaluation.report import PROBABILITY_COLUMNS, Metrics
+from lesion_core.labels import CLASS_ORDER, Diagnosis
+
+N_SHOWN = 24
+HISTORY_NAME = "history.csv"
+
+
+def write_performance(folder: Path, metrics: Metrics, scored: Scored) -> None:
+    """Draw what was measured: confusion_matrix.png, roc.png, reliability.png, sensitivity.png."""
+    subject = _subject(metrics)
+    figures.draw_confusion_matrix(np.array(metrics.confusion), folder / "confusion_matrix.png", subject)
+    figures.draw_roc(
+        {name: roc_of(scored.class_index, scored.probs, place) for place, name in enumerate(CLASS_ORDER)},
+        {one.diagnosis: one.auc for one in metrics.classes},
+        folder / "roc.png",
+        subject,
+    )
+    bins = Reliability(*np.array(metrics.probabilities.bins, np.float64).T)
+    figures.draw_reliability(bins, metrics.probabilities.calibration_error, folder / "reliability.png", subject)
+    figures.draw_sensitivity(
+        [(one.diagnosis, one.n_images, one.n_groups, one.sensitivity) for one in metrics.classes],
+        metrics.chance,
+        folder / "sensitivity.png",
+        subject,
+    )
+
+
+def write_misclassified(
+    folder: Path, metrics: Metrics, mistakes: pd.DataFrame, rows: pd.DataFrame, pictures: Pictures
+) -> None:
+    """Draw misclassified.png: the first mistakes of the table, as the model saw them."""
+    shown = mistakes.head(N_SHOWN)
+    cases: list[Case] = []
+    if len(shown):
+        found = rows.set_index("isic_id").loc[shown["isic_id"]].reset_index()
+        cases = [
+            Case(str(row["isic_id"]), pixels, Diagnosis(row["true"]), row[list(PROBABILITY_COLUMNS)].to_numpy(float))
+            for (_, row), pixels in zip(shown.iterrows(), pictures.pixels(found), strict=True)
+        ]
+    figures.draw_misclassified(cases, len(mistakes), folder / "misclassified.png", _subject(metrics))
+
+
+def write_origins(folder: Path, metrics: Metrics, dataset: DatasetSummary, model_folder: Path) -> None:
+    """Draw where the numbers come from: class_distribution.png and, where the model kept one, history.png."""
+    counts = {
+        split: np.array([images.get(str(name), 0) for name in CLASS_ORDER])
+        for split, images in dataset.images.items()
+        if sum(images.values())
+    }
+    line = f"{dataset.dataset.id}: {dataset.dataset.n_images:,} images, {dataset.dataset.n_groups:,} groups"
+    figures.draw_class_distribution(
+        counts, folder / "class_distribution.png", figures.Subject(line, dataset.dataset.synthetic)
+    )
+    history = model_folder / HISTORY_NAME
+    if history.is_file():
+        subject = figures.Subject(
+            f"{metrics.subject.model_id}, dashed: from here on all layers train", metrics.subject.synthetic
+        )
+        table = pd.read_csv(history)
+        if not table.empty:
+            figures.draw_history(table, folder / "history.png", subject)
+
+
+def _subject(metrics: Metrics) -> figures.Subject:
+    subject = metrics.subject
+    line = (
+        f"{subject.model_id} on {subject.n_images:,} {subject.split} images ({subject.n_groups:,} groups) of "
+        f"{subject.dataset_id}"
+    )
+    return figures.Subject(line, subject.synthetic)

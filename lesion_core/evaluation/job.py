@@ -1,0 +1,190 @@
+"""The evaluation child: from a model and a dataset to a stored report.
+
+What is measured is what is served: the model's ONNX file through the predictor behind the page.
+"""
+
+import shutil
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from lesion_core.dataset.certificate import verify_certificate
+from lesion_core.dataset.records import OpenDataset, open_dataset
+from lesion_core.dataset.summary import describe
+from lesion_core.evaluation.card import write_card
+from lesion_core.evaluation.gallery import write_misclassified, write_origins, write_performance
+from lesion_core.evaluation.measurement import Scored, measure_scores
+from lesion_core.evaluation.predictions import (
+    Pictures,
+    count_seen,
+    predict_rows,
+    rows_to_evaluate,
+    table_of_mistakes,
+    table_of_predictions,
+)
+from lesion_core.evaluation.report import (
+    CARD_NAME,
+    METRICS_NAME,
+    MISCLASSIFIED_NAME,
+    PREDICTIONS_NAME,
+    Metrics,
+    Subject,
+)
+from lesion_core.evaluation.spec import EvaluateJob
+from lesion_core.evaluation.version import STEP_VERSION
+from lesion_core.keys import digest_of, id_of, report_key
+from lesion_core.labels import CLASS_ORDER
+from lesion_core.serving.predictor import Predictor
+from lesion_core.stores.filesystem import locked
+from lesion_core.stores.folders import materialise, publish
+from lesion_core.stores.protocol import Store
+from lesion_core.stores.references import find_reference, ref_from_folder
+from lesion_core.types import LICENCE_ORDER, JsonDict, Progress, ProgressCallback, ReportRef, StoreKey
+
+STEP = "evaluate"
+
+
+def run(spec: dict[str, Any], *, store: Store, workdir: Path, on_progress: ProgressCallback) -> ReportRef:
+    """Evaluate what ``spec`` (an ``EvaluateJob``) describes and return the stored report.
+
+    A report that is already there is returned at once; two processes with the same work wait for each other.
+
+    Raises:
+        DataError: The split has no images.
+        LeakageError: The dataset's certificate does not hold.
+        ArtifactNotFound: Model, dataset or an image is not in the store.
+        ArtifactCorrupt: Bytes that are not those that were published.
+        StoreError: The store could not be read or written.
+    """
+    job = EvaluateJob.model_validate(spec)
+    key = report_key_of(job)
+    if (ref := find_reference(store, ReportRef, key)) is not None:
+        return ref
+    scratch = workdir / "evaluation" / id_of(key)
+    scratch.parent.mkdir(parents=True, exist_ok=True)
+    with locked(scratch.with_name(f".{scratch.name}.lock")):
+        if (ref := find_reference(store, ReportRef, key)) is not None:
+            return ref
+        shutil.rmtree(scratch, ignore_errors=True)
+        scratch.mkdir(parents=True)
+        ref = _evaluate(job, key, _open(job, store, workdir), scratch, on_progress)
+        shutil.rmtree(scratch, ignore_errors=True)
+    return ref
+
+
+def report_inputs(job: EvaluateJob) -> JsonDict:
+    """Return everything that the report depends on, JSON-serialisable."""
+    return {
+        "model": job.model.sha256,
+        "dataset": job.dataset.sha256,
+        "split": job.split,
+        "n_bootstrap": job.n_bootstrap,
+        "seed": job.seed,
+        "step_version": STEP_VERSION,
+    }
+
+
+def report_key_of(job: EvaluateJob) -> StoreKey:
+    """Return the folder of the report that ``job`` makes."""
+    return report_key(job.model.id, digest_of(report_inputs(job)))
+
+
+@dataclass(frozen=True, slots=True)
+class _Opened:
+    """Model and dataset at hand."""
+
+    store: Store
+    folder: Path
+    predictor: Predictor
+    dataset: OpenDataset
+    rows: pd.DataFrame
+    pictures: Pictures
+
+
+def _open(job: EvaluateJob, store: Store, workdir: Path) -> _Opened:
+    dataset = open_dataset(store, job.dataset, workdir / "datasets")
+    verify_certificate(dataset)
+    rows = rows_to_evaluate(dataset, job.split)
+    folder = materialise(store, job.model, workdir / "models")
+    predictor = Predictor.load(folder, model_id=job.model.id)
+    return _Opened(store, folder, predictor, dataset, rows, Pictures(dataset, store, predictor.preprocessing))
+
+
+def _evaluate(
+    job: EvaluateJob, key: StoreKey, opened: _Opened, folder: Path, on_progress: ProgressCallback
+) -> ReportRef:
+    n_images = len(opened.rows)
+    probs = predict_rows(opened.predictor, opened.pictures, opened.rows, on_progress)
+    on_progress(Progress(stage="evaluate", done=n_images, total=n_images, message="measuring"))
+    scored = Scored(
+        opened.rows["class_index"].to_numpy(np.int64), probs, opened.rows["group"].astype(str).to_numpy(dtype=str)
+    )
+    metrics = measure_scores(scored, _subject(job, opened), temperature=opened.predictor.temperature)
+    _write(metrics, scored, job, opened, folder)
+    index, sha256 = publish(
+        opened.store,
+        key,
+        folder,
+        step=STEP,
+        step_version=STEP_VERSION,
+        inputs=report_inputs(job),
+        summary=_summary(job, metrics),
+    )
+    on_progress(Progress(stage="evaluate", done=n_images, total=n_images, message=f"stored {id_of(key)}"))
+    return ref_from_folder(ReportRef, key, index, sha256)
+
+
+def _write(metrics: Metrics, scored: Scored, job: EvaluateJob, opened: _Opened, folder: Path) -> None:
+    (folder / METRICS_NAME).write_text(metrics.model_dump_json(indent=1) + "\n", encoding="utf-8")
+    predictions = table_of_predictions(opened.rows, scored.probs)
+    predictions.to_parquet(folder / PREDICTIONS_NAME, index=False)
+    mistakes = table_of_mistakes(predictions)
+    mistakes.to_csv(folder / MISCLASSIFIED_NAME, index=False)
+    summary = describe(opened.dataset)
+    card = write_card(metrics, job.model, opened.predictor.folder, summary)
+    (folder / CARD_NAME).write_text(card, encoding="utf-8")
+    figures = folder / "figures"
+    write_performance(figures, metrics, scored)
+    write_misclassified(figures, metrics, mistakes, opened.rows, opened.pictures)
+    write_origins(figures, metrics, summary, opened.folder)
+
+
+def _subject(job: EvaluateJob, opened: _Opened) -> Subject:
+    present = set(opened.rows["class_index"].tolist())
+    licences = {job.dataset.licence, opened.predictor.folder.provenance.licence}
+    return Subject(
+        model_id=job.model.id,
+        model_sha256=job.model.sha256,
+        recipe=job.model.recipe,
+        dataset_id=job.dataset.id,
+        dataset_sha256=job.dataset.sha256,
+        training_dataset_id=job.model.dataset.id,
+        split=job.split,
+        n_images=len(opened.rows),
+        n_seen_in_training=count_seen(opened.store, job.model, opened.dataset, opened.rows),
+        n_groups=opened.rows["group"].nunique(),
+        classes_present=tuple(name for place, name in enumerate(CLASS_ORDER) if place in present),
+        absent_classes=tuple(name for place, name in enumerate(CLASS_ORDER) if place not in present),
+        synthetic=job.model.synthetic or job.dataset.synthetic,
+        licence=max(licences, key=LICENCE_ORDER.index),
+        n_bootstrap=job.n_bootstrap,
+        seed=job.seed,
+        step_version=STEP_VERSION,
+    )
+
+
+def _summary(job: EvaluateJob, metrics: Metrics) -> JsonDict:
+    score = metrics.balanced_accuracy
+    return {
+        "model": job.model.model_dump(mode="json"),
+        "dataset": job.dataset.model_dump(mode="json"),
+        "split": job.split,
+        "balanced_accuracy": score.value,
+        "balanced_accuracy_low": score.low,
+        "balanced_accuracy_high": score.high,
+        "chance": metrics.chance,
+        "n_images": metrics.subject.n_images,
+    }

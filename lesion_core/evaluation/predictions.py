@@ -1,0 +1,167 @@
+"""What the served model says about every image of a split, as pixels go in and as tables come out."""
+
+import hashlib
+import io
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from lesion_core.dataset.manifest import MANIFEST_NAME
+from lesion_core.dataset.records import SPLITS_NAME, OpenDataset
+from lesion_core.errors import ArtifactCorrupt, DataError
+from lesion_core.evaluation.report import PROBABILITY_COLUMNS
+from lesion_core.images import Preprocessing, preprocess
+from lesion_core.labels import CLASS_ORDER, MALIGNANT
+from lesion_core.serving.predictor import Predictor
+from lesion_core.stores.folders import read_file
+from lesion_core.stores.protocol import Store
+from lesion_core.types import ModelRef, Progress, ProgressCallback
+
+_AT_A_TIME = 128
+_MADE_FROM = ("train", "validation", "calibration")
+_MALIGNANT = [CLASS_ORDER.index(name) for name in MALIGNANT]
+
+
+def predict_rows(
+    predictor: Predictor, pictures: "Pictures", rows: pd.DataFrame, on_progress: ProgressCallback
+) -> np.ndarray:
+    """Return the served probabilities of every row, float32 (n, 8)."""
+    parts = []
+    for start in range(0, len(rows), _AT_A_TIME):
+        part = rows.iloc[start : start + _AT_A_TIME]
+        predictions = predictor.predict(
+            pictures.pixels(part),
+            part["age_years"].to_numpy(np.float32),
+            part["sex_code"].to_numpy(np.int32),
+            part["site_code"].to_numpy(np.int32),
+        )
+        parts.append(predictions.probs)
+        done = start + len(part)
+        on_progress(Progress(stage="evaluate", done=done, total=len(rows), message="images predicted"))
+    return np.concatenate(parts)
+
+
+def count_seen(store: Store, model: ModelRef, dataset: OpenDataset, rows: pd.DataFrame) -> int:
+    """Return how many of ``rows`` the model was trained, chosen or calibrated on, by id or by identical bytes.
+
+    Within one dataset its certificate excludes it; another dataset may hold images of the one trained on.
+
+    Raises:
+        ArtifactNotFound: The dataset it was trained on is no longer in the store.
+    """
+    if model.dataset.sha256 == dataset.ref.sha256:
+        return 0
+    files = _read_files(dataset.folder).loc[rows["isic_id"]]
+    splits = pd.read_parquet(io.BytesIO(read_file(store, model.dataset, SPLITS_NAME)))
+    used = splits.loc[splits["split"].isin(_MADE_FROM), "isic_id"]
+    manifest = pd.read_parquet(io.BytesIO(read_file(store, model.dataset, MANIFEST_NAME)))
+    used_bytes = manifest.loc[manifest["isic_id"].isin(used), "sha256"]
+    return int((files.index.isin(used) | files["sha256"].isin(used_bytes)).sum())
+
+
+class Pictures:
+    """A dataset's images as one model sees them: its records where they fit, else the archive's files.
+
+    Args:
+        dataset: The dataset.
+        store: Where the archive's files are.
+        preprocessing: The model's own.
+    """
+
+    def __init__(self, dataset: OpenDataset, store: Store, preprocessing: Preprocessing) -> None:
+        self._dataset, self._store, self._preprocessing = dataset, store, preprocessing
+        self._has_records = preprocessing == Preprocessing(size_px=dataset.ref.size_px)
+        self._files = None if self._has_records else _read_files(dataset.folder)
+
+    def pixels(self, rows: pd.DataFrame) -> np.ndarray:
+        """Return uint8 (n, s, s, 3) of these rows, in their order.
+
+        Raises:
+            ArtifactNotFound: A file is no longer in the archive.
+            ArtifactCorrupt: A file is not the one the dataset was made from.
+        """
+        if self._files is None:
+            return self._dataset.pixels(rows)
+        return np.stack(list(self._decoded(rows, self._files)))
+
+    def _decoded(self, rows: pd.DataFrame, files: pd.DataFrame) -> Iterator[np.ndarray]:
+        for isic_id in rows["isic_id"]:
+            file = files.loc[isic_id]
+            body = self._store.read(file["image_key"])
+            actual = hashlib.sha256(body).hexdigest()
+            if actual != file["sha256"]:
+                raise ArtifactCorrupt(
+                    f"expected the bytes of {isic_id} that the dataset was made from (sha256 {file['sha256']}), got "
+                    f"{actual}; restore {file['image_key']} from a backup, or ingest it again",
+                    key=file["image_key"],
+                    expected=file["sha256"],
+                    actual=actual,
+                )
+            yield preprocess(body, self._preprocessing, image_id=str(isic_id))
+
+
+def rows_to_evaluate(dataset: OpenDataset, split: str) -> pd.DataFrame:
+    """Return the rows of a split.
+
+    Raises:
+        DataError: The split has no images.
+    """
+    rows = dataset.split(split)
+    if rows.empty:
+        raise DataError(
+            f"expected images in the {split} split of dataset {dataset.ref.id!r}, found none among its "
+            f"{len(dataset.rows)}; take more images, or a larger share for this split",
+            split=split,
+        )
+    return rows
+
+
+def table_of_predictions(rows: pd.DataFrame, probs: np.ndarray) -> pd.DataFrame:
+    """Return the table that ``read_predictions`` reads.
+
+    Args:
+        rows: isic_id, group and class_index of each image.
+        probs: float (n, 8), in the same order.
+    """
+    predicted = probs.argmax(axis=1).astype(np.int8)
+    table = pd.DataFrame(
+        {
+            "isic_id": rows["isic_id"].astype(str).to_numpy(),
+            "group": rows["group"].astype(str).to_numpy(),
+            "class_index": rows["class_index"].to_numpy(np.int8),
+            "predicted_index": predicted,
+            "correct": predicted == rows["class_index"].to_numpy(np.int8),
+            **{name: probs[:, place].astype(np.float32) for place, name in enumerate(PROBABILITY_COLUMNS)},
+        }
+    )
+    return table.sort_values("isic_id", ignore_index=True)
+
+
+def table_of_mistakes(predictions: pd.DataFrame) -> pd.DataFrame:
+    """Return the misclassified images with class names and probabilities: missed cancers first, surest first."""
+    wrong = predictions[~predictions["correct"]]
+    names = np.array([str(name) for name in CLASS_ORDER])
+    probs = wrong[list(PROBABILITY_COLUMNS)].to_numpy(np.float64)
+    place = np.arange(len(wrong))
+    true, predicted = wrong["class_index"].to_numpy(np.int64), wrong["predicted_index"].to_numpy(np.int64)
+    table = pd.DataFrame(
+        {
+            "isic_id": wrong["isic_id"].to_numpy(),
+            "true": names[true],
+            "predicted": names[predicted],
+            "missed_malignant": np.isin(true, _MALIGNANT) & ~np.isin(predicted, _MALIGNANT),
+            "p_of_predicted": probs[place, predicted].round(4),
+            "p_of_true": probs[place, true].round(4),
+            **{name: probs[:, number].round(4) for number, name in enumerate(PROBABILITY_COLUMNS)},
+        }
+    )
+    return table.sort_values(
+        ["missed_malignant", "p_of_predicted", "isic_id"], ascending=[False, False, True], ignore_index=True
+    )
+
+
+def _read_files(folder: Path) -> pd.DataFrame:
+    manifest = pd.read_parquet(folder / MANIFEST_NAME, columns=["isic_id", "image_key", "sha256"])
+    return manifest.set_index("isic_id")

@@ -1,0 +1,196 @@
+"""A report's numbers as they are stored, and how they are read back.
+
+``reports/<recipe>-<model12>/<digest12>/``: metrics.json (``Metrics``) · predictions.parquet · misclassified.csv ·
+figures/*.png · card.md · index.json.
+"""
+
+import io
+from typing import Any, Literal
+
+import pandas as pd
+from pydantic import Field, ValidationError
+
+from lesion_core.errors import ArtifactCorrupt, ArtifactNotFound
+from lesion_core.evaluation.estimates import Estimate
+from lesion_core.keys import report_key
+from lesion_core.labels import CLASS_NAMES, CLASS_ORDER, Diagnosis
+from lesion_core.stores.folders import list_folders, read_file
+from lesion_core.stores.protocol import Store
+from lesion_core.stores.references import ref_from_folder
+from lesion_core.types import Licence, ModelRef, ReportRef, Sha256, Value
+
+METRICS_NAME = "metrics.json"
+PREDICTIONS_NAME = "predictions.parquet"
+MISCLASSIFIED_NAME = "misclassified.csv"
+CARD_NAME = "card.md"
+PROBABILITY_COLUMNS = tuple(f"p_{name}" for name in CLASS_ORDER)
+
+Row = dict[str, Any]
+
+
+class Subject(Value):
+    """What was evaluated, on what, and how; enough to do it again."""
+
+    model_id: str
+    model_sha256: Sha256
+    recipe: str
+    dataset_id: str
+    dataset_sha256: Sha256
+    training_dataset_id: str
+    split: Literal["validation", "calibration", "test"]
+    n_images: int = Field(ge=1)
+    n_seen_in_training: int = Field(
+        default=0, ge=0, description="Images of the split that went into the model: trained, chosen or calibrated on"
+    )
+    n_groups: int = Field(ge=1, description="Patients, lesions and look-alikes joined; what is resampled")
+    classes_present: tuple[Diagnosis, ...]
+    absent_classes: tuple[Diagnosis, ...] = Field(description="Classes without an image in the split")
+    synthetic: bool = Field(description="Whether the model or the images are generated: no clinical meaning")
+    licence: Licence
+    n_bootstrap: int
+    seed: int
+    step_version: int
+
+
+class ClassMetrics(Value):
+    """One class against the rest."""
+
+    diagnosis: Diagnosis
+    n_images: int = Field(ge=0)
+    n_groups: int = Field(ge=0)
+    sensitivity: Estimate
+    specificity: Estimate
+    precision: Estimate
+    f1: Estimate
+    auc: Estimate
+
+
+class Malignancy(Value):
+    """MEL, BCC and SCC pooled, by the most probable class; and melanoma by its probability."""
+
+    sensitivity: Estimate
+    specificity: Estimate
+    ppv_at_1_percent: float | None = Field(description="Share of alarms that are right if 1 of 100 were malignant")
+    ppv_at_5_percent: float | None = Field(description="The same if 5 of 100 were malignant")
+    melanoma_sensitivity_at_80_specificity: Estimate
+
+
+class Probabilities(Value):
+    """How far the probabilities can be believed."""
+
+    temperature: float = Field(gt=0)
+    brier: Estimate = Field(description="Sum over the classes, 0 to 2; lower is better")
+    log_loss: Estimate = Field(description="Nats; lower is better")
+    calibration_error: Estimate = Field(description="Expected calibration error, 15 equal bins; lower is better")
+    bins: tuple[tuple[int, float, float], ...] = Field(
+        description="Per bin of the leading probability: images, sum of probabilities, images predicted right"
+    )
+
+
+class Metrics(Value):
+    """Content of ``metrics.json``; ``null`` is what cannot be known."""
+
+    subject: Subject
+    chance: float = Field(description="1 / number of classes present")
+    balanced_accuracy: Estimate
+    accuracy: Estimate
+    macro_f1: Estimate
+    macro_auc: Estimate
+    malignancy: Malignancy
+    probabilities: Probabilities
+    classes: tuple[ClassMetrics, ...] = Field(description="In CLASS_ORDER")
+    confusion: tuple[tuple[int, ...], ...] = Field(description="True classes in rows, predicted ones in columns")
+
+    def headline_rows(self) -> list[Row]:
+        """Return the numbers that matter most, as rows of measure, value and 95 % interval."""
+        malignancy, probabilities = self.malignancy, self.probabilities
+        named = {
+            f"balanced accuracy (chance {self.chance:.3f})": self.balanced_accuracy,
+            "malignant sensitivity (MEL, BCC, SCC pooled)": malignancy.sensitivity,
+            "malignant specificity": malignancy.specificity,
+            "melanoma sensitivity at 80 % specificity": malignancy.melanoma_sensitivity_at_80_specificity,
+            "mean AUC, one class against the rest": self.macro_auc,
+            "mean F1": self.macro_f1,
+            "accuracy": self.accuracy,
+            "Brier score (0 to 2, lower is better)": probabilities.brier,
+            "expected calibration error (lower is better)": probabilities.calibration_error,
+        }
+        return [
+            {"measure": name, "value": _number(one.value), "interval": one.interval_in_words()}
+            for name, one in named.items()
+        ]
+
+    def class_rows(self) -> list[Row]:
+        """Return one row per class."""
+        return [
+            {
+                "class": f"{CLASS_NAMES[one.diagnosis]} ({one.diagnosis})",
+                "images": one.n_images,
+                "groups": one.n_groups,
+                "sensitivity": _number(one.sensitivity.value),
+                "95 % interval": one.sensitivity.interval_in_words(),
+                "specificity": _number(one.specificity.value),
+                "precision": _number(one.precision.value),
+                "F1": _number(one.f1.value),
+                "AUC": _number(one.auc.value),
+                "AUC 95 % interval": one.auc.interval_in_words(),
+            }
+            for one in self.classes
+        ]
+
+
+def read_metrics(store: Store, report: ReportRef) -> Metrics:
+    """Return a report's numbers.
+
+    Raises:
+        ArtifactNotFound: The report is not in the store.
+        ArtifactCorrupt: Its bytes are not those that were published, or no metrics of this version.
+    """
+    body = read_file(store, report, METRICS_NAME)
+    try:
+        return Metrics.model_validate_json(body)
+    except ValidationError as error:
+        raise ArtifactCorrupt(
+            f"expected the metrics of report {report.id!r} in this version's form, got {error.error_count()} fields "
+            "that differ; evaluate the model again",
+            key=report.key,
+        ) from error
+
+
+def read_predictions(store: Store, report: ReportRef) -> pd.DataFrame:
+    """Return a report's predictions, one row per image, sorted by ``isic_id``.
+
+    Columns: isic_id str, group str, class_index int8, predicted_index int8, correct bool, and float32
+    probabilities p_MEL … p_SCC.
+
+    Raises:
+        ArtifactNotFound: The report is not in the store.
+        ArtifactCorrupt: Its bytes are not those that were published.
+    """
+    return pd.read_parquet(io.BytesIO(read_file(store, report, PREDICTIONS_NAME)))
+
+
+def latest_report(
+    store: Store, model: ModelRef, *, split: Literal["validation", "calibration", "test"] = "test"
+) -> ReportRef:
+    """Return the newest report on a model's performance on a split.
+
+    Raises:
+        ArtifactNotFound: There is none.
+    """
+    prefix = report_key(model.id, "0" * 12).rpartition("/")[0] + "/"
+    found = [
+        (index.created, key, ref_from_folder(ReportRef, key, index, sha256))
+        for key, index, sha256 in list_folders(store, prefix)
+    ]
+    reports = [item for item in found if item[2].split == split and item[2].model.sha256 == model.sha256]
+    if not reports:
+        raise ArtifactNotFound(
+            f"expected a report on the {split} split for model {model.id!r}, found none; evaluate the model",
+            key=prefix,
+        )
+    return max(reports, key=lambda item: item[:2])[2]
+
+
+def _number(value: float | None) -> str:
+    return "not known" if value is None else f"{value:.3f}"

@@ -1,0 +1,106 @@
+"""What a model's folder says about itself, read once and checked.
+
+A served metadata vector whose codes are in another order than in training is wrong without any error, so the
+vocabulary in ``labels.json`` must be this program's own. That the bytes are those that were published is proven
+by ``stores.folders.materialise``.
+"""
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+
+from pydantic import ConfigDict, Field, ValidationError
+
+from lesion_core.errors import ArtifactCorrupt, ArtifactNotFound, ConfigError
+from lesion_core.images import Preprocessing
+from lesion_core.labels import CLASS_ORDER, SEX_ORDER, SITE_ORDER
+from lesion_core.types import JsonDict, Licence, Value
+
+FILES = ("model.onnx", "labels.json", "preprocessing.json", "calibration.json", "provenance.json", "recipe.json")
+
+
+class Provenance(Value):
+    """What a model was trained on, as far as the page tells it."""
+
+    model_config = ConfigDict(frozen=True, extra="ignore")
+
+    dataset: JsonDict = Field(default_factory=dict, description="Reference to the dataset, with its id")
+    licence: Licence = Field(description="Most restrictive licence of any training image")
+    attributions: tuple[str, ...] = Field(default=(), description="Whom the licences ask to name")
+    synthetic: bool = Field(description="Whether any training image is generated")
+    n_train_images: int = Field(ge=0)
+    class_counts: JsonDict = Field(default_factory=dict, description="Training images of each class")
+    absent_classes: tuple[str, ...] = Field(default=(), description="Classes without a training image")
+
+
+@dataclass(frozen=True, slots=True)
+class ModelFolder:
+    """A local model folder whose files belong together."""
+
+    path: Path
+    model_id: str
+    preprocessing: Preprocessing
+    temperature: float
+    provenance: Provenance
+    recipe: JsonDict
+
+
+def read_model_folder(path: Path, *, model_id: str | None = None) -> ModelFolder:
+    """Read and check the small files beside ``model.onnx``.
+
+    Raises:
+        ArtifactNotFound: A file is missing.
+        ArtifactCorrupt: A file cannot be read.
+        ConfigError: Classes, sexes or sites are not this program's, in this program's order.
+    """
+    _check_complete(path)
+    _check_vocabulary(path, _read_json(path / "labels.json"))
+    temperature = _read_json(path / "calibration.json").get("temperature")
+    if not isinstance(temperature, int | float) or not 0 < temperature < float("inf"):
+        raise _corrupt(path / "calibration.json", f"a temperature above 0, got {temperature!r}")
+    try:
+        preprocessing = Preprocessing.model_validate(_read_json(path / "preprocessing.json"))
+        provenance = Provenance.model_validate(_read_json(path / "provenance.json"))
+    except ValidationError as error:
+        raise _corrupt(path, f"known fields in preprocessing.json and provenance.json, got: {error}") from error
+    return ModelFolder(
+        path=path,
+        model_id=model_id or "/".join(path.parts[-2:]),
+        preprocessing=preprocessing,
+        temperature=float(temperature),
+        provenance=provenance,
+        recipe=_read_json(path / "recipe.json"),
+    )
+
+
+def _check_complete(path: Path) -> None:
+    for name in FILES:
+        if not (path / name).is_file():
+            raise ArtifactNotFound(
+                f"expected {name} in the model folder {path}, found none; train or copy the model again",
+                key=str(path / name),
+            )
+
+
+def _check_vocabulary(path: Path, labels: JsonDict) -> None:
+    for field, order in (("class_order", CLASS_ORDER), ("sex_order", SEX_ORDER), ("site_order", SITE_ORDER)):
+        ours = [str(item) for item in order]
+        if labels.get(field) != ours:
+            raise ConfigError(
+                f"expected {field} {ours} in {path / 'labels.json'}, got {labels.get(field)}; "
+                "this model answers in another vocabulary and cannot be served by this version"
+            )
+
+
+def _read_json(path: Path) -> JsonDict:
+    try:
+        content = json.loads(path.read_bytes())
+    except (OSError, ValueError) as error:
+        raise _corrupt(path, f"JSON, got: {error}") from error
+    if not isinstance(content, dict):
+        raise _corrupt(path, f"a JSON object, got {type(content).__name__}")
+    return content
+
+
+def _corrupt(path: Path, expectation: str) -> ArtifactCorrupt:
+    return ArtifactCorrupt(f"expected in {path}: {expectation}; train or copy the model again", key=str(path))
