@@ -7,6 +7,7 @@ import socket
 import subprocess
 import sys
 import time
+import uuid
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -132,6 +133,12 @@ def minio(tmp_path_factory: pytest.TempPathFactory) -> Iterator[S3Server]:
     binary = need("minio", minio_binary())
     with running_minio(Path(binary), tmp_path_factory.mktemp("minio")) as server:
         yield server
+
+
+@pytest.fixture
+def minio_store(minio: S3Server) -> dict[str, str]:
+    """The environment of a process whose store lies in MinIO, empty."""
+    return minio.variables(f"store-{uuid.uuid4().hex}")
 
 
 @pytest.fixture(scope="session")

@@ -187,10 +187,8 @@ def _read_collections(path: Path) -> tuple[FolderCollection, ...]:
 def _typed(name: str, text: str) -> object:
     """Return a cell in the type that the archive's JSON has for it; decimals stay text there, too."""
     if name in _WHOLE_NUMBERS:
-        try:
-            return int(float(text))
-        except (ValueError, OverflowError):
-            return text
+        whole = text.removesuffix(".0")  # spreadsheets write 45 as 45.0
+        return int(whole) if whole.isascii() and whole.isdecimal() else text
     if name in _FLAGS and text.lower() in ("true", "false"):
         return text.lower() == "true"
     return text

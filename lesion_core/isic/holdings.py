@@ -11,6 +11,7 @@ from lesion_core.stores.folders import list_folders, read_file
 from lesion_core.stores.protocol import Store
 from lesion_core.types import StoreKey
 
+_SNAPSHOTS_READ = 10  # what only older ones describe is read from the store and checked again
 _FACTS = ("isic_id", "sha256", "image_key", "n_bytes", "width", "height")
 
 
@@ -55,7 +56,7 @@ def find_holdings(store: Store, snapshots_prefix: str, wanted: Collection[str]) 
     known: dict[str, StoredImage] = {}
     if keys:
         folders = sorted(list_folders(store, snapshots_prefix), key=lambda item: item[1].created, reverse=True)
-        for folder_key, _, _ in folders:
+        for folder_key, _, _ in folders[:_SNAPSHOTS_READ]:
             if len(known) == len(keys):
                 break
             for image in _described(store, folder_key):

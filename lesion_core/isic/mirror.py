@@ -8,6 +8,7 @@ pixels), negative limits count as none, and ``-field:*ending`` excludes what it 
 import contextlib
 import functools
 import hashlib
+import logging
 import mimetypes
 import socket
 import threading
@@ -66,7 +67,7 @@ class _Mirror:
         ]
 
     def list_images(self, request: Request) -> Response:
-        return self._image_page(request, _Selection(self._folder.entries))
+        return self._image_page(request, self._selected("", ()))
 
     def search_images(self, request: Request) -> Response:
         return self._image_page(request, self._matches(request.query_params))
@@ -186,7 +187,10 @@ def serve_mirror(folder: Path, host: str = "127.0.0.1", port: int = 8011) -> Non
         ConfigError: Something listens at this address already, or the address is not ours.
     """
     with _listening(host, port) as listener:
-        _server(create_mirror(folder), "info").run(sockets=[listener])
+        server = _server(create_mirror(folder), "info")
+        address = f"http://{host}:{listener.getsockname()[1]}{API_PATH}/"
+        logging.getLogger("uvicorn.error").info("Serving %s as an archive at %s (Ctrl-C ends it)", folder, address)
+        server.run(sockets=[listener])
 
 
 @contextlib.contextmanager

@@ -1,7 +1,11 @@
 """ONNX export: the network as serving runs it, without TensorFlow."""
 
+import contextlib
+import gc
 import json
+import logging
 import warnings
+from collections.abc import Iterator
 from pathlib import Path
 
 import keras
@@ -22,9 +26,7 @@ def export_onnx(model: keras.Model, path: Path) -> None:
     """
     network = as_float32(model)
     _call_once(network)
-    with warnings.catch_warnings():
-        # Keras looks for names that NumPy 2 dropped, to lend them to tf2onnx.
-        warnings.filterwarnings("ignore", message=r"In the future `np\.\w+`", category=FutureWarning)
+    with _quiet(), _prompt_collection():
         network.export(str(path), format="onnx", verbose=False)
     _name_batch(path)
 
@@ -39,6 +41,37 @@ def as_float32(model: keras.Model) -> keras.Model:
     copy = keras.saving.deserialize_keras_object(json.loads(written))
     copy.set_weights(model.get_weights())
     return copy
+
+
+@contextlib.contextmanager
+def _quiet() -> Iterator[None]:
+    """Keep back two alarms that mean nothing here; what was exported is compared with the network afterwards."""
+    logger = logging.getLogger("tf2onnx")
+    level = logger.level
+    # A simplification that fails (as on MobileNetV3's activations) is skipped, with a traceback as a warning.
+    logger.setLevel(logging.ERROR)
+    try:
+        with warnings.catch_warnings():
+            # Keras looks for names that NumPy 2 dropped, to lend them to tf2onnx.
+            warnings.filterwarnings("ignore", message=r"In the future `np\.\w+`", category=FutureWarning)
+            yield
+    finally:
+        logger.setLevel(level)
+
+
+@contextlib.contextmanager
+def _prompt_collection() -> Iterator[None]:
+    """Make Python collect garbage early: tf2onnx copies the whole graph before each of its passes.
+
+    Python waits until a quarter of all objects are new, and TensorFlow's are many; set aside, they do not count.
+    """
+    gc.collect()
+    gc.freeze()
+    gc.collect()
+    try:
+        yield
+    finally:
+        gc.unfreeze()
 
 
 def _call_once(model: keras.Model) -> None:

@@ -23,6 +23,7 @@ Backbone = Literal[
     "efficientnet-v2-s",
 ]
 Head = Literal["additive", "concat", "image-only"]
+BatchNorm = Literal["frozen", "training"]
 
 
 class Augmentation(Value):
@@ -54,6 +55,11 @@ class Optimisation(Value):
     weight_decay: float = Field(default=1e-2, ge=0, le=1)
     gradient_clip: float | None = Field(default=1.0, gt=0, description="Largest global gradient norm")
     label_smoothing: float = Field(default=0.05, ge=0, lt=1)
+    batch_norm: BatchNorm = Field(
+        default="frozen",
+        description="'frozen' keeps the pretrained statistics, which is faster and keeps validation in step; "
+        "'training' learns new ones, as weights 'none' always does",
+    )
     patience: int = Field(default=5, ge=1, description="Epochs without a better validation score before stopping")
     backup_seconds: float = Field(default=30, gt=0, description="Time between resumable backups")
 

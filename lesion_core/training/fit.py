@@ -34,7 +34,7 @@ from lesion_core.training.callbacks import (
 )
 from lesion_core.training.features import FeatureFeed, make_head, pool_features
 from lesion_core.training.plan import Plan, Stage, make_plan
-from lesion_core.training.step import Trainer, make_logits, make_trainer
+from lesion_core.training.step import Trainer, freeze_normalisation, make_logits, make_trainer
 from lesion_core.types import ProgressCallback, ignore_progress
 
 log = logging.getLogger(__name__)
@@ -128,6 +128,8 @@ class _Fit:
 
     def _full_bench(self) -> "_Bench":
         unfreeze_backbone(self.model)
+        if self.recipe.optimisation.batch_norm == "frozen" and self.recipe.weights != "none":
+            freeze_normalisation(self.model)
         logits = make_logits(self.model)
         size = self.recipe.optimisation.batch_size
         return _Bench(

@@ -115,7 +115,11 @@ def draw_misclassified(cases: Sequence[Case], n_wrong: int, path: Path, subject:
         subject: Of what.
     """
     rows = max(1, math.ceil(len(cases) / _COLUMNS))
-    title = f"Misclassified images: {len(cases):,} of {n_wrong:,}" if cases else "Misclassified images: none"
+    title = (
+        f"Misclassified images: {len(cases):,} of {n_wrong:,}, missed malignant in bold"
+        if cases
+        else "Misclassified images: none"
+    )
     sheet = Sheet(title, subject, width=_COLUMNS * 1.75, height=max(rows * 2.2, 0.4))
     if not cases:
         return sheet.save(path)

@@ -101,7 +101,7 @@ def draw_reliability(bins: Reliability, error: Estimate, path: Path, subject: Su
     top.plot([0, 1], [0, 1], color=RULE, linewidth=1, linestyle=(0, (4, 3)))
     top.vlines(said[filled], np.minimum(said, right)[filled], np.maximum(said, right)[filled], color=WARNING, lw=1.2)
     top.plot(said[filled], right[filled], color=ACCENT, linewidth=1.4, marker="o", markersize=5)
-    top.set(xlim=(0, 1), ylim=(0, 1.02), ylabel="share that is right")
+    top.set(xlim=(0, 1), ylim=(-0.02, 1.02), ylabel="share that is right")
     head(top, f"Expected calibration error {error.in_words()}" if error.value is not None else "")
     bottom.bar((np.arange(n_bins) + 0.5) / n_bins, bins.count, width=0.9 / n_bins, color=ACCENT, alpha=0.75)
     bottom.set(xlabel="probability of the leading class", ylabel="images")
@@ -126,7 +126,9 @@ def draw_sensitivity(
     for row, (diagnosis, _, _, estimate) in enumerate(classes):
         colour = WARNING if diagnosis in MALIGNANT else ACCENT
         if estimate.value is None:
-            axes.text(0.008, row, "no images in this split", size=8, color=MUTED, va="center")
+            axes.text(
+                0.008, row, "no images in this split", size=8, color=MUTED, va="center", backgroundcolor="white"
+            )
             continue
         if estimate.low is not None and estimate.high is not None:
             axes.hlines(row, estimate.low, estimate.high, color=colour, linewidth=2)
@@ -140,7 +142,7 @@ def draw_sensitivity(
         [f"{CLASS_NAMES[name]} ({name})\n{n:,} images, {g:,} groups" for name, n, g, _ in classes],
     )
     axes.tick_params(axis="y", labelsize=7.5, length=0)
-    axes.set(xlim=(0, 1.1), ylim=(len(classes) - 0.5, -0.9), xlabel="sensitivity")
+    axes.set(xlim=(-0.015, 1.1), ylim=(len(classes) - 0.5, -0.9), xlabel="sensitivity")
     axes.set_xticks(np.arange(0, 1.01, 0.2))
     head(axes, "Brown: malignant. Open circle: few groups, Wilson interval")
     return sheet.save(path)

@@ -1,7 +1,7 @@
 """The whole step: made once, kept for good, grown without a move, continued after an interruption."""
 
 import shutil
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -265,7 +265,7 @@ def test_fractions_are_checked_before_any_work(clinic: Clinic) -> None:
 
 def test_a_name_without_a_dataset_is_said_in_words(clinic: Clinic) -> None:
     clinic.prepare(clinic.snapshot(simple_pictures(range(20))))
-    with pytest.raises(ArtifactNotFound, match="a dataset called 'grow'.*run the flow 'prepare'"):
+    with pytest.raises(ArtifactNotFound, match=r"a dataset called 'grow'.*run the flow 'prepare'"):
         latest_dataset(clinic.store, "grow")
 
 
@@ -278,8 +278,8 @@ def test_two_workers_at_once_make_one_dataset(clinic: Clinic) -> None:
 
 
 @pytest.fixture
-def remote(minio: S3Server, tmp_path: Path) -> Iterator[Clinic]:
-    yield Clinic(s3_store(minio), tmp_path)
+def remote(minio: S3Server, tmp_path: Path) -> Clinic:
+    return Clinic(s3_store(minio), tmp_path)
 
 
 def test_a_dataset_in_s3_is_the_same(remote: Clinic, clinic: Clinic) -> None:

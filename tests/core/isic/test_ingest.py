@@ -258,6 +258,17 @@ def test_a_passing_fault_gets_one_more_round(faulty: FaultyServer, store: LocalS
     assert ingest(source_of(faulty.url), store, patience=QUICK).n_images == 4
 
 
+def test_a_body_cut_to_a_wrong_length_does_not_pass_for_a_picture(
+    faulty: FaultyServer, store: LocalStore, tmp_path: Path
+) -> None:
+    rows = [listed(number, f"{faulty.host}/{number}.jpg") for number in range(3)]
+    faulty.answers[SEARCH] = [send(page(rows, 3))]
+    faulty.answers["*"] = [send(jpeg(1))]
+    faulty.answers["/2.jpg"] = [send(jpeg(2), stated=len(jpeg(2)) - 300)]
+    snapshot = ingest(source_of(faulty.url, tolerance=0.5), store, patience=QUICK)
+    assert issues_of(store, snapshot, tmp_path) == [(isic_id(2), "decode", "excluded", "file", "2.jpg")]
+
+
 def test_a_lost_row_is_reported(faulty: FaultyServer, store: LocalStore, tmp_path: Path) -> None:
     rows = [listed(number, f"{faulty.host}/{number}.jpg") for number in range(4)]
     faulty.answers[SEARCH] = [send(page([*rows, rows[0]], 6))]

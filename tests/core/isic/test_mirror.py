@@ -60,6 +60,12 @@ def test_an_image_has_the_archives_form_and_types(web: httpx.Client) -> None:
     assert ImageOut.model_validate(image).files.thumbnail_256 is not None
 
 
+@pytest.mark.parametrize(("cell", "expected"), [("45", 45), ("45.0", 45), ("45.7", "45.7"), ("old", "old")])
+def test_a_whole_number_is_one_and_anything_else_stays_text(tmp_path: Path, cell: str, expected: object) -> None:
+    write_table(tmp_path, [row(1, age_approx=cell)])
+    assert read_folder(tmp_path).entries[0].metadata(tmp_path)["clinical"]["age_approx"] == expected
+
+
 def test_cells_are_unescaped_and_stated_pixels_win(web: httpx.Client) -> None:
     image = web.get(f"images/{isic_id(4)}/").json()
     assert image["attribution"] == "=HYPERLINK(1)"

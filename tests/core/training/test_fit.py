@@ -121,7 +121,7 @@ def test_patience_ends_a_training_that_gets_no_better(
 def test_a_loss_that_is_no_number_ends_at_once(dataset: OpenDataset, make_recipe: MakeRecipe, tmp_path: Path) -> None:
     spoiled = replace(dataset, rows=dataset.rows.assign(age_years=np.float32(np.inf)))
     recipe = make_recipe(metadata_dropout=0.0)
-    with pytest.raises(TrainingDiverged, match="lower optimisation.learning_rate") as caught:
+    with pytest.raises(TrainingDiverged, match=r"lower optimisation\.learning_rate") as caught:
         fit(_network(recipe), recipe, spoiled, backups=tmp_path)
     assert caught.value.epoch == 1
 

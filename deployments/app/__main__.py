@@ -1,0 +1,51 @@
+"""``python -m deployments.app``: serve the page until it is stopped."""
+
+import logging
+import signal
+import sys
+import tempfile
+from typing import NoReturn
+
+import uvicorn
+
+from lesion_core.errors import LesionError
+from lesion_core.settings import LesionSettings
+
+log = logging.getLogger("deployments.app")
+
+
+def main() -> int:
+    """Serve the page where the settings say; return the exit code."""
+    logging.basicConfig(level=logging.INFO, format="%(levelname)s %(name)s: %(message)s")
+    settings = LesionSettings()
+    if not settings.page_users and settings.page_host not in ("127.0.0.1", "::1", "localhost"):
+        log.warning(
+            "the page listens on %s and asks for no login; set LESION_PAGE_USERS=name:password", settings.page_host
+        )
+    # Uvicorn hands a SIGTERM on when it has shut down; without this the folder below would stay behind.
+    signal.signal(signal.SIGTERM, _leave)
+    # Uploads pass through a folder that only this process may read and that goes when it ends.
+    with tempfile.TemporaryDirectory(prefix="lesion-page-") as folder:
+        tempfile.tempdir = folder
+        try:
+            _serve(settings)
+        except LesionError as error:
+            print(f"{type(error).__name__}: {error}", file=sys.stderr)
+            return 1
+        finally:
+            tempfile.tempdir = None
+    return 0
+
+
+def _serve(settings: LesionSettings) -> None:
+    from deployments.app.server import create_app  # Gradio picks its folder for uploads when it is imported
+
+    uvicorn.run(create_app(settings), host=settings.page_host, port=settings.page_port, access_log=False)
+
+
+def _leave(*_: object) -> NoReturn:
+    sys.exit(0)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,107 @@
+"""From raw form values to an answer; every refusal is an ``InputRejected`` that names its field."""
+
+import datetime
+import logging
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from deployments.app.approved import ApprovedModel, Served
+from lesion_core.errors import ImageRejected, InputRejected
+from lesion_core.labels import SEX_ORDER, SITE_ORDER, Sex, Site
+from lesion_core.serving import wording
+from lesion_core.serving.audit import try_record
+from lesion_core.serving.predictor import Answer
+from lesion_core.serving.wording import Statement
+from lesion_core.stores.protocol import Store
+from lesion_core.types import PatientMetadata
+
+UNKNOWN = "unknown"
+MAX_AGE_YEARS = 120
+MAX_UPLOAD_MB = 20
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Desk:
+    """Where questions are answered: the page and the HTTP API both come through here.
+
+    ``audit_store`` is where records go, or ``None`` where none are kept.
+    """
+
+    approved: ApprovedModel
+    audit_store: Store | None
+    clock: Callable[[], datetime.datetime]
+
+    def ask(self, image: bytes, metadata: PatientMetadata) -> tuple[Served, Answer]:
+        """Answer for one encoded image.
+
+        Raises:
+            ModelNotReady: No model can answer now.
+            InputRejected: The image cannot be used (``field`` "image").
+        """
+        served = self.approved.current()
+        try:
+            answer = served.predictor.predict_bytes(image, metadata)
+        except ImageRejected as error:
+            raise InputRejected(wording.rejected_image(error.reason), field="image") from error
+        if self.audit_store is not None and (failure := try_record(self.audit_store, answer, now=self.clock())):
+            log.error("the record of an answer was not kept: %s", failure)
+        return served, answer
+
+    def statements(self, served: Served | None) -> tuple[Statement, ...]:
+        """Return the disclaimer that goes with a model, or with none."""
+        keeps_record = self.audit_store is not None
+        if served is None:
+            return wording.disclaimer_without_model(keeps_record=keeps_record)
+        provenance = served.predictor.folder.provenance
+        return wording.disclaimer(provenance, served.limits, served.approval, keeps_record=keeps_record)
+
+
+def read_metadata(age: object, sex: object, site: object) -> PatientMetadata:
+    """Return the metadata that form values mean; empty, ``None`` and "unknown" mean unknown.
+
+    Raises:
+        InputRejected: A value cannot be meant; ``field`` says which.
+    """
+    return PatientMetadata(age_years=_age(age), sex=_sex(sex), site=_site(site))
+
+
+def _age(value: object) -> float | None:
+    if _is_unknown(value):
+        return None
+    try:
+        age = float(str(value).replace(",", "."))
+    except ValueError:
+        age = math.nan
+    if not 0 <= age <= MAX_AGE_YEARS:
+        expected = f"a number of years from 0 to {MAX_AGE_YEARS}, or nothing where it is unknown"
+        raise InputRejected(wording.rejected_field("Age", expected, _shown(value)), field="age_years")
+    return age
+
+
+def _sex(value: object) -> Sex | None:
+    if _is_unknown(value):
+        return None
+    if value not in list(SEX_ORDER):
+        expected = f"one of {', '.join((*SEX_ORDER, UNKNOWN))}"
+        raise InputRejected(wording.rejected_field("Sex", expected, _shown(value)), field="sex")
+    return Sex(str(value))
+
+
+def _site(value: object) -> Site | None:
+    if _is_unknown(value):
+        return None
+    if value not in list(SITE_ORDER):
+        expected = f"one of {', '.join((*SITE_ORDER, UNKNOWN))}"
+        raise InputRejected(wording.rejected_field("Site", expected, _shown(value)), field="site")
+    return Site(str(value))
+
+
+def _is_unknown(value: object) -> bool:
+    return value is None or (isinstance(value, str) and value.strip() in ("", UNKNOWN))
+
+
+def _shown(value: object) -> str:
+    text = f"{value:g}" if isinstance(value, float) else str(value)
+    return text if len(text) <= 40 else f"{text[:40]}…"

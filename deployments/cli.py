@@ -1,0 +1,113 @@
+"""``lesion``: the commands of a person at a shell. Heavy imports happen inside the commands."""
+
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from lesion_core.errors import LesionError
+from lesion_core.settings import LesionSettings
+from lesion_core.stores.open import open_store
+
+app = typer.Typer(
+    help="Skin-lesion classification from the ISIC archive to an approved, explained model.",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+)
+Home = Annotated[Path, typer.Option(help="Folder for the store, Prefect's database and the logs")]
+_HOME = Path(".lesion")
+
+
+@app.command()
+def demo(
+    archive: Annotated[
+        str, typer.Option(help="'synthetic', a folder as isic-cli leaves it, or 'isic'")
+    ] = "synthetic",
+    limit: Annotated[int | None, typer.Option(min=8, help="About this many images, in whole lesions")] = None,
+    recipe: Annotated[str, typer.Option(help="Name of a recipe, or a YAML file; empty chooses by archive")] = "",
+    weights: Annotated[str, typer.Option(help="'imagenet', 'none' or a path; empty leaves the recipe's")] = "",
+    check: Annotated[bool, typer.Option("--check", help="Run, test once through both APIs, stop")] = False,
+    home: Home = _HOME,
+) -> None:
+    """Run the main job on a local stack: images → dataset → model → report → gate → page."""
+    from deployments.demo import DemoRequest, run_demo
+
+    run_demo(
+        DemoRequest(home=home.resolve(), archive=archive, limit=limit, recipe=recipe, weights=weights, check=check)
+    )
+
+
+@app.command()
+def up(
+    archive: Annotated[str, typer.Option(help="Folder to mirror; empty asks the archive that is set")] = "",
+    home: Home = _HOME,
+) -> None:
+    """Run the local stack until Ctrl-C: Prefect server, worker, deployments, page."""
+    from deployments.demo import keep_up
+
+    keep_up(home.resolve(), Path(archive).resolve() if archive else None)
+
+
+@app.command()
+def deploy(
+    trainings: Annotated[int, typer.Option(min=1, help="Trainings that may run at once on this server")] = 1,
+) -> None:
+    """Create the work pool, the limits and every deployment on the server that PREFECT_API_URL names."""
+    from deployments.provision import provision
+
+    provision(trainings)
+
+
+@app.command()
+def models() -> None:
+    """List model versions, and what each channel points at."""
+    from lesion_core.registry.channels import read_channel
+    from lesion_core.registry.versions import list_models
+
+    store = open_store(LesionSettings())
+    states = {channel: read_channel(store, channel)[0] for channel in ("approved", "candidate")}
+    for model in list_models(store):
+        marks = [channel for channel, state in states.items() if state and state.model.id == model.id]
+        typer.echo(f"{model.id}  on {model.dataset.id}{'  SYNTHETIC' if model.synthetic else ''}  {' '.join(marks)}")
+
+
+@app.command()
+def mirror(
+    folder: Annotated[Path, typer.Argument(help="Folder as isic-cli leaves it: ISIC_*.jpg and metadata.csv")],
+    port: Annotated[int, typer.Option(min=0, max=65535)] = 8011,
+    host: Annotated[str, typer.Option()] = "127.0.0.1",
+) -> None:
+    """Serve a folder of images by the archive's own API."""
+    from lesion_core.isic.mirror import serve_mirror
+
+    serve_mirror(folder, host=host, port=port)
+
+
+@app.command()
+def predict(
+    folder: Annotated[Path, typer.Argument(help="Folder of images")],
+    output: Annotated[Path, typer.Option(help="Where to write: .parquet or .csv")] = Path("predictions.csv"),
+    metadata: Annotated[
+        Path | None, typer.Option(help="CSV with the columns image, age_years, sex, site (any may be missing)")
+    ] = None,
+    model: Annotated[str, typer.Option(help="Model id; empty takes the approved one")] = "",
+) -> None:
+    """Score a folder of images through the path that serves the page."""
+    from deployments.scoring import score
+
+    n_scored, n_refused = score(LesionSettings(), folder, output, metadata=metadata, model_id=model)
+    typer.echo(f"{n_scored} images scored, {n_refused} refused (see the column 'refused'): {output}")
+
+
+def main() -> None:
+    """Run the command line; a known error ends in its message, not in a traceback."""
+    try:
+        app()
+    except LesionError as error:
+        typer.echo(f"{type(error).__name__}: {error}", err=True)
+        sys.exit(1)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,191 @@
+"""The main job on a local stack: from images to an approved model behind the page, watched as it runs."""
+
+import json
+import time
+import urllib.request
+import uuid
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+from rich.table import Table
+
+from deployments import local, runs
+from lesion_core.errors import ConfigError, LesionError
+from lesion_core.evaluation.report import latest_report, read_metrics
+from lesion_core.isic.survey import survey
+from lesion_core.modeling.recipe import Recipe, choose_recipe, parse_recipe
+from lesion_core.registry.channels import read_channel
+from lesion_core.settings import LesionSettings
+from lesion_core.stores.open import open_store
+from lesion_core.synthetic.archive import write_archive
+from lesion_core.types import ArchiveSource, Value
+
+ISIC_2019_TRAINING = 65  # collection "Challenge 2019: Training", 25,331 images
+REAL_ARCHIVE = "isic"
+SYNTHETIC = "synthetic"
+# The generator plants one truncated file and one that is missing: both must be reported, neither is fatal.
+SYNTHETIC_TOLERANCE = 0.02
+console = Console(highlight=False, soft_wrap=True)
+
+
+class DemoRequest(Value):
+    """What ``make demo`` was asked for."""
+
+    home: Path
+    archive: str = SYNTHETIC
+    limit: int | None = None
+    recipe: str = ""
+    weights: str = ""
+    check: bool = False
+
+
+def run_demo(request: DemoRequest) -> None:
+    """Run the main job and keep its stack up until Ctrl-C; with ``check``, test it once and stop.
+
+    Raises:
+        LesionError: A stage failed; the message says which, why and what to do.
+    """
+    started = time.monotonic()
+    recipe = _recipe(request)
+    folder = _archive_folder(request)
+    addresses = local.Addresses.choose()
+    url = addresses.mirror if folder else LesionSettings().archive_url
+    console.print(f"[bold]lesionflow[/] · {request.archive} images · recipe {recipe.name} · files in {request.home}")
+    with local.running_stack(request.home, addresses, folder, url) as stack:
+        _line("local stack", time.monotonic() - started, f"Prefect UI {addresses.prefect}")
+        source = _source(request, url)
+        if request.archive == REAL_ARCHIVE:
+            console.print(survey(source).in_words())
+        parameters = {"source": source.model_dump(mode="json"), "recipe": recipe.model_dump(mode="json")}
+        runs.run_and_follow(addresses.prefect, "pipeline/pipeline-local", parameters, on_stage=_line)
+        settings = _settings(stack)
+        _show_results(settings)
+        if request.check:
+            _check(addresses, settings, request.home)
+        console.print(f"\nPrefect UI  {addresses.prefect}\nPage        {addresses.page}\n")
+        console.print(f"All of it took {time.monotonic() - started:.0f} s.")
+        if not request.check:
+            _stay_up(stack)
+
+
+def keep_up(home: Path, archive: Path | None) -> None:
+    """Keep the local stack up until Ctrl-C, without running anything on it."""
+    addresses = local.Addresses.choose()
+    url = addresses.mirror if archive else LesionSettings().archive_url
+    with local.running_stack(home, addresses, archive, url) as stack:
+        console.print(f"Prefect UI  {addresses.prefect}\nPage        {addresses.page}\nArchive     {url}")
+        _stay_up(stack)
+
+
+def _recipe(request: DemoRequest) -> Recipe:
+    name = request.recipe or ("demo-synthetic" if request.archive == SYNTHETIC else "isic-quick")
+    recipe = choose_recipe(name, local.PROJECT / "deployments" / "recipes")
+    if not request.weights:
+        return recipe
+    return parse_recipe(
+        {**recipe.model_dump(), "weights": request.weights}, source=f"{name} with {request.weights!r}"
+    )
+
+
+def _archive_folder(request: DemoRequest) -> Path | None:
+    """Return the folder that the mirror will serve; ``None`` for the real archive."""
+    if request.archive == REAL_ARCHIVE:
+        return None
+    if request.archive != SYNTHETIC:
+        folder = Path(request.archive).resolve()
+        if not (folder / "metadata.csv").is_file():
+            raise ConfigError(
+                f"expected ARCHIVE to be 'isic' or a folder as isic-cli leaves it (ISIC_*.jpg and metadata.csv), got "
+                f"{request.archive!r}, which has no metadata.csv"
+            )
+        return folder
+    folder = request.home / "synthetic-archive"
+    if not folder.exists():
+        began = time.monotonic()
+        write_archive(folder)
+        _line("draw images", time.monotonic() - began, "synthetic dermoscopy-like images, marked as such")
+    return folder
+
+
+def _source(request: DemoRequest, url: str) -> ArchiveSource:
+    return ArchiveSource(
+        url=url,
+        limit=request.limit,
+        collections=(ISIC_2019_TRAINING,) if request.archive == REAL_ARCHIVE else (),
+        tolerance=SYNTHETIC_TOLERANCE if request.archive == SYNTHETIC else 0.0,
+    )
+
+
+def _settings(stack: local.Stack) -> LesionSettings:
+    variables = stack.variables
+    return LesionSettings(store=variables["LESION_STORE"], work=Path(variables["LESION_WORK"]))
+
+
+def _line(stage: str, seconds: float, detail: str = "") -> None:
+    console.print(f"  [green]✓[/] {stage:<22} {seconds:7.1f} s   [dim]{detail}[/]")
+
+
+def _show_results(settings: LesionSettings) -> None:
+    store = open_store(settings)
+    state, _ = read_channel(store, "approved")
+    if state is None:
+        raise LesionError("expected an approved model after the pipeline, found none; see the run in the Prefect UI")
+    report = latest_report(store, state.model)
+    metrics = read_metrics(store, report)
+    mark = " (SYNTHETIC images: no clinical meaning)" if state.model.synthetic else ""
+    table = Table(title=f"{state.model.id} on {report.n_images} test images{mark}", title_justify="left")
+    for column in ("measure", "value", "95 % interval"):
+        table.add_column(column)
+    for row in metrics.headline_rows():
+        table.add_row(*(str(row[name]) for name in ("measure", "value", "interval")))
+    console.print(table)
+
+
+def _check(addresses: local.Addresses, settings: LesionSettings, home: Path) -> None:
+    """Start one deployment through the API, ask the page once; raises where either fails."""
+    began = time.monotonic()
+    runs.run_and_follow(addresses.prefect, "evaluate/evaluate-local", {}, on_stage=lambda *_: None)
+    _line("deployment run", time.monotonic() - began, "evaluate-local, started through the Prefect API")
+    began = time.monotonic()
+    answer = ask_page(addresses.page, _any_image(settings))
+    leading = answer["classes"][0]
+    _line(
+        "page asked", time.monotonic() - began, f"{answer['model']}: {leading['class']} {leading['probability']:.2f}"
+    )
+
+
+def _any_image(settings: LesionSettings) -> bytes:
+    store = open_store(settings)
+    return store.read(next(store.list("archive/")))
+
+
+def ask_page(page: str, image: bytes) -> dict[str, Any]:
+    """Send one image to the page's HTTP API and return its answer."""
+    boundary = uuid.uuid4().hex
+    body = b"".join(
+        (
+            f'--{boundary}\r\nContent-Disposition: form-data; name="image"; filename="image.jpg"\r\n'.encode(),
+            b"Content-Type: image/jpeg\r\n\r\n",
+            image,
+            f'\r\n--{boundary}\r\nContent-Disposition: form-data; name="age_years"\r\n\r\n55'.encode(),
+            f"\r\n--{boundary}--\r\n".encode(),
+        )
+    )
+    request = urllib.request.Request(
+        f"{page}/v1/predict", data=body, headers={"Content-Type": f"multipart/form-data; boundary={boundary}"}
+    )
+    with urllib.request.urlopen(request, timeout=60) as response:
+        answer: dict[str, Any] = json.load(response)
+    return answer
+
+
+def _stay_up(stack: local.Stack) -> None:
+    console.print("Ctrl-C stops everything.")
+    try:
+        while (ended := stack.ended()) is None:
+            time.sleep(1)
+    except KeyboardInterrupt:
+        console.print("Stopping.")
+    else:
+        raise LesionError(f"{ended} ended by itself; see {stack.home / 'logs' / ended}.log")

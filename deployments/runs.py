@@ -1,0 +1,76 @@
+"""Start a deployment through Prefect's API and follow it to its end."""
+
+import asyncio
+import time
+from collections.abc import Callable, Mapping
+from typing import Any
+from uuid import UUID
+
+from prefect.client.orchestration import PrefectClient, get_client
+from prefect.client.schemas.filters import FlowRunFilter, FlowRunFilterId
+from prefect.client.schemas.objects import FlowRun, TaskRun
+from prefect.settings import PREFECT_API_URL, temporary_settings
+
+from lesion_core.errors import LesionError
+
+StageCallback = Callable[[str, float, str], None]
+_POLL_SECONDS = 0.5
+
+
+def run_and_follow(
+    server: str,
+    deployment: str,
+    parameters: Mapping[str, Any],
+    *,
+    on_stage: StageCallback,
+    timeout_seconds: float = 3600,
+) -> FlowRun:
+    """Start a deployment and wait until its run ends.
+
+    Args:
+        server: Address of the Prefect server, without ``/api``.
+        deployment: ``flow/deployment``.
+        parameters: JSON-serialisable flow parameters.
+        on_stage: Called with name, seconds and a remark as each task run completes.
+        timeout_seconds: Longest time to wait.
+
+    Raises:
+        LesionError: The run failed, crashed, or did not end in time; the message holds Prefect's own.
+    """
+    with temporary_settings({PREFECT_API_URL: f"{server}/api"}):
+        return asyncio.run(_run_and_follow(deployment, parameters, on_stage, timeout_seconds))
+
+
+async def _run_and_follow(
+    deployment: str, parameters: Mapping[str, Any], on_stage: StageCallback, timeout_seconds: float
+) -> FlowRun:
+    async with get_client() as client:
+        found = await client.read_deployment_by_name(deployment)
+        run = await client.create_flow_run_from_deployment(found.id, parameters=dict(parameters))
+        seen: set[UUID] = set()
+        deadline = time.monotonic() + timeout_seconds
+        while time.monotonic() < deadline:
+            run = await client.read_flow_run(run.id)
+            for task in await _completed_tasks(client, run.id):
+                if task.id not in seen:
+                    seen.add(task.id)
+                    on_stage(task.name.rpartition("-")[0], task.total_run_time.total_seconds(), "")
+            if run.state is not None and run.state.is_final():
+                return _completed(run, deployment)
+            await asyncio.sleep(_POLL_SECONDS)
+    raise LesionError(
+        f"{deployment} did not end within {timeout_seconds:.0f} s; see run {run.name} in the Prefect UI"
+    )
+
+
+async def _completed_tasks(client: PrefectClient, flow_run: UUID) -> list[TaskRun]:
+    tasks = await client.read_task_runs(flow_run_filter=FlowRunFilter(id=FlowRunFilterId(any_=[flow_run])), limit=200)
+    done = [task for task in tasks if task.state is not None and task.state.is_completed() and task.end_time]
+    return sorted(done, key=lambda task: str(task.end_time))
+
+
+def _completed(run: FlowRun, deployment: str) -> FlowRun:
+    assert run.state is not None
+    if not run.state.is_completed():
+        raise LesionError(f"{deployment} ended as {run.state.name}: {run.state.message}", flow_run=str(run.id))
+    return run

@@ -1,0 +1,17 @@
+"""Group, split, certify and record a snapshot."""
+
+from prefect import flow
+
+from lesion_core.types import ArchiveSource, DatasetRef, PrepareOptions
+from tasks.dataset import prepare_dataset
+from tasks.ingest import ingest_images
+
+
+@flow(name="prepare", flow_run_name="prepare-{options.name}-{options.size_px}px")
+def prepare_flow(source: ArchiveSource, options: PrepareOptions) -> DatasetRef:
+    """Turn the wanted images into a dataset whose splits share no patient, lesion or picture.
+
+    Groups that were assigned to a split under this name stay there.
+    """
+    snapshot = ingest_images(source, options.name)
+    return prepare_dataset(snapshot, options)

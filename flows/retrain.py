@@ -1,0 +1,31 @@
+"""The scheduled run: what is new, and is it better?"""
+
+from prefect import flow
+
+from flows.evaluate import assess
+from lesion_core.modeling.recipe import Recipe
+from lesion_core.registry.channels import ChannelState
+from lesion_core.types import ArchiveSource, PrepareOptions
+from tasks.dataset import prepare_dataset
+from tasks.ingest import ingest_images
+from tasks.registry import nominate_model
+from tasks.training import load_recipe, train_model
+
+
+@flow(name="retrain", flow_run_name="retrain")
+def retrain_flow(
+    source: ArchiveSource, recipe: Recipe | str = "isic-quick", splits: PrepareOptions = PrepareOptions()
+) -> ChannelState:
+    """Train on what the archive holds now and nominate what passes the gate; a person approves.
+
+    An unchanged archive is a run that recomputes nothing.
+
+    Raises:
+        GateNotPassed: The model failed a check; the candidate before it stays.
+    """
+    recipe = load_recipe(recipe)
+    snapshot = ingest_images(source, recipe.dataset)
+    dataset = prepare_dataset(snapshot, splits.for_recipe(recipe.dataset, recipe.size_px))
+    model = train_model(recipe, dataset)
+    decision = assess(model, dataset, recipe.gate)
+    return nominate_model(decision)

@@ -1,0 +1,207 @@
+"""The gate: conditions, fixed before training, that a model must meet before anybody may approve it.
+
+What it finds is a value. It is raised as an error only where somebody tries to approve in spite of it.
+"""
+
+import numpy as np
+from pydantic import ValidationError
+
+from lesion_core.dataset.certificate import CERTIFICATE_NAME, Certificate
+from lesion_core.errors import ArtifactCorrupt, ArtifactNotFound
+from lesion_core.evaluation.comparison import Difference, paired_difference
+from lesion_core.evaluation.report import Metrics, read_metrics, read_predictions
+from lesion_core.modeling.recipe import GatePolicy
+from lesion_core.registry.decisions import latest_decision, list_decisions, record_decision
+from lesion_core.serving.model_folder import Provenance
+from lesion_core.stores.folders import get_index, read_file
+from lesion_core.stores.protocol import Store
+from lesion_core.types import LICENCE_ORDER, DatasetRef, GateCheck, GateDecision, ModelRef, ReportRef
+
+__all__ = ["decide", "latest_decision", "list_decisions", "record_decision"]
+
+_PROVENANCE_NAME = "provenance.json"
+
+
+def decide(report: ReportRef, policy: GatePolicy, store: Store, *, against: ReportRef | None = None) -> GateDecision:
+    """Check a report against the policy, and the model against the approved one.
+
+    Args:
+        report: Evaluation of the model in question, on the test split.
+        policy: The recipe's conditions.
+        store: Where reports, models and datasets lie; only read.
+        against: Evaluation of the approved model on the same test images; ``None`` where nothing is approved, or
+            where it is this very model.
+
+    Returns:
+        Every check with the numbers compared, whether it passed or not.
+
+    Raises:
+        ArtifactNotFound: The report is not in the store.
+        ArtifactCorrupt: Stored bytes are not those that were published.
+    """
+    metrics = read_metrics(store, report)
+    checks = [
+        *_check_certificates(store, report),
+        _check_subject(report, metrics),
+        _check_unseen(metrics),
+        _check_chance(metrics, policy),
+        _check_licence(store, report),
+        _check_reality(report, against),
+    ]
+    if against is not None:
+        checks += _check_against(store, report, against, metrics, policy)
+    return GateDecision(
+        model=report.model,
+        report_id=report.id,
+        passed=all(check.passed for check in checks),
+        checks=tuple(checks),
+        compared_with=against.model.id if against else None,
+    )
+
+
+def replaces_photographs(candidate: ModelRef, approved: ModelRef) -> bool:
+    """Return whether a model of generated images would take the place of one of real photographs."""
+    return candidate.synthetic and not approved.synthetic
+
+
+def _check_certificates(store: Store, report: ReportRef) -> list[GateCheck]:
+    trained_on = report.model.dataset
+    checks = [_check_certificate(store, report.dataset, "tested on")]
+    if trained_on.sha256 != report.dataset.sha256:
+        checks.append(_check_certificate(store, trained_on, "trained on"))
+    return checks
+
+
+def _check_certificate(store: Store, dataset: DatasetRef, role: str) -> GateCheck:
+    """Check that a dataset's certificate is there, is about its very tables, and found nothing in two splits.
+
+    Counting again is done where the whole dataset is at hand: before training, and before evaluation.
+    """
+    name = f"certificate of the dataset {role}"
+    try:
+        certificate = Certificate.model_validate_json(read_file(store, dataset, CERTIFICATE_NAME))
+        _, index = get_index(store, dataset)
+    except (ArtifactNotFound, ArtifactCorrupt, ValidationError) as error:
+        return GateCheck(name=name, passed=False, detail=f"{dataset.id} has no certificate that can be read: {error}")
+    stored = {table: index.files[table].sha256 for table in certificate.tables if table in index.files}
+    if stored != certificate.tables or certificate.n_images != dataset.n_images:
+        return GateCheck(name=name, passed=False, detail=f"{dataset.id} has other tables than were certified")
+    n_overlaps = sum(certificate.overlaps.values())
+    return GateCheck(
+        name=name,
+        passed=n_overlaps == 0,
+        detail=f"{dataset.id}: {certificate.n_images:,} images in {certificate.n_groups:,} groups, {n_overlaps:,} "
+        "lesions, patients, files or look-alikes in two splits, 0 allowed",
+    )
+
+
+def _check_subject(report: ReportRef, metrics: Metrics) -> GateCheck:
+    subject = metrics.subject
+    is_same = subject.model_sha256 == report.model.sha256 and subject.dataset_sha256 == report.dataset.sha256
+    return GateCheck(
+        name="measured on the test split",
+        passed=is_same and subject.split == report.split == "test",
+        detail=f"{subject.n_images:,} {subject.split} images of {subject.dataset_id}, model {subject.model_id}"
+        + ("" if is_same else ": not the model and dataset the report is filed under"),
+    )
+
+
+def _check_unseen(metrics: Metrics) -> GateCheck:
+    n_seen = metrics.subject.n_seen_in_training
+    return GateCheck(
+        name="test images unseen",
+        passed=n_seen == 0,
+        detail=f"{n_seen:,} of {metrics.subject.n_images:,} test images went into the making of the model, 0 allowed",
+    )
+
+
+def _check_chance(metrics: Metrics, policy: GatePolicy) -> GateCheck:
+    score = metrics.balanced_accuracy
+    needed = metrics.chance + policy.min_balanced_accuracy_over_chance
+    absent = metrics.subject.absent_classes
+    return GateCheck(
+        name="better than chance",
+        passed=score.low is not None and score.low > needed,
+        detail=f"balanced accuracy {score.in_words()}; the lower end must exceed {needed:.3f} (chance with "
+        f"{len(metrics.subject.classes_present)} classes {metrics.chance:.3f} plus "
+        f"{policy.min_balanced_accuracy_over_chance:.3f})"
+        + (f"; not in the test: {', '.join(absent)}" if absent else ""),
+    )
+
+
+def _check_licence(store: Store, report: ReportRef) -> GateCheck:
+    """Check that the model states whom to credit, and a licence no wider than that of its training images."""
+    name, needed = "licence and attribution", report.model.dataset.licence
+    try:
+        provenance = Provenance.model_validate_json(read_file(store, report.model, _PROVENANCE_NAME))
+    except (ArtifactNotFound, ArtifactCorrupt, ValidationError) as error:
+        return GateCheck(name=name, passed=False, detail=f"the model states no licence that can be read: {error}")
+    is_wider = LICENCE_ORDER.index(provenance.licence) < LICENCE_ORDER.index(needed)
+    n_credited = sum(bool(text.strip()) for text in provenance.attributions)
+    is_uncredited = needed != "CC-0" and not n_credited
+    return GateCheck(
+        name=name,
+        passed=not is_wider and not is_uncredited,
+        detail=f"model {provenance.licence}, its training images {needed}; {n_credited:,} to credit"
+        + ("; the model's licence is wider than its images'" if is_wider else "")
+        + ("; this licence asks for attribution" if is_uncredited else ""),
+    )
+
+
+def _check_reality(report: ReportRef, against: ReportRef | None) -> GateCheck:
+    """Check that generated images neither replace nor vouch for photographs."""
+    kind = {True: "generated images", False: "photographs"}
+    if against is not None and replaces_photographs(report.model, against.model):
+        problem = f"; it must not replace {against.model.id}, a model of photographs"
+    elif report.dataset.synthetic and not report.model.synthetic:
+        problem = "; a model of photographs must be tested on photographs"
+    else:
+        problem = ""
+    return GateCheck(
+        name="real and generated images apart",
+        passed=not problem,
+        detail=f"trained on {kind[report.model.synthetic]}, tested on {kind[report.dataset.synthetic]}{problem}",
+    )
+
+
+def _check_against(
+    store: Store, report: ReportRef, against: ReportRef, metrics: Metrics, policy: GatePolicy
+) -> list[GateCheck]:
+    """Check that the model is not worse than the approved one, by the paired group bootstrap on the same images."""
+    candidate, reference = read_predictions(store, report), read_predictions(store, against)
+    columns = ["isic_id", "group", "class_index"]
+    if not candidate[columns].equals(reference[columns]):
+        common = len(set(candidate["isic_id"]) & set(reference["isic_id"]))
+        detail = (
+            f"{len(candidate):,} and {len(reference):,} images, {common:,} in common: evaluate {against.model.id} on "
+            f"the {report.split} split of {report.dataset.id}"
+        )
+        return [GateCheck(name="same test images as the approved model", passed=False, detail=detail)]
+    comparison = paired_difference(
+        candidate["class_index"].to_numpy(np.int64),
+        candidate["predicted_index"].to_numpy(np.int64),
+        reference["predicted_index"].to_numpy(np.int64),
+        candidate["group"].to_numpy(str),
+        n_bootstrap=metrics.subject.n_bootstrap,
+        seed=metrics.subject.seed,
+    )
+    return [
+        _check_drop("balanced accuracy", comparison.balanced_accuracy, policy.max_balanced_accuracy_drop, against),
+        _check_drop(
+            "malignant sensitivity", comparison.malignant_sensitivity, policy.max_malignant_sensitivity_drop, against
+        ),
+    ]
+
+
+def _check_drop(what: str, found: Difference, allowed: float, against: ReportRef) -> GateCheck:
+    name = f"{what} against the approved model"
+    if found.candidate is None or found.reference is None or found.difference.value is None:
+        return GateCheck(name=name, passed=True, detail="not known: the test has no such images")
+    # The numbers are shares of a few thousand images; what is equal on paper must not fail on the last bit.
+    is_kept = found.difference.value >= -allowed - 1e-9
+    return GateCheck(
+        name=name,
+        passed=is_kept,
+        detail=f"{found.candidate:.3f} against {found.reference:.3f} of {against.model.id}: difference "
+        f"{found.difference.value:+.3f} ({found.difference.interval_in_words()}), a drop of {allowed:.3f} is allowed",
+    )

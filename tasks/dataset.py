@@ -1,0 +1,41 @@
+"""From a snapshot to a certified, recorded dataset."""
+
+from prefect import task
+
+from lesion_core.dataset.prepare import latest_dataset, prepare
+from lesion_core.dataset.records import open_dataset
+from lesion_core.dataset.summary import DatasetSummary, describe
+from lesion_core.labels import CLASS_ORDER
+from lesion_core.types import DatasetRef, PrepareOptions, SnapshotRef
+from tasks import publish
+from tasks.edge import open_store, read_settings
+from tasks.policies import RETRY_TRANSIENT
+
+
+@task(name="prepare-dataset", **RETRY_TRANSIENT)
+def prepare_dataset(snapshot: SnapshotRef, options: PrepareOptions) -> DatasetRef:
+    """Group, split, certify and record a snapshot."""
+    store, work = open_store(), read_settings().work
+    with publish.progress("prepare-progress", "Records") as on_progress:
+        dataset = prepare(snapshot, options, store, workdir=work, on_progress=on_progress)
+    summary = describe(open_dataset(store, dataset, work))
+    publish.table(publish.DATASET_SUMMARY, _class_rows(summary), _in_words(summary))
+    return dataset
+
+
+def _class_rows(summary: DatasetSummary) -> list[publish.Row]:
+    return [{"class": name, **{split: n.get(name, 0) for split, n in summary.images.items()}} for name in CLASS_ORDER]
+
+
+def _in_words(summary: DatasetSummary) -> str:
+    absent = f"; absent: {', '.join(summary.absent_classes)}" if summary.absent_classes else ""
+    return (
+        f"{summary.dataset.id}: {summary.dataset.n_images} images in {summary.dataset.n_groups} independent groups, "
+        f"{summary.n_quarantined} quarantined{absent}"
+    )
+
+
+@task(name="find-dataset", **RETRY_TRANSIENT)
+def find_dataset(name: str) -> DatasetRef:
+    """Return the newest complete dataset of this name."""
+    return latest_dataset(open_store(), name)

@@ -1,0 +1,22 @@
+"""Where the environment is read: once per task, passed down as values."""
+
+import datetime
+
+from lesion_core.settings import LesionSettings
+from lesion_core.stores.open import open_store as open_store_of
+from lesion_core.stores.protocol import Store
+
+
+def read_settings() -> LesionSettings:
+    """Return the settings of this process's environment."""
+    return LesionSettings()
+
+
+def open_store() -> Store:
+    """Return the store that the environment names."""
+    return open_store_of(read_settings())
+
+
+def utc_now() -> datetime.datetime:
+    """Return the time; the clock that is handed to core."""
+    return datetime.datetime.now(datetime.UTC)

@@ -1,0 +1,39 @@
+"""Evaluation of a model as it will be served."""
+
+from prefect import task
+
+from lesion_core import jobs
+from lesion_core.evaluation.report import read_metrics
+from lesion_core.evaluation.spec import EvaluateJob
+from lesion_core.stores.folders import read_file
+from lesion_core.types import DatasetRef, ModelRef, ReportRef
+from tasks import publish
+from tasks.edge import open_store, read_settings
+from tasks.policies import RETRY_TRANSIENT
+
+_FIGURES = (
+    ("Confusion matrix", "confusion_matrix"),
+    ("ROC curves, one class against the rest", "roc"),
+    ("Misclassified test images", "misclassified"),
+)
+
+
+@task(name="evaluate-model", **RETRY_TRANSIENT)
+def evaluate_model(model: ModelRef, dataset: DatasetRef) -> ReportRef:
+    """Evaluate a model on a dataset's test split in a child process."""
+    job = EvaluateJob(model=model, dataset=dataset)
+    with publish.progress("evaluation-progress", model.id) as on_progress:
+        return jobs.run("evaluate", job, ReportRef, settings=read_settings(), on_progress=on_progress)
+
+
+@task(name="publish-evaluation", **RETRY_TRANSIENT)
+def publish_evaluation(report: ReportRef) -> None:
+    """Show a report's numbers, figures and card."""
+    store = open_store()
+    metrics = read_metrics(store, report)
+    title = f"{report.model.id} on the {report.split} split of {report.dataset.id}"
+    publish.table(publish.EVAL_METRICS, metrics.headline_rows(), title)
+    publish.table(publish.EVAL_PER_CLASS, metrics.class_rows(), title)
+    figures = [(caption, read_file(store, report, f"figures/{name}.png")) for caption, name in _FIGURES]
+    publish.pictures(publish.EVAL_FIGURES, figures, title)
+    publish.markdown(publish.MODEL_CARD, read_file(store, report, "card.md").decode(), title)

@@ -1,0 +1,98 @@
+"""What a run shows in the Prefect UI: artifacts under constant keys, and events.
+
+A constant key makes each run a new version of the same artifact; run and model ids go in the description.
+"""
+
+import base64
+import csv
+import io
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from typing import Any, cast
+from uuid import UUID
+
+from prefect.artifacts import (
+    create_markdown_artifact,
+    create_progress_artifact,
+    create_table_artifact,
+    update_progress_artifact,
+)
+from prefect.events import emit_event
+
+from lesion_core.types import ModelRef, Progress, ProgressCallback
+
+DATASET_SUMMARY = "dataset-summary"
+INGEST_ISSUES = "ingest-issues"
+TRAIN_HISTORY = "train-history"
+EVAL_METRICS = "eval-metrics"
+EVAL_PER_CLASS = "eval-per-class"
+EVAL_FIGURES = "eval-figures"
+GATE_DECISION = "gate-decision"
+MODEL_CARD = "model-card"
+
+_SECONDS_BETWEEN_UPDATES = 2.0
+
+Row = Mapping[Any, Any]
+
+
+@contextmanager
+def progress(key: str, what: str) -> Iterator[ProgressCallback]:
+    """Show a step's progress as one artifact, updated in place; at most one request every two seconds."""
+    # Called outside an event loop these return the id itself; the annotation also names the other case.
+    artifact = cast(UUID, create_progress_artifact(progress=0.0, key=key, description=f"{what}: starting"))
+    last = 0.0
+
+    def show(news: Progress) -> None:
+        nonlocal last
+        is_over = news.total is not None and news.done >= news.total
+        if not is_over and time.monotonic() - last < _SECONDS_BETWEEN_UPDATES:
+            return
+        last = time.monotonic()
+        share = 100.0 * news.done / news.total if news.total else 0.0
+        update_progress_artifact(artifact, progress=min(share, 100.0), description=f"{what}: {_sentence(news)}")
+
+    yield show
+    update_progress_artifact(artifact, progress=100.0, description=f"{what}: finished")
+
+
+def _sentence(news: Progress) -> str:
+    numbers = ", ".join(f"{name.replace('_', ' ')} {value:.4g}" for name, value in news.metrics.items())
+    count = f"{news.done}/{news.total}" if news.total else str(news.done)
+    return " · ".join(part for part in (news.stage, count, news.message, numbers) if part)
+
+
+def table(key: str, rows: Sequence[Row], description: str) -> None:
+    """Publish rows as a table artifact."""
+    create_table_artifact(
+        table=[{str(name): value for name, value in row.items()} for row in rows], key=key, description=description
+    )
+
+
+def markdown(key: str, text: str, description: str) -> None:
+    """Publish a markdown artifact; ``text`` must not be indented."""
+    create_markdown_artifact(markdown=text, key=key, description=description)
+
+
+def pictures(key: str, figures: Sequence[tuple[str, bytes]], description: str) -> None:
+    """Publish titled PNGs inside one markdown artifact: the store's files are private, so no address would open."""
+    sections = (
+        f"## {title}\n\n![{title}](data:image/png;base64,{base64.b64encode(png).decode()})" for title, png in figures
+    )
+    markdown(key, "\n\n".join(sections), description)
+
+
+def csv_as_markdown(text: str) -> str:
+    """Return a CSV's rows as a markdown table."""
+    header, *rows = list(csv.reader(io.StringIO(text)))
+    lines = [header, ["---"] * len(header), *rows]
+    return "\n".join(f"| {' | '.join(line)} |" for line in lines)
+
+
+def announce(noun: str, past_tense: str, model: ModelRef, **payload: Any) -> None:
+    """Emit ``lesion.<noun>.<past tense>`` for automations to act on."""
+    emit_event(
+        event=f"lesion.{noun}.{past_tense}",
+        resource={"prefect.resource.id": f"lesion.model.{model.id}", "prefect.resource.name": model.id},
+        payload={"sha256": model.sha256, **payload},
+    )

@@ -1,0 +1,173 @@
+"""The HTTP API, asked over real HTTP."""
+
+import json
+import math
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+
+from lesion_core.labels import CLASS_ORDER, Diagnosis
+from lesion_core.serving.wording import check_wording
+from tests.app.conftest import Site, running_site
+
+
+def _ask(target: Site, image: bytes, /, **fields: str) -> httpx.Response:
+    return httpx.post(
+        f"{target.url}/v1/predict", files={"image": ("a.jpg", image, "image/jpeg")}, data=fields, timeout=30
+    )
+
+
+def _probabilities(answer: dict[str, Any]) -> dict[str, float]:
+    return {item["class"]: item["probability"] for item in answer["classes"]}
+
+
+def test_an_answer_in_full(site: Site, lesion_jpeg: bytes) -> None:
+    model = site.approve(Diagnosis.BCC)
+    response = _ask(site, lesion_jpeg, age_years="61", sex="male", site="head/neck")
+    assert response.status_code == 200
+    answer = response.json()
+    assert answer["model"] == model.id
+    assert answer["approved_by"] == "Dr Grey"
+    assert answer["synthetic"] is True
+    probabilities = _probabilities(answer)
+    assert set(probabilities) == set(CLASS_ORDER)
+    assert sum(probabilities.values()) == pytest.approx(1, abs=1e-5)
+    mean_log = sum(math.log(value) for value in probabilities.values()) / 8
+    for item in answer["classes"]:
+        assert sum(item["shares"].values()) == pytest.approx(math.log(item["probability"]) - mean_log, abs=1e-3)
+    assert "act on clinical suspicion" in answer["disclaimer"]
+    assert check_wording(json.dumps(answer, ensure_ascii=False)) == ()
+    assert response.headers["cache-control"] == "no-store"
+    assert site.uploads() == []
+
+
+def test_unknown_metadata_may_be_left_out_empty_or_called_unknown(site: Site, lesion_jpeg: bytes) -> None:
+    site.approve(Diagnosis.BCC)
+    answers = [
+        _ask(site, lesion_jpeg).json(),
+        _ask(site, lesion_jpeg, age_years="", sex="", site="").json(),
+        _ask(site, lesion_jpeg, sex="unknown", site="unknown").json(),
+    ]
+    assert answers[0]["classes"] == answers[1]["classes"] == answers[2]["classes"]
+    assert _ask(site, lesion_jpeg, sex="male").json()["classes"] != answers[0]["classes"]
+
+
+@pytest.mark.parametrize(
+    ("fields", "field"),
+    [
+        ({"age_years": "400"}, "age_years"),
+        ({"age_years": "-1"}, "age_years"),
+        ({"age_years": "nan"}, "age_years"),
+        ({"age_years": "old"}, "age_years"),
+        ({"sex": "Male"}, "sex"),
+        ({"site": "torso"}, "site"),
+    ],
+)
+def test_a_field_that_cannot_be_meant_is_named(
+    site: Site, lesion_jpeg: bytes, fields: dict[str, str], field: str
+) -> None:
+    site.approve(Diagnosis.BCC)
+    response = _ask(site, lesion_jpeg, **fields)
+    assert response.status_code == 422
+    assert response.json()["field"] == field
+    assert fields[field] in response.json()["message"]
+
+
+def test_bad_requests_end_in_words(site: Site, lesion_jpeg: bytes) -> None:
+    site.approve(Diagnosis.BCC)
+    url = f"{site.url}/v1/predict"
+    refused = _ask(site, b"not a picture")
+    assert (refused.status_code, refused.json()["field"]) == (422, "image")
+    assert httpx.post(url, data={"age_years": "40"}).json()["field"] == "image"
+    assert httpx.post(url, content=b"{}", headers={"Content-Type": "application/json"}).status_code == 422
+    broken = httpx.post(url, content=b"--x", headers={"Content-Type": "multipart/form-data; boundary=y"})
+    assert broken.status_code == 422
+    endless = httpx.post(
+        url, content=iter([lesion_jpeg]), headers={"Content-Type": "multipart/form-data; boundary=y"}
+    )
+    assert endless.status_code == 411
+    large = _ask(site, b"\xff" * (21 * 1024 * 1024))
+    assert large.status_code == 413
+    assert "20 MB" in large.json()["message"]
+    assert site.process.poll() is None
+
+
+def test_readiness_follows_the_approval(site: Site, lesion_jpeg: bytes) -> None:
+    site.withdraw()
+    assert httpx.get(f"{site.url}/healthz").json() == {"status": "ok"}
+    assert httpx.get(f"{site.url}/readyz").status_code == 503
+    refused = _ask(site, lesion_jpeg)
+    assert refused.status_code == 503
+    assert "No model is approved yet" in refused.json()["message"]
+    model = site.approve(Diagnosis.BCC)
+    assert httpx.get(f"{site.url}/readyz").json() == {"status": "ready", "model": model.id}
+    assert _ask(site, lesion_jpeg).json()["model"] == model.id
+
+
+def test_the_answer_after_an_approval_is_the_new_models(site: Site, lesion_jpeg: bytes) -> None:
+    first = site.approve(Diagnosis.BCC)
+    before = _ask(site, lesion_jpeg).json()
+    second = site.approve(Diagnosis.SCC, seed=3)
+    after = _ask(site, lesion_jpeg).json()
+    assert (before["model"], after["model"]) == (first.id, second.id)
+    assert _probabilities(before) != _probabilities(after)
+
+
+def test_a_damaged_model_never_answers(site: Site, lesion_jpeg: bytes) -> None:
+    site.approve(Diagnosis.BCC)
+    model = site.publish(Diagnosis.AK, seed=99)
+    (path,) = (site.folder / "store" / model.key).rglob("model.onnx")
+    path.chmod(0o644)
+    path.write_bytes(path.read_bytes()[:-1] + b"\x00")
+    site.approve(Diagnosis.AK, seed=99)
+    refused = _ask(site, lesion_jpeg)
+    assert refused.status_code == 503
+    assert "cannot be loaded" in refused.json()["message"]
+    site.approve(Diagnosis.BCC)
+    assert _ask(site, lesion_jpeg).status_code == 200
+
+
+def test_the_description_names_the_form(site: Site) -> None:
+    schema = httpx.get(f"{site.url}/openapi.json").json()
+    assert {"/v1/predict", "/healthz", "/readyz"} <= set(schema["paths"])
+    form = schema["paths"]["/v1/predict"]["post"]["requestBody"]["content"]["multipart/form-data"]["schema"]
+    assert set(form["properties"]) == {"image", "age_years", "sex", "site"}
+
+
+def test_no_file_of_the_server_can_be_fetched(site: Site) -> None:
+    for path in ("/gradio_api/file=/etc/passwd", "/gradio_api/file=pyproject.toml", "/file=/etc/passwd"):
+        response = httpx.get(f"{site.url}{path}")
+        assert response.status_code in (403, 404), path
+        assert "root:" not in response.text
+
+
+def test_login_guards_the_page_and_the_api(tmp_path: Path, lesion_jpeg: bytes) -> None:
+    with running_site(tmp_path, LESION_PAGE_USERS="doctor:s3cret:x,nurse:other", LESION_AUDIT="true") as site:
+        site.approve(Diagnosis.BCC)
+        assert httpx.get(f"{site.url}/healthz").status_code == 200
+        for auth in (None, ("doctor", "wrong"), ("nobody", "s3cret:x"), ("", "")):
+            response = httpx.post(f"{site.url}/v1/predict", files={"image": lesion_jpeg}, auth=auth)
+            assert response.status_code == 401
+            assert response.headers["www-authenticate"].startswith("Basic")
+        for path in ("config", "gradio_api/info", "gradio_api/queue/data?session_hash=x"):
+            assert httpx.get(f"{site.url}/{path}").status_code == 401, path
+        assert httpx.post(f"{site.url}/gradio_api/upload", files={"files": lesion_jpeg}).status_code == 401
+        assert httpx.post(f"{site.url}/gradio_api/queue/join", json={}).status_code == 401
+        login = {"username": "doctor", "password": "s3cret:x"}
+        assert httpx.post(f"{site.url}/login", data={**login, "password": "x"}).status_code == 400
+        with httpx.Client(base_url=site.url) as client:
+            assert client.post("/login", data=login).status_code == 200
+            assert client.get("/config").status_code == 200
+        answered = httpx.post(f"{site.url}/v1/predict", files={"image": lesion_jpeg}, auth=("doctor", "s3cret:x"))
+        assert answered.status_code == 200
+        (record,) = site.store.list("audit/")
+        assert json.loads(site.store.read(record))["model"] == answered.json()["model"]
+    assert list((tmp_path / "tmp").iterdir()) == []  # a stopped page leaves no file behind
+
+
+def test_nothing_is_recorded_unless_asked_for(site: Site, lesion_jpeg: bytes) -> None:
+    site.approve(Diagnosis.BCC)
+    assert _ask(site, lesion_jpeg).status_code == 200
+    assert list(site.store.list("audit/")) == []

@@ -1,0 +1,129 @@
+"""Figures are looked at by people; here: that they are written, marked, repeatable and leave no state behind."""
+
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+from PIL import Image
+
+from lesion_core.evaluation import figures
+from lesion_core.evaluation.estimates import Estimate
+from lesion_core.evaluation.figures import Case, Subject
+from lesion_core.evaluation.figures.layout import lay_out
+from lesion_core.evaluation.metrics import confusion_matrix, reliability, roc_of
+from lesion_core.labels import CLASS_ORDER, Diagnosis
+from lesion_core.modeling.summary import Block, NetworkSummary
+from tests.core.evaluation.strategies import make_scores
+
+TRUE, PROBS = make_scores(1, 120, classes=7)
+SCORE = Estimate(value=0.6, low=0.4, high=0.8, method="group bootstrap")
+UNKNOWN = Estimate(value=None)
+HISTORY = pd.DataFrame(
+    {
+        "epoch": [1, 2, 3],
+        "stage": ["head", "all", "all"],
+        "loss": [2.0, 1.0, 0.9],
+        "val_balanced_accuracy": [0.2, 0.5, 0.4],
+    }
+)
+Draw = Callable[[Path, Subject], Path]
+
+
+def _cases(n: int) -> list[Case]:
+    pixels = np.zeros((16, 16, 3), np.uint8)
+    return [Case(f"ISIC_{number:07d}", pixels, Diagnosis.MEL, PROBS[number]) for number in range(n)]
+
+
+DRAWINGS: dict[str, Draw] = {
+    "confusion": lambda path, subject: figures.draw_confusion_matrix(
+        confusion_matrix(TRUE, PROBS.argmax(axis=1)), path, subject
+    ),
+    "roc": lambda path, subject: figures.draw_roc(
+        {name: roc_of(TRUE, PROBS, place) for place, name in enumerate(CLASS_ORDER)},
+        dict.fromkeys(CLASS_ORDER, SCORE),
+        path,
+        subject,
+    ),
+    "reliability": lambda path, subject: figures.draw_reliability(reliability(TRUE, PROBS), SCORE, path, subject),
+    "sensitivity": lambda path, subject: figures.draw_sensitivity(
+        [(name, 3, 2, UNKNOWN if name == "SCC" else SCORE) for name in CLASS_ORDER], 0.125, path, subject
+    ),
+    "distribution": lambda path, subject: figures.draw_class_distribution(
+        {"train": np.arange(8), "test": np.ones(8, int)}, path, subject
+    ),
+    "history": lambda path, subject: figures.draw_history(HISTORY, path, subject),
+    "history without validation": lambda path, subject: figures.draw_history(
+        HISTORY.assign(val_balanced_accuracy=np.nan).drop(columns="stage"), path, subject
+    ),
+    "misclassified": lambda path, subject: figures.draw_misclassified(_cases(7), 9, path, subject),
+    "nothing misclassified": lambda path, subject: figures.draw_misclassified([], 0, path, subject),
+}
+
+
+@pytest.mark.parametrize("draw", DRAWINGS.values(), ids=DRAWINGS)
+def test_a_figure_is_a_picture_and_the_same_each_time(draw: Draw, tmp_path: Path) -> None:
+    subject = Subject("a model on 120 test images", synthetic=False)
+    first, second = draw(tmp_path / "new" / "a.png", subject), draw(tmp_path / "b.png", subject)
+    assert first.read_bytes() == second.read_bytes()
+    with Image.open(first) as image:
+        assert image.format == "PNG"
+        assert min(image.size) > 80
+        assert len(np.unique(np.asarray(image.convert("L")))) > 10
+
+
+@pytest.mark.parametrize("draw", DRAWINGS.values(), ids=DRAWINGS)
+def test_a_figure_of_generated_images_says_so_in_its_first_band(draw: Draw, tmp_path: Path) -> None:
+    real = np.asarray(Image.open(draw(tmp_path / "a.png", Subject("x", synthetic=False))).convert("RGB"))
+    generated = np.asarray(Image.open(draw(tmp_path / "b.png", Subject("x", synthetic=True))).convert("RGB"))
+    assert (real[0] == 255).all()
+    assert (generated[0] == generated[0, 0]).all()
+    assert tuple(generated[0, 0]) == (0xFB, 0xE3, 0xC8)
+    assert len(generated) > len(real)  # the band takes nothing away
+
+
+def test_nothing_global_is_touched(tmp_path: Path) -> None:
+    figures.draw_history(HISTORY, tmp_path / "a.png", Subject("x", synthetic=False))
+    assert "matplotlib.pyplot" not in sys.modules
+
+
+def _block(name: str, *inputs: str) -> Block:
+    return Block(name, "Dense", ((8,),), 10, inputs)
+
+
+def test_a_network_is_drawn_with_every_block_once(tmp_path: Path) -> None:
+    blocks = (
+        _block("image"),
+        _block("age_years"),
+        _block("backbone", "image"),
+        _block("evidence_0", "backbone"),
+        _block("spread_1", "backbone"),
+        _block("evidence", "evidence_0", "spread_1"),
+        _block("metadata_term", "age_years"),
+        _block("logits", "evidence", "metadata_term"),
+        _block("embedding", "backbone"),
+    )
+    summary = NetworkSummary("", 100, 90, 50, blocks)
+    with Image.open(figures.draw_architecture(summary, tmp_path / "network.png")) as image:
+        assert image.format == "PNG"
+
+    layout = lay_out({block.name: block.inputs for block in blocks})
+    places = layout.places
+    assert set(places) == {block.name for block in blocks}
+    for block in blocks:
+        assert all(places[source][1] < places[block.name][1] for source in block.inputs)
+    in_rows: dict[int, list[float]] = {}
+    for x, row in places.values():
+        in_rows.setdefault(row, []).append(x)
+    for xs in in_rows.values():  # no two boxes overlap
+        assert all(b - a >= 1 - 1e-9 for a, b in zip(sorted(xs), sorted(xs)[1:], strict=False))
+    assert layout.n_rows == 5
+    long = next(line for line in layout.lines if line[0] == places["metadata_term"] and line[-1] == places["logits"])
+    assert [row for _, row in long] == list(range(places["metadata_term"][1], places["logits"][1] + 1))
+
+
+def test_one_block_is_a_network_too(tmp_path: Path) -> None:
+    assert lay_out({"image": ()}).width == 0
+    figures.draw_architecture(NetworkSummary("", 0, 0, 0, (_block("image"),)), tmp_path / "one.png")

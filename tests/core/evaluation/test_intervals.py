@@ -1,0 +1,206 @@
+import time
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from lesion_core.errors import DataError
+from lesion_core.evaluation import metrics
+from lesion_core.evaluation.calibration import apply_temperature
+from lesion_core.evaluation.comparison import paired_difference
+from lesion_core.evaluation.estimates import Estimate, mean_estimate, share_estimate, wilson_interval
+from lesion_core.evaluation.intervals import draw_groups, group_codes, measure, strata_of
+from lesion_core.evaluation.ranking import resample_ranking
+from tests.core.evaluation.strategies import calibrated_logits, make_scores, seeds
+
+
+def test_resamples_equal_those_taken_image_by_image() -> None:
+    """The matrix product gives what collecting the drawn groups' images and measuring them gives."""
+    true, probs = make_scores(3, 120)
+    groups = np.random.default_rng(3).integers(0, 40, 120)
+    fast = measure(true, probs, groups, n_bootstrap=25, seed=5)
+    ranks = resample_ranking(true, probs, groups, specificity=0.8, n_bootstrap=25, seed=5)
+    codes = group_codes(groups)
+    drawn = np.concatenate(list(draw_groups(strata_of(true, codes), 25, 5)))
+    for number, times in enumerate(drawn):
+        images = np.concatenate([np.repeat(np.flatnonzero(codes == group), int(n)) for group, n in enumerate(times)])
+        y, p = true[images], probs[images]
+        confusion = metrics.confusion_matrix(y, p.argmax(axis=1))
+        expected = {
+            "balanced_accuracy": metrics.balanced_accuracy_of(confusion),
+            "malignant_sensitivity": metrics.malignant_rates(confusion)[0],
+            "brier": metrics.brier_terms(y, p).mean(),
+            "log_loss": metrics.log_loss_terms(y, p).mean(),
+            "calibration_error": metrics.calibration_error_of(metrics.reliability(y, p)),
+        }
+        for name, value in expected.items():
+            assert fast.draws[name][number] == pytest.approx(float(value)), name
+        np.testing.assert_allclose(ranks.auc[number], metrics.class_aucs(y, p))
+        curve = metrics.roc_of(y, p, metrics.MELANOMA_INDEX)
+        assert curve is not None
+        assert ranks.sensitivity[number, metrics.MELANOMA_INDEX] == pytest.approx(curve.sensitivity_at(0.8))
+
+
+def test_ranking_with_ties_and_an_absent_class() -> None:
+    true, probs = make_scores(4, 90, classes=7)
+    probs = probs.round(1)
+    everybody = resample_ranking(true, probs, np.zeros(90), specificity=0.8, n_bootstrap=2, seed=1)
+    np.testing.assert_allclose(everybody.auc[0], metrics.class_aucs(true, probs))
+    assert np.isnan(everybody.auc[:, 7]).all()
+    assert np.isnan(everybody.sensitivity[:, 7]).all()
+
+
+@settings(max_examples=40, deadline=None)
+@given(st.lists(st.integers(0, 7), min_size=1, max_size=40), seeds)
+def test_whole_groups_are_drawn_as_many_of_each_class_as_there_are(true: list[int], seed: int) -> None:
+    class_index = np.array(true)
+    codes = group_codes(np.random.default_rng(seed).integers(0, 12, len(true)))
+    strata = strata_of(class_index, codes)
+    for drawn in draw_groups(strata, 5, seed):
+        assert drawn.shape == (5, len(strata))
+        for stratum in np.unique(strata):
+            assert (drawn[:, strata == stratum].sum(axis=1) == (strata == stratum).sum()).all()
+    for group, stratum in enumerate(strata):  # a group counts for a class that it holds
+        assert stratum in class_index[codes == group]
+
+
+def test_a_mixed_group_counts_for_its_rarest_class() -> None:
+    true = np.array([1, 1, 1, 1, 5])
+    assert strata_of(true, np.array([0, 0, 1, 2, 2])).tolist() == [1, 1, 5]
+
+
+def test_images_of_one_lesion_make_the_interval_wider() -> None:
+    true, probs = make_scores(8, 400)
+    repeated = np.repeat(np.arange(400), 5)  # five photographs of each lesion, all alike
+    alone = measure(true, probs, np.arange(400), n_bootstrap=400, seed=7).estimate("balanced_accuracy")
+    grouped = measure(true[repeated], probs[repeated], repeated, n_bootstrap=400, seed=7).estimate(
+        "balanced_accuracy"
+    )
+    naive = measure(true[repeated], probs[repeated], np.arange(2000), n_bootstrap=400, seed=7).estimate(
+        "balanced_accuracy"
+    )
+    assert _width(grouped) == pytest.approx(_width(alone), rel=0.05)
+    assert _width(naive) < 0.6 * _width(grouped)
+
+
+def test_the_interval_covers_the_truth_about_as_often_as_it_says() -> None:
+    """200 test sets of 30 lesions a class from a model whose balanced accuracy is 0.6 exactly."""
+    random = np.random.default_rng(11)
+    n_covered = 0
+    for trial in range(200):
+        true = np.repeat(np.arange(8), 30)
+        right = random.random(len(true)) < 0.6
+        probs = np.full((len(true), 8), 0.05)
+        probs[np.arange(len(true)), np.where(right, true, (true + 1) % 8)] = 0.65
+        found = measure(true, probs, np.arange(len(true)), n_bootstrap=200, seed=trial).estimate("balanced_accuracy")
+        assert found.low is not None
+        assert found.high is not None
+        n_covered += found.low <= 0.6 <= found.high
+    assert 0.88 <= n_covered / 200 <= 0.99
+
+
+def test_a_seed_repeats_and_another_does_not() -> None:
+    true, probs = make_scores(2)
+    first, same, other = (
+        measure(true, probs, np.arange(len(true)), n_bootstrap=100, seed=seed).estimate("balanced_accuracy")
+        for seed in (1, 1, 2)
+    )
+    assert first == same
+    assert first != other
+    assert first.value == other.value
+
+
+def test_group_names_and_order_do_not_matter() -> None:
+    true, probs = make_scores(6)
+    groups = np.random.default_rng(6).integers(0, 60, len(true))
+    numbered = measure(true, probs, groups, n_bootstrap=50, seed=1).estimate("accuracy")
+    named = measure(true, probs, np.array([f"g{group:04d}" for group in groups]), n_bootstrap=50, seed=1)
+    assert numbered == named.estimate("accuracy")
+
+
+def test_a_thousand_resamples_of_three_thousand_images_take_less_than_a_second() -> None:
+    true, probs = make_scores(1, 3000)
+    groups = np.random.default_rng(1).integers(0, 2000, 3000)
+    measure(true, probs, groups, n_bootstrap=10, seed=7)
+    began = time.process_time()
+    measure(true, probs, groups, n_bootstrap=1000, seed=7)
+    assert time.process_time() - began < 1.0
+
+
+def test_the_calibration_error_has_no_interval() -> None:
+    """Every resample adds noise to each bin's gap, so percentiles would not even hold the measured error."""
+    logits, true = calibrated_logits(5, 400)
+    probs = apply_temperature(logits, 1.0)
+    resampled = measure(true, probs, np.arange(len(true)), n_bootstrap=300, seed=7)
+    assert np.mean(resampled.draws["calibration_error"] > resampled.measured["calibration_error"]) > 0.8
+    assert resampled.estimate("calibration_error").low is None
+
+
+def test_no_images_are_refused() -> None:
+    with pytest.raises(DataError, match="at least one image"):
+        measure(np.array([], int), np.zeros((0, 8)), np.array([]), n_bootstrap=10, seed=1)
+
+
+@pytest.mark.parametrize(
+    ("share", "n", "low", "high"), [(0.0, 10, 0.0, 0.2775), (1.0, 10, 0.7225, 1.0), (0.5, 20, 0.2993, 0.7007)]
+)
+def test_wilson_interval_of_known_cases(share: float, n: int, low: float, high: float) -> None:
+    assert wilson_interval(share, n) == pytest.approx((low, high), abs=1e-3)
+
+
+def test_few_groups_or_all_alike_are_told_by_wilson() -> None:
+    sure = Estimate(value=1.0, low=1.0, high=1.0, method="group bootstrap")
+    assert share_estimate(sure, 40).method == "Wilson"
+    assert share_estimate(sure, 40).low == pytest.approx(0.912, abs=1e-3)
+    some = Estimate(value=0.6, low=0.5, high=0.7, method="group bootstrap")
+    assert share_estimate(some, 40) == some
+    assert share_estimate(some, 9).method == "Wilson"
+    unknown = Estimate(value=None)
+    assert share_estimate(unknown, 0) == unknown
+
+
+def test_a_mean_over_classes_is_as_unsure_as_its_parts() -> None:
+    parts = [Estimate(value=1.0, low=0.6, high=1.0, method="Wilson"), Estimate(value=0.5, low=0.2, high=0.8)]
+    certain = Estimate(value=0.75, low=0.75, high=0.75, method="group bootstrap")
+    found = mean_estimate(certain, [*parts, Estimate(value=None)])
+    assert found.method == "combined"
+    assert found.low == pytest.approx(0.75 - 0.5 * np.hypot(0.4, 0.3))
+    assert found.high == pytest.approx(0.75 + 0.5 * 0.3)
+    assert mean_estimate(certain, parts[1:]) == certain  # no part is Wilson's
+
+
+def test_two_models_on_the_same_images_are_compared_pairwise() -> None:
+    true, probs = make_scores(9, 600)
+    better = probs.argmax(axis=1)
+    worse = np.where(np.arange(600) % 10 == 0, (true + 3) % 8, better)
+    groups = np.arange(600) // 2
+    found = paired_difference(true, worse, better, groups)
+    score = found.balanced_accuracy
+    assert score.candidate == pytest.approx(metrics.balanced_accuracy(true, worse))
+    assert score.reference == pytest.approx(metrics.balanced_accuracy(true, better))
+    assert score.difference.value == pytest.approx(score.candidate - score.reference)
+    assert score.difference.high is not None
+    assert score.difference.high < 0
+    apart = [measure(true, np.eye(8)[one], groups, n_bootstrap=300, seed=7) for one in (worse, better)]
+    widths = [_width(one.estimate("balanced_accuracy")) for one in apart]
+    assert _width(score.difference) < 0.7 * sum(widths)
+    assert found.n_groups == 300
+
+
+def test_a_model_against_itself_differs_by_nothing() -> None:
+    true, probs = make_scores(9)
+    predicted = probs.argmax(axis=1)
+    found = paired_difference(true, predicted, predicted, np.arange(len(true)), n_bootstrap=50)
+    assert found.malignant_sensitivity.difference == Estimate(value=0.0, low=0.0, high=0.0, method="group bootstrap")
+
+
+def test_models_on_different_images_cannot_be_compared() -> None:
+    with pytest.raises(DataError, match="the same images"):
+        paired_difference(np.array([0, 1]), np.array([0, 1]), np.array([0]), np.array([0, 1]))
+
+
+def _width(estimate: Estimate) -> float:
+    assert estimate.low is not None
+    assert estimate.high is not None
+    return estimate.high - estimate.low

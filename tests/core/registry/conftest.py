@@ -1,0 +1,76 @@
+"""Stores with model versions in them, and a clock that stands still until it is read."""
+
+import datetime
+import uuid
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from lesion_core.stores.folders import publish
+from lesion_core.stores.local import LocalStore
+from lesion_core.stores.protocol import Store
+from lesion_core.stores.references import ref_from_folder
+from lesion_core.stores.s3 import S3Store
+from lesion_core.types import DatasetRef, ModelRef
+from tests.servers import S3Server, minio, rclone
+
+__all__ = ["minio", "rclone"]
+
+DATASET = DatasetRef(
+    id="isic/00000000000d",
+    key="datasets/isic/00000000000d",
+    sha256="d" * 64,
+    n_images=10,
+    n_groups=8,
+    size_px=64,
+    licence="CC-BY",
+    synthetic=True,
+)
+
+
+def make_model(store: Store, folder: Path, name: str, recipe: str = "quick") -> ModelRef:
+    """Publish a model version whose content is its name."""
+    source = folder / f"source-{recipe}-{name}"
+    source.mkdir(exist_ok=True)
+    (source / "recipe.json").write_text(name)
+    key = f"models/{recipe}/{name:0>12}"
+    summary = {"recipe": recipe, "dataset": DATASET.model_dump(mode="json"), "synthetic": True}
+    return ref_from_folder(
+        ModelRef, key, *publish(store, key, source, step="train", step_version=1, inputs={}, summary=summary)
+    )
+
+
+def ticking() -> Callable[[], datetime.datetime]:
+    """A clock that goes on by a minute each time it is read."""
+    now = datetime.datetime(2025, 3, 1, 12, tzinfo=datetime.UTC)
+
+    def read() -> datetime.datetime:
+        nonlocal now
+        now += datetime.timedelta(minutes=1)
+        return now
+
+    return read
+
+
+def s3_store(server: S3Server, prefix: str | None = None) -> S3Store:
+    return S3Store(
+        server.bucket,
+        prefix or f"registry/{uuid.uuid4().hex}",
+        endpoint=server.endpoint,
+        access_key=server.access_key,
+        secret_key=server.secret_key,
+    )
+
+
+@pytest.fixture(params=["local", "minio"])
+def store(request: pytest.FixtureRequest, tmp_path: Path) -> Store:
+    """An empty store in which channels can move."""
+    if request.param == "local":
+        return LocalStore(tmp_path / "store")
+    return s3_store(request.getfixturevalue("minio"))
+
+
+@pytest.fixture
+def clock() -> Callable[[], datetime.datetime]:
+    return ticking()

@@ -1,0 +1,68 @@
+"""Faults planted in a running pipeline: a killed child, an impossible place."""
+
+import csv
+import io
+import os
+import signal
+import subprocess
+import time
+from pathlib import Path
+
+import pytest
+import yaml
+
+from lesion_core.registry.versions import list_models
+from lesion_core.stores.folders import read_file
+from lesion_core.types import ModelRef
+from tests.conftest import ROOT
+from tests.flows.conftest import Running
+
+
+def _training_children(parent: int) -> list[int]:
+    """Return the pids of training children below ``parent``."""
+    table = subprocess.run(["ps", "-eo", "pid,ppid,args"], capture_output=True, text=True, check=True).stdout
+    rows = [line.split(None, 2) for line in table.splitlines()[1:]]
+    family, grown = {parent}, True
+    while grown:
+        more = {int(pid) for pid, above, _ in rows if int(above) in family} - family
+        grown, family = bool(more), family | more
+    return [int(pid) for pid, _, args in rows if int(pid) in family and "lesion_core.jobs train" in args]
+
+
+@pytest.mark.slow
+def test_a_killed_training_child_resumes_from_its_backup(
+    running: Running, approved: ModelRef, tmp_path: Path
+) -> None:
+    recipe = yaml.safe_load((ROOT / "deployments/recipes/demo-synthetic.yaml").read_text())
+    recipe |= {
+        "name": "killed",
+        "optimisation": {**recipe.get("optimisation", {}), "epochs": 6, "backup_seconds": 0.5},
+    }
+    path = tmp_path / "killed.yaml"
+    path.write_text(yaml.safe_dump(recipe))
+    script = f"from flows.train import train_flow; train_flow(recipe={str(path)!r})"
+    with subprocess.Popen(
+        [os.environ.get("PYTHON", os.sys.executable), "-c", script],  # type: ignore[attr-defined]
+        cwd=ROOT,
+        env={**running.stack.variables, "PYTHONPATH": str(ROOT)},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+    ) as flow:
+        backups = running.settings.work
+        deadline = time.monotonic() + 120
+        while time.monotonic() < deadline and not list(backups.rglob("backup*/*")):
+            assert flow.poll() is None, flow.communicate()[0][-3000:]
+            time.sleep(0.1)
+        children = _training_children(flow.pid)
+        assert len(children) == 1
+        os.kill(children[0], signal.SIGKILL)
+        output = flow.communicate(timeout=200)[0]
+    assert "SIGKILL" in output
+    assert flow.returncode == 0, output[-3000:]
+    model = next(model for model in list_models(running.store) if model.recipe == "killed")
+    epochs = [
+        row["epoch"]
+        for row in csv.DictReader(io.StringIO(read_file(running.store, model.key, "history.csv").decode()))
+    ]
+    assert len(epochs) == len(set(epochs))
