@@ -26,6 +26,15 @@ REAL_ARCHIVE = "isic"
 SYNTHETIC = "synthetic"
 # The generator plants one truncated file and one that is missing: both must be reported, neither is fatal.
 SYNTHETIC_TOLERANCE = 0.02
+# Task run -> the stage's line; what is not named here is bookkeeping.
+STAGES = {
+    "ingest-images": "ingest",
+    "prepare-dataset": "prepare",
+    "train-model": "train",
+    "evaluate-model": "evaluate",
+    "decide-gate": "gate",
+    "approve-model": "approve",
+}
 console = Console(highlight=False, soft_wrap=True)
 
 
@@ -58,7 +67,7 @@ def run_demo(request: DemoRequest) -> None:
         if request.archive == REAL_ARCHIVE:
             console.print(survey(source).in_words())
         parameters = {"source": source.model_dump(mode="json"), "recipe": recipe.model_dump(mode="json")}
-        runs.run_and_follow(addresses.prefect, "pipeline/pipeline-local", parameters, on_stage=_line)
+        runs.run_and_follow(addresses.prefect, "pipeline/pipeline-local", parameters, on_stage=_stage)
         settings = _settings(stack)
         _show_results(settings)
         if request.check:
@@ -120,6 +129,11 @@ def _source(request: DemoRequest, url: str) -> ArchiveSource:
 def _settings(stack: local.Stack) -> LesionSettings:
     variables = stack.variables
     return LesionSettings(store=variables["LESION_STORE"], work=Path(variables["LESION_WORK"]))
+
+
+def _stage(task: str, seconds: float) -> None:
+    if task in STAGES:
+        _line(STAGES[task], seconds)
 
 
 def _line(stage: str, seconds: float, detail: str = "") -> None:

@@ -13,7 +13,7 @@ from prefect.settings import PREFECT_API_URL, temporary_settings
 
 from lesion_core.errors import LesionError
 
-StageCallback = Callable[[str, float, str], None]
+StageCallback = Callable[[str, float], None]
 _POLL_SECONDS = 0.5
 
 
@@ -31,7 +31,7 @@ def run_and_follow(
         server: Address of the Prefect server, without ``/api``.
         deployment: ``flow/deployment``.
         parameters: JSON-serialisable flow parameters.
-        on_stage: Called with name, seconds and a remark as each task run completes.
+        on_stage: Called with the task's name and its seconds as each task run completes.
         timeout_seconds: Longest time to wait.
 
     Raises:
@@ -54,7 +54,7 @@ async def _run_and_follow(
             for task in await _completed_tasks(client, run.id):
                 if task.id not in seen:
                     seen.add(task.id)
-                    on_stage(task.name.rpartition("-")[0], task.total_run_time.total_seconds(), "")
+                    on_stage(task.name.rpartition("-")[0], task.total_run_time.total_seconds())
             if run.state is not None and run.state.is_final():
                 return _completed(run, deployment)
             await asyncio.sleep(_POLL_SECONDS)

@@ -34,7 +34,6 @@ RETRY_TRANSIENT: dict[str, Any] = {
     "retry_condition_fn": retry_if_transient,
     "cache_policy": NO_CACHE,
 }
-ONCE: dict[str, Any] = {"retries": 0, "cache_policy": NO_CACHE}
 
 
 @contextmanager

@@ -9,10 +9,9 @@ from lesion_core.training.spec import TrainJob
 from lesion_core.types import DatasetRef, ModelRef
 from tasks import publish
 from tasks.edge import open_store, read_settings
-from tasks.policies import ONCE, RETRY_TRANSIENT, training_slot
+from tasks.policies import RETRY_TRANSIENT, training_slot
 
 
-@task(name="choose-recipe", **ONCE)
 def load_recipe(choice: Recipe | str) -> Recipe:
     """Return the recipe, read by name where only a name is given."""
     return choose_recipe(choice, read_settings().recipes)

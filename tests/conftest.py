@@ -2,11 +2,24 @@
 
 import os
 import shutil
+from collections.abc import Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 
+if TYPE_CHECKING:  # the ground floor's tests run where Playwright is not installed
+    from playwright.sync_api import Browser
+
 ROOT = Path(__file__).parents[1]
+CHROMIUM_ARGUMENTS = [
+    "--headless",
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+]
 
 
 def need(part: str, found: str | None) -> str:
@@ -23,6 +36,17 @@ def need(part: str, found: str | None) -> str:
 def chromium() -> str:
     """Path of a real Chromium."""
     return need("chromium", os.environ.get("LESION_TEST_CHROMIUM") or shutil.which("chromium"))
+
+
+@pytest.fixture(scope="session")
+def browser(chromium: str) -> Iterator["Browser"]:
+    """A running Chromium that asks nobody on the internet for anything."""
+    from playwright.sync_api import sync_playwright
+
+    with sync_playwright() as playwright:
+        running = playwright.chromium.launch(executable_path=chromium, args=CHROMIUM_ARGUMENTS)
+        yield running
+        running.close()
 
 
 @pytest.fixture(scope="session")

@@ -117,11 +117,11 @@ def _test_data(metrics: Metrics, dataset: DatasetSummary) -> str:
         (str(name), *(f"{dataset.images[split].get(str(name), 0):,}" for split in splits)) for name in CLASS_ORDER
     ]
     total = ("all", *(f"{sum(dataset.images[split].values()):,}" for split in splits))
-    missing = ", ".join(f"{name} {100 * share:.0f} %" for name, share in sorted(dataset.missing.items()))
+    missing = ", ".join(f"{name} {share:.2f}" for name, share in sorted(dataset.missing.items()))
     return (
         f"Dataset `{metrics.subject.dataset_id}`, images by class and split. Lesions, patients, identical files and "
         f"look-alikes stay in one split.\n\n{_table(('Class', *splits), [*rows, total])}\n\n"
-        f"Without a value: {missing}."
+        f"Share of images without a value: {missing}."
     )
 
 

@@ -188,7 +188,8 @@ class _Fit:
         if stage is self.plan.stages[-1]:  # a warm-up is neither kept nor a reason to stop
             note_score(state, self.model, score, patience=self.recipe.optimisation.patience)
         state.epoch, state.batch, state.loss_sum, state.seconds = state.epoch + 1, 0, 0.0, 0.0
-        self._back_up(stage, bench)
+        if stage is self.plan.stages[-1] or state.epoch == stage.end or self.timer.is_due():
+            self._back_up(stage, bench)  # an epoch of the warm-up takes less time than its backup would
         self.reporter.tell(state, force=True)
 
     def _score(self, bench: "_Bench") -> float:

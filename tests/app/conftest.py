@@ -4,7 +4,6 @@ import contextlib
 import datetime
 import io
 import os
-import shutil
 import socket
 import subprocess
 import sys
@@ -18,7 +17,7 @@ import httpx
 import numpy as np
 import pytest
 from PIL import Image
-from playwright.sync_api import Browser, Page, sync_playwright
+from playwright.sync_api import Browser, Page
 
 from lesion_core.labels import Diagnosis
 from lesion_core.registry.channels import clear_channel, move_channel
@@ -119,16 +118,6 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
     """A page without login; what is approved is left as the test before left it."""
     with running_site(tmp_path_factory.mktemp("site")) as running:
         yield running
-
-
-@pytest.fixture(scope="session")
-def browser() -> Iterator[Browser]:
-    """Chromium of the system, or the one that Playwright installed."""
-    path = os.environ.get("LESION_TEST_CHROMIUM") or shutil.which("chromium") or shutil.which("google-chrome")
-    with sync_playwright() as playwright:
-        running = playwright.chromium.launch(executable_path=path, args=["--no-sandbox"])
-        yield running
-        running.close()
 
 
 @pytest.fixture

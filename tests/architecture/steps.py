@@ -66,7 +66,7 @@ def record(harmless: str | None) -> None:
         changed = before and before["code"] != entry["code"] and before["version"] == entry["version"]
         if changed and not harmless:
             raise SystemExit(
-                f"{step}: the code changed under version {entry['version']}; raise STEP_VERSION in {STEPS[step][0]}, or "
+                f"{step}: the code changed under one version; raise STEP_VERSION in {STEPS[step][0]}, or "
                 f"say --harmless REASON if older outputs stay right"
             )
         reasons = (before or {}).get("harmless", []) if before and before["version"] == entry["version"] else []

@@ -1,6 +1,7 @@
 """One real local stack for all flow tests: Prefect server, worker, deployments, mirror, page."""
 
 import os
+import re
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -8,12 +9,19 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
+import yaml
 
 from deployments import local
+from lesion_core.registry.channels import approved_model
 from lesion_core.settings import LesionSettings
 from lesion_core.stores.open import open_store
 from lesion_core.stores.protocol import Store
 from lesion_core.synthetic.archive import write_archive
+from lesion_core.types import ModelRef
+from tests.conftest import ROOT
+from tests.servers import minio, minio_store
+
+__all__ = ["minio", "minio_store"]
 
 N_IMAGES = 240
 
@@ -57,3 +65,39 @@ def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
     addresses = local.Addresses.choose()
     with local.running_stack(home, addresses, archive, addresses.mirror) as stack:
         yield Running(stack, addresses)
+
+
+@pytest.fixture(scope="session")
+def real_image(running: Running) -> bytes:
+    """One image of the mirrored archive, as a user would upload it."""
+    return next(path for path in sorted((running.stack.home / "archive").glob("*.jpg"))).read_bytes()
+
+
+@pytest.fixture
+def other_recipe(tmp_path: Path) -> Path:
+    """The demo's recipe with another seed, and a gate that only asks to be above chance."""
+    recipe = yaml.safe_load((ROOT / "deployments/recipes/demo-synthetic.yaml").read_text())
+    gate = {"max_balanced_accuracy_drop": 1.0, "max_malignant_sensitivity_drop": 1.0}
+    path = tmp_path / "other.yaml"
+    path.write_text(yaml.safe_dump({**recipe, "name": "other", "seed": 11, "gate": gate}))
+    return path
+
+
+def readme_script() -> str:
+    """Return the README's Python script, word for word."""
+    blocks = re.findall(r"```python\n(.*?)```", (ROOT / "README.md").read_text(encoding="utf-8"), re.DOTALL)
+    scripts = [block for block in blocks if "__main__" in block]
+    assert len(scripts) == 1
+    return str(scripts[0])
+
+
+@pytest.fixture(scope="session")
+def approved(running: Running, tmp_path_factory: pytest.TempPathFactory) -> ModelRef:
+    """The model that the README's script brought to approval."""
+    script = tmp_path_factory.mktemp("readme") / "adhoc.py"
+    script.write_text(readme_script(), encoding="utf-8")
+    outcome = running.python(str(script), PYTHONPATH=str(ROOT))
+    assert outcome.returncode == 0, outcome.stdout[-3000:] + outcome.stderr[-3000:]
+    model = approved_model(running.store)
+    assert model.id in outcome.stdout
+    return model

@@ -1,7 +1,6 @@
 """The main job, as its users start it, on a real Prefect server."""
 
 import asyncio
-import re
 from pathlib import Path
 
 import pytest
@@ -19,26 +18,6 @@ from tests.conftest import ROOT
 from tests.flows.conftest import Running
 
 FLOW_PARAMETERS = {"source": {"limit": 200, "tolerance": 0.02}, "recipe": "demo-synthetic"}
-
-
-def readme_script() -> str:
-    """Return the README's Python script, word for word."""
-    blocks = re.findall(r"```python\n(.*?)```", (ROOT / "README.md").read_text(encoding="utf-8"), re.DOTALL)
-    scripts = [block for block in blocks if "__main__" in block]
-    assert len(scripts) == 1
-    return str(scripts[0])
-
-
-@pytest.fixture(scope="session")
-def approved(running: Running, tmp_path_factory: pytest.TempPathFactory) -> ModelRef:
-    """The model that the README's script brought to approval."""
-    script = tmp_path_factory.mktemp("readme") / "adhoc.py"
-    script.write_text(readme_script(), encoding="utf-8")
-    outcome = running.python(str(script), PYTHONPATH=str(ROOT))
-    assert outcome.returncode == 0, outcome.stdout[-3000:] + outcome.stderr[-3000:]
-    model = approved_model(running.store)
-    assert model.id in outcome.stdout
-    return model
 
 
 def test_the_readme_script_ends_in_an_approved_synthetic_model(running: Running, approved: ModelRef) -> None:

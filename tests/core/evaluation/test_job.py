@@ -8,6 +8,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from lesion_core.dataset.manifest import write_table
+from lesion_core.dataset.records import SPLITS_SCHEMA
 from lesion_core.errors import ArtifactCorrupt, ArtifactNotFound, DataError, LeakageError
 from lesion_core.evaluation import job as evaluation
 from lesion_core.evaluation import metrics
@@ -176,7 +178,7 @@ def test_a_dataset_with_a_lesion_in_two_splits_is_refused(evaluated: Evaluated, 
     splits = pd.read_parquet(folder / "splits.parquet")
     place = splits.index[splits["split"] == "train"][0]
     splits.loc[place, "split"] = "test"
-    splits.to_parquet(folder / "splits.parquet", index=False)
+    write_table(splits, SPLITS_SCHEMA, folder / "splits.parquet")
     key = "datasets/leaking/0123456789ab"
     summary = evaluated.dataset.ref.model_dump(mode="json", exclude={"id", "key", "sha256"})
     published = publish(
@@ -192,7 +194,7 @@ def test_a_dataset_with_a_lesion_in_two_splits_is_refused(evaluated: Evaluated, 
 
 def test_a_changed_archive_file_is_refused(tmp_path: Path) -> None:
     store = LocalStore(tmp_path / "store")
-    dataset = make_dataset(store, tmp_path, size_px=48, n_images=42)
+    dataset = make_dataset(store, tmp_path, size_px=48, n_images=84)
     model = publish_model(store, dataset.ref, tmp_path)
     rows = dataset.split("test")
     manifest = pd.read_parquet(dataset.folder / "manifest.parquet").set_index("isic_id")
@@ -207,7 +209,7 @@ def test_a_changed_archive_file_is_refused(tmp_path: Path) -> None:
 
 def test_the_newest_report_on_this_very_model_is_found(evaluated: Evaluated, tmp_path: Path) -> None:
     store = LocalStore(tmp_path / "store")
-    dataset = make_dataset(store, tmp_path, n_images=42)
+    dataset = make_dataset(store, tmp_path, n_images=84)
     model = publish_model(store, dataset.ref, tmp_path)
     with pytest.raises(ArtifactNotFound, match="evaluate the model"):
         latest_report(store, model)

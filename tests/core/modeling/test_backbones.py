@@ -1,6 +1,7 @@
 """Every backbone: maps fine enough to show, Keras' own scaling, weights that fit or are refused."""
 
 import ast
+import functools
 from dataclasses import replace
 from pathlib import Path
 from typing import get_args
@@ -28,13 +29,19 @@ def _picture(size_px: int) -> np.ndarray:
     return np.random.default_rng(1).integers(0, 256, (2, size_px, size_px, 3), dtype=np.uint8)
 
 
+@functools.cache
+def _untrained(name: str) -> keras.Model:
+    """A backbone for 64 px that the tests only look at."""
+    return build_backbone(name, 64, "none")
+
+
 def _norms(model: keras.Model) -> list[keras.layers.BatchNormalization]:
     return [layer for layer in model._flatten_layers() if isinstance(layer, keras.layers.BatchNormalization)]
 
 
 @pytest.mark.parametrize("name", get_args(Backbone))
 def test_every_backbone_takes_pixels_and_gives_maps_to_show(name: str) -> None:
-    model = build_backbone(name, 64, "none")
+    model = _untrained(name)
     sides = [output.shape[1] for output in model.outputs]
     assert model.input.dtype == "uint8"
     assert sides[0] >= MIN_CELLS
@@ -42,9 +49,9 @@ def test_every_backbone_takes_pixels_and_gives_maps_to_show(name: str) -> None:
     assert len(sides) >= 2
 
 
-@pytest.mark.parametrize("name", ["tiny", "efficientnet-lite0", "mobilenet-v2-0.35", "mobilenet-v3-small"])
+@pytest.mark.parametrize("name", get_args(Backbone))
 def test_moving_statistics_follow_a_short_fine_tuning(name: str) -> None:
-    assert {layer.momentum for layer in _norms(build_backbone(name, 64, "none"))} == {0.9}
+    assert {layer.momentum for layer in _norms(_untrained(name))} == {0.9}
 
 
 @pytest.mark.parametrize(
@@ -64,13 +71,13 @@ def test_the_maps_are_the_coarsest_that_are_fine_enough(name: str, size_px: int,
 
 @pytest.mark.parametrize(("name", "ends"), SCALES.items())
 def test_pixels_are_scaled_inside(name: str, ends: tuple[float, float]) -> None:
-    scaling = build_backbone(name, 64, "none").get_layer("scaling")
+    scaling = _untrained(name).get_layer("scaling")
     assert np.asarray(scaling(np.array([0, 255], np.uint8))) == pytest.approx(ends)
 
 
 @pytest.mark.parametrize("name", APPLICATIONS)
 def test_pixels_are_scaled_as_keras_scales_them(name: str) -> None:
-    ours = build_backbone(name, 64, "none")
+    ours = _untrained(name)
     theirs = APPLICATIONS[name](input_shape=(64, 64, 3), include_top=False, weights=None)
     skipped = sum(isinstance(layer, keras.layers.Normalization) for layer in theirs.layers) * 3
     kept = [weight for weight in theirs.weights if not weight.path.startswith("normalization")]
@@ -88,7 +95,7 @@ def test_an_image_too_small_for_a_map_is_refused() -> None:
 
 def test_imagenet_weights_are_in_the_network() -> None:
     model = build_backbone("efficientnet-lite0", 64, "imagenet")
-    random = build_backbone("efficientnet-lite0", 64, "none")
+    random = _untrained("efficientnet-lite0")
     assert np.asarray(random.get_layer("_bn0").moving_mean) == pytest.approx(0)
     assert np.abs(np.asarray(model.get_layer("_bn0").moving_mean)).max() > 0.1
 
@@ -108,10 +115,10 @@ def test_a_tiny_backbone_starts_from_a_saved_one(tmp_path: Path, suffix: str) ->
         np.testing.assert_array_equal(one, other)
 
 
-@pytest.fixture
-def mobilenet_path(tmp_path: Path) -> Path:
+@pytest.fixture(scope="module")
+def mobilenet_path(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A file as ``keras.applications`` offers it for download: the network without its top."""
-    path = tmp_path / "mobilenet.weights.h5"
+    path = tmp_path_factory.mktemp("weights") / "mobilenet.weights.h5"
     keras.applications.MobileNetV2(input_shape=(96, 96, 3), alpha=0.35, include_top=False, weights=None).save_weights(
         path
     )

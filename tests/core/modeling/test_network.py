@@ -120,7 +120,6 @@ def _learn(model: keras.Model, inputs: Inputs, labels: np.ndarray, n_steps: int)
     optimizer = keras.optimizers.Adam(1e-2)
     cross_entropy = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
 
-    @tf.function
     def step() -> tf.Tensor:
         with tf.GradientTape() as tape:
             loss = cross_entropy(labels, model(inputs, training=True)["logits"])
