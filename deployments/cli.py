@@ -28,11 +28,13 @@ def demo(
     recipe: Annotated[str, typer.Option(help="Name of a recipe, or a YAML file; empty chooses by archive")] = "",
     weights: Annotated[str, typer.Option(help="'imagenet', 'none' or a path; empty leaves the recipe's")] = "",
     check: Annotated[bool, typer.Option("--check", help="Run, test once through both APIs, stop")] = False,
-    home: Home = _HOME,
+    home: Annotated[Path | None, typer.Option(help="Folder for everything; synthetic images get their own")] = None,
 ) -> None:
     """Run the main job on a local stack: images → dataset → model → report → gate → page."""
-    from deployments.demo import DemoRequest, run_demo
+    from deployments.demo import SYNTHETIC, DemoRequest, run_demo
 
+    # A model of generated images may never replace one of photographs, so the two do not share a store.
+    home = home or (_HOME / "synthetic" if archive == SYNTHETIC else _HOME)
     run_demo(
         DemoRequest(home=home.resolve(), archive=archive, limit=limit, recipe=recipe, weights=weights, check=check)
     )

@@ -24,6 +24,7 @@ from lesion_core.types import ArchiveSource, Value
 ISIC_2019_TRAINING = 65  # collection "Challenge 2019: Training", 25,331 images
 REAL_ARCHIVE = "isic"
 SYNTHETIC = "synthetic"
+PIPELINE = "pipeline/pipeline-local"
 # The generator plants one truncated file and one that is missing: both must be reported, neither is fatal.
 SYNTHETIC_TOLERANCE = 0.02
 # Task run -> the stage's line; what is not named here is bookkeeping.
@@ -67,13 +68,19 @@ def run_demo(request: DemoRequest) -> None:
         if request.archive == REAL_ARCHIVE:
             console.print(survey(source).in_words())
         parameters = {"source": source.model_dump(mode="json"), "recipe": recipe.model_dump(mode="json")}
-        runs.run_and_follow(addresses.prefect, "pipeline/pipeline-local", parameters, on_stage=_stage)
+        with console.status("starting") as status:  # a moving line on a terminal, nothing in a log
+            runs.run_and_follow(
+                addresses.prefect, PIPELINE, parameters, on_stage=_stage, on_news=lambda news: status.update(news)
+            )
         settings = _settings(stack)
         _show_results(settings)
         if request.check:
             _check(addresses, settings, request.home)
         console.print(f"\nPrefect UI  {addresses.prefect}\nPage        {addresses.page}\n")
-        console.print(f"All of it took {time.monotonic() - started:.0f} s.")
+        console.print("From a shell or a script:")
+        for name in ("PREFECT_API_URL", "LESION_ARCHIVE_URL", "LESION_STORE"):
+            console.print(f"  export {name}={stack.variables[name]}")
+        console.print(f"\nAll of it took {time.monotonic() - started:.0f} s.")
         if not request.check:
             _stay_up(stack)
 

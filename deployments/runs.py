@@ -7,13 +7,21 @@ from typing import Any
 from uuid import UUID
 
 from prefect.client.orchestration import PrefectClient, get_client
-from prefect.client.schemas.filters import FlowRunFilter, FlowRunFilterId
+from prefect.client.schemas.filters import (
+    ArtifactFilter,
+    ArtifactFilterFlowRunId,
+    ArtifactFilterType,
+    FlowRunFilter,
+    FlowRunFilterId,
+)
 from prefect.client.schemas.objects import FlowRun, TaskRun
+from prefect.client.schemas.sorting import ArtifactSort
 from prefect.settings import PREFECT_API_URL, temporary_settings
 
 from lesion_core.errors import LesionError
 
 StageCallback = Callable[[str, float], None]
+NewsCallback = Callable[[str], None]
 _POLL_SECONDS = 0.5
 
 
@@ -23,6 +31,7 @@ def run_and_follow(
     parameters: Mapping[str, Any],
     *,
     on_stage: StageCallback,
+    on_news: NewsCallback = lambda news: None,
     timeout_seconds: float = 3600,
 ) -> FlowRun:
     """Start a deployment and wait until its run ends.
@@ -32,17 +41,22 @@ def run_and_follow(
         deployment: ``flow/deployment``.
         parameters: JSON-serialisable flow parameters.
         on_stage: Called with the task's name and its seconds as each task run completes.
+        on_news: Called with the running stage's progress, in words.
         timeout_seconds: Longest time to wait.
 
     Raises:
         LesionError: The run failed, crashed, or did not end in time; the message holds Prefect's own.
     """
     with temporary_settings({PREFECT_API_URL: f"{server}/api"}):
-        return asyncio.run(_run_and_follow(deployment, parameters, on_stage, timeout_seconds))
+        return asyncio.run(_run_and_follow(deployment, parameters, on_stage, on_news, timeout_seconds))
 
 
 async def _run_and_follow(
-    deployment: str, parameters: Mapping[str, Any], on_stage: StageCallback, timeout_seconds: float
+    deployment: str,
+    parameters: Mapping[str, Any],
+    on_stage: StageCallback,
+    on_news: NewsCallback,
+    timeout_seconds: float,
 ) -> FlowRun:
     async with get_client() as client:
         found = await client.read_deployment_by_name(deployment)
@@ -55,6 +69,7 @@ async def _run_and_follow(
                 if task.id not in seen:
                     seen.add(task.id)
                     on_stage(task.name.rpartition("-")[0], task.total_run_time.total_seconds())
+            on_news(await _latest_progress(client, run.id))
             if run.state is not None and run.state.is_final():
                 return _completed(run, deployment)
             await asyncio.sleep(_POLL_SECONDS)
@@ -67,6 +82,17 @@ async def _completed_tasks(client: PrefectClient, flow_run: UUID) -> list[TaskRu
     tasks = await client.read_task_runs(flow_run_filter=FlowRunFilter(id=FlowRunFilterId(any_=[flow_run])), limit=200)
     done = [task for task in tasks if task.state is not None and task.state.is_completed() and task.end_time]
     return sorted(done, key=lambda task: str(task.end_time))
+
+
+async def _latest_progress(client: PrefectClient, flow_run: UUID) -> str:
+    found = await client.read_artifacts(
+        artifact_filter=ArtifactFilter(
+            flow_run_id=ArtifactFilterFlowRunId(any_=[flow_run]), type=ArtifactFilterType(any_=["progress"])
+        ),
+        sort=ArtifactSort.UPDATED_DESC,
+        limit=1,
+    )
+    return (found[0].description or "") if found else ""
 
 
 def _completed(run: FlowRun, deployment: str) -> FlowRun:

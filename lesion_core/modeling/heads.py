@@ -3,6 +3,9 @@
 'additive' keeps the image's evidence spatial, so each logit is exactly the mean of its evidence map plus the
 metadata's share (the idea of class activation maps, Zhou et al. 2016, arXiv:1512.04150, with the map itself
 as the output). 'image-only' is the same without metadata; 'concat' mixes both in dense layers.
+
+Feature maps enter a head through the layers ``dropout_<i>`` or, with 'concat', ``embedding`` alone; training on a
+frozen backbone finds them by these names.
 """
 
 import math

@@ -126,7 +126,9 @@ def test_another_split_or_seed_is_another_report(evaluated: Evaluated) -> None:
 
 
 def test_nothing_is_left_behind(evaluated: Evaluated) -> None:
-    assert not [path for path in (evaluated.place / "work" / "evaluation").rglob("*") if path.suffix != ".lock"][1:]
+    scratch = evaluated.place / "work" / "evaluation" / evaluated.report.id
+    assert scratch.parent.is_dir()
+    assert not scratch.exists()
 
 
 def test_another_size_is_decoded_from_the_archives_files(evaluated: Evaluated, tmp_path: Path) -> None:

@@ -101,15 +101,22 @@ def test_an_archive_that_cannot_now_is_asked_again(
     assert waits[0] == waited if waited is not None else 0.005 <= waits[0] <= 0.01
 
 
-def test_retry_after_may_be_a_date_and_is_never_obeyed_beyond_the_limit(
-    faulty: FaultyServer, client: ArchiveClient, waits: list[float]
-) -> None:
-    answers = [send("", 503, {"Retry-After": formatdate(time.time() + ahead, usegmt=True)}) for ahead in (10, 86_400)]
-    faulty.answers[SEARCH] = answers
-    with pytest.raises(SourceUnavailable):
-        client.count()
+def test_retry_after_may_be_a_date(faulty: FaultyServer, client: ArchiveClient, waits: list[float]) -> None:
+    moment = formatdate(time.time() + 10, usegmt=True)
+    faulty.answers[SEARCH] = [send("", 503, {"Retry-After": moment}), send(page([], 0))]
+    assert client.count() == 0
     assert 8 <= waits[0] <= 10
-    assert len(waits) == 1  # a wait of 30 seconds, the most allowed, would end after the request's time
+
+
+@pytest.mark.parametrize(("request_seconds", "expected"), [(300, [30.0]), (20, [])])
+def test_retry_after_is_obeyed_only_within_the_limits(
+    faulty: FaultyServer, waits: list[float], request_seconds: float, expected: list[float]
+) -> None:
+    faulty.answers[SEARCH] = [send("", 503, {"Retry-After": "86400"})]
+    patience = Patience(attempts=2, longest_wait_seconds=30, request_seconds=request_seconds)
+    with ArchiveClient(faulty.url, patience=patience, sleep=waits.append) as client, pytest.raises(SourceUnavailable):
+        client.count()
+    assert waits == expected
 
 
 def test_waits_grow_and_attempts_end(faulty: FaultyServer, client: ArchiveClient, waits: list[float]) -> None:

@@ -80,6 +80,7 @@ def test_images_arrive_with_their_metadata(url: str, folder: Path, store: LocalS
     assert (snapshot.licence, snapshot.synthetic) == ("CC-BY-NC", True)
     assert snapshot.name == "isic"
     images = images_of(store, snapshot, tmp_path)
+    assert list(images.index) == sorted(images.index)
     for name, image in images.iterrows():
         body = (folder / f"{name}.jpg").read_bytes()
         assert store.read(image.image_key) == body
@@ -115,8 +116,10 @@ def test_a_second_ingest_downloads_nothing_wherever_the_archive_stands(folder: P
         first = ingest(source_of(url), store)
     for path in folder.glob("*.jpg"):
         path.write_bytes(jpeg(1)[:700])  # whoever fetched it would notice
+    news: list[Progress] = []
     with running_mirror(folder) as url:  # another port
-        assert ingest(source_of(url), store) == first
+        assert ingest(source_of(url), store, on_progress=news.append) == first
+    assert {item.stage for item in news} == {"list"}
 
 
 @pytest.mark.parametrize(

@@ -1,4 +1,3 @@
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -6,14 +5,12 @@ from pydantic import ValidationError
 
 from lesion_core.errors import ArtifactNotFound, GateNotPassed, PromotionError
 from lesion_core.registry.approval import ApprovalRequest, RollbackRequest, decide, nominate
-from lesion_core.registry.channels import ChannelState, history, read_channel, rollback
+from lesion_core.registry.channels import history, move_channel, read_channel, rollback
 from lesion_core.registry.decisions import latest_decision, record_decision
 from lesion_core.registry.protocol import Clock
 from lesion_core.stores.protocol import Store
 from lesion_core.types import GateCheck, GateDecision, ModelRef
 from tests.core.registry.conftest import make_model
-
-Approve = Callable[..., ChannelState | None]
 
 
 def pass_gate(
@@ -123,8 +120,6 @@ def test_generated_images_never_replace_photographs(store: Store, tmp_path: Path
     synthetic, real = make_model(store, tmp_path, "a"), make_model(store, tmp_path, "b", recipe="real")
     assert synthetic.synthetic
     real = real.model_copy(update={"synthetic": False})
-    from lesion_core.registry.channels import move_channel
-
     move_channel(store, "approved", real, action="approve", approver="Dr Grey", reason="first", clock=clock)
     pass_gate(store, synthetic, compared_with=real)
     with pytest.raises(GateNotPassed, match="trained on generated images"):
@@ -144,7 +139,7 @@ def test_a_rejected_candidate_is_recorded_and_stays_out(store: Store, tmp_path: 
     assert event.gate_key == latest.key
     record_decision(decision, store)  # the next scheduled run comes to the same finding
     for attempt in (lambda: decide(ask(model), store, clock=clock), lambda: nominate(decision, store, clock=clock)):
-        with pytest.raises(GateNotPassed, match="rejected by Dr Grey .* Calls my ink dots melanoma"):
+        with pytest.raises(GateNotPassed, match=r"rejected by Dr Grey .* Calls my ink dots melanoma"):
             attempt()
 
 

@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from lesion_core.dataset.records import OpenDataset, open_dataset
+from lesion_core.dataset.records import OpenDataset
 from lesion_core.labels import CLASS_ORDER, Diagnosis
 from lesion_core.modeling.recipe import GatePolicy
 from lesion_core.registry.gate import decide
@@ -215,9 +215,9 @@ def test_a_dataset_without_a_true_certificate_fails(world: World, tmp_path: Path
     published = publish(
         world.store, key, folder, step="prepare", step_version=1, inputs={"f": fault}, summary=summary
     )
-    faulty = open_dataset(world.store, ref_from_folder(DatasetRef, key, *published), tmp_path / "cache")
-    tested = OpenDataset(faulty.ref, world.dataset.folder, world.dataset.rows)
-    decision = decide(world.report(world.model(faulty.ref), dataset=tested), POLICY, world.store)
+    faulty = ref_from_folder(DatasetRef, key, *published)
+    tested = OpenDataset(faulty, world.dataset.folder, world.dataset.rows)
+    decision = decide(world.report(world.model(faulty), dataset=tested), POLICY, world.store)
     assert failed(decision) == ["certificate of the dataset tested on"]
 
 
