@@ -19,7 +19,10 @@ RECORD = Path(__file__).with_name("steps.json")
 STEPS: dict[str, tuple[str, tuple[str, ...]]] = {
     "ingest": ("lesion_core.isic.ingest", ("isic", "images.py")),
     "prepare": ("lesion_core.dataset.prepare", ("dataset", "images.py")),
-    "train": ("lesion_core.training.version", ("modeling", "training", "images.py")),
+    "train": (
+        "lesion_core.training.version",
+        ("modeling", "training", "images.py", "evaluation/calibration.py", "evaluation/metrics.py"),
+    ),
     "evaluate": ("lesion_core.evaluation.version", ("evaluation", "serving/predictor.py", "images.py")),
 }
 # The mirror stands in for the archive's server; an ingest does not run it.
