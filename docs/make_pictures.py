@@ -33,7 +33,7 @@ def newest_run(prefect: str) -> str:
 def show_run(page: Page, prefect: str) -> None:
     """Picture a flow run with its stages."""
     page.goto(f"{prefect}/runs/flow-run/{newest_run(prefect)}")
-    page.get_by_role("tab", name="Task Runs").click()
+    page.get_by_text("Task Runs", exact=True).click()
     page.get_by_text("approve-model").first.wait_for()
     page.wait_for_timeout(2000)  # the graph draws itself
     page.screenshot(path=FOLDER / "flow-run.png")

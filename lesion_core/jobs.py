@@ -25,7 +25,8 @@ from lesion_core.errors import ChildKilled, LesionError, error_by_name
 from lesion_core.settings import LesionSettings
 from lesion_core.stores.open import open_store
 from lesion_core.stores.protocol import Store
-from lesion_core.types import Progress, ProgressCallback, ignore_progress
+from lesion_core.stores.references import find_reference
+from lesion_core.types import Progress, ProgressCallback, Ref, StoreKey, ignore_progress
 
 JobKind = Literal["train", "evaluate"]
 
@@ -35,7 +36,7 @@ _MODULES: Mapping[str, str] = {
     "evaluate": "lesion_core.evaluation.job",
 }
 _LAST_LINES = 40
-_Result = TypeVar("_Result", bound=BaseModel)
+_Result = TypeVar("_Result", bound=Ref)
 log = logging.getLogger(__name__)
 
 
@@ -51,15 +52,19 @@ def run(
     spec: BaseModel,
     result_type: type[_Result],
     *,
+    key: StoreKey,
     settings: LesionSettings,
     on_progress: ProgressCallback = ignore_progress,
 ) -> _Result:
-    """Run one job in a child process and return its result.
+    """Run one job in a child process and return the reference to its output.
+
+    Output that is complete in the store is returned at once, without a child.
 
     Args:
         kind: Which job.
         spec: JSON-serialisable description of the work.
         result_type: Type that the child's result is parsed into.
+        key: Folder of the output.
         settings: Handed to the child through its environment.
         on_progress: Called in this process with each progress report.
 
@@ -67,6 +72,8 @@ def run(
         LesionError: The very error, by class, that ended the child.
         ChildKilled: The child ended by a signal (out of memory, kill, lost machine).
     """
+    if (made := find_reference(open_store(settings), result_type, key)) is not None:
+        return made
     with tempfile.TemporaryDirectory(prefix="lesion-job-") as folder:
         spec_path = Path(folder) / "spec.json"
         spec_path.write_text(spec.model_dump_json())

@@ -30,7 +30,7 @@ class LesionSettings(BaseSettings):
     )
     archive_url: str = Field(
         default="https://api.isic-archive.com/api/v2/",
-        description="Archive that is asked where a source names none; a `lesion mirror` serves a folder by the same API",
+        description="Archive that is asked where a source names none; `lesion mirror` serves a folder alike",
     )
     recipes: Path = Field(default=Path("deployments/recipes"), description="Where recipes are looked up by name")
     threads: int = Field(default=0, ge=0, description="Threads for a child process; 0 means all cores")

@@ -109,7 +109,7 @@ class ArchiveSource(Value):
 
     url: str = Field(
         default="",
-        description="Base address of the archive's v2 API or of a mirror; empty means the one set for this deployment",
+        description="Base address of the archive's v2 API or of a mirror; empty: the deployment's own",
         json_schema_extra={"position": 0},
     )
     query: str | None = Field(

@@ -3,6 +3,7 @@
 from prefect import task
 
 from lesion_core import jobs
+from lesion_core.evaluation.identity import report_key_of
 from lesion_core.evaluation.report import read_metrics
 from lesion_core.evaluation.spec import EvaluateJob
 from lesion_core.stores.folders import read_file
@@ -23,7 +24,9 @@ def evaluate_model(model: ModelRef, dataset: DatasetRef) -> ReportRef:
     """Evaluate a model on a dataset's test split in a child process."""
     job = EvaluateJob(model=model, dataset=dataset)
     with publish.progress("evaluation-progress", model.id) as on_progress:
-        return jobs.run("evaluate", job, ReportRef, settings=read_settings(), on_progress=on_progress)
+        return jobs.run(
+            "evaluate", job, ReportRef, key=report_key_of(job), settings=read_settings(), on_progress=on_progress
+        )
 
 
 @task(name="publish-evaluation", **RETRY_TRANSIENT)

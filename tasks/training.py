@@ -5,6 +5,7 @@ from prefect import task
 from lesion_core import jobs
 from lesion_core.modeling.recipe import Recipe, choose_recipe
 from lesion_core.stores.folders import read_file
+from lesion_core.training.identity import training_key
 from lesion_core.training.spec import TrainJob
 from lesion_core.types import DatasetRef, ModelRef
 from tasks import publish
@@ -22,7 +23,9 @@ def train_model(recipe: Recipe, dataset: DatasetRef) -> ModelRef:
     """Train one recipe on one dataset; a retry after a kill resumes from the last backup."""
     job = TrainJob(recipe=recipe, dataset=dataset)
     with training_slot(), publish.progress("training-progress", recipe.name) as on_progress:
-        model = jobs.run("train", job, ModelRef, settings=read_settings(), on_progress=on_progress)
+        model = jobs.run(
+            "train", job, ModelRef, key=training_key(job), settings=read_settings(), on_progress=on_progress
+        )
     history = read_file(open_store(), model, "history.csv").decode()
     publish.markdown(publish.TRAIN_HISTORY, publish.csv_as_markdown(history), f"Training history: {model.id}")
     return model

@@ -16,6 +16,7 @@ from lesion_core.dataset.records import OpenDataset, open_dataset
 from lesion_core.dataset.summary import describe
 from lesion_core.evaluation.card import write_card
 from lesion_core.evaluation.gallery import write_misclassified, write_origins, write_performance
+from lesion_core.evaluation.identity import report_inputs, report_key_of
 from lesion_core.evaluation.measurement import Scored, measure_scores
 from lesion_core.evaluation.predictions import (
     Pictures,
@@ -35,7 +36,7 @@ from lesion_core.evaluation.report import (
 )
 from lesion_core.evaluation.spec import EvaluateJob
 from lesion_core.evaluation.version import STEP_VERSION
-from lesion_core.keys import digest_of, id_of, report_key
+from lesion_core.keys import id_of
 from lesion_core.labels import CLASS_ORDER
 from lesion_core.serving.predictor import Predictor
 from lesion_core.stores.filesystem import locked
@@ -73,23 +74,6 @@ def run(spec: dict[str, Any], *, store: Store, workdir: Path, on_progress: Progr
         ref = _evaluate(job, key, _open(job, store, workdir), scratch, on_progress)
         shutil.rmtree(scratch, ignore_errors=True)
     return ref
-
-
-def report_inputs(job: EvaluateJob) -> JsonDict:
-    """Return everything that the report depends on, JSON-serialisable."""
-    return {
-        "model": job.model.sha256,
-        "dataset": job.dataset.sha256,
-        "split": job.split,
-        "n_bootstrap": job.n_bootstrap,
-        "seed": job.seed,
-        "step_version": STEP_VERSION,
-    }
-
-
-def report_key_of(job: EvaluateJob) -> StoreKey:
-    """Return the folder of the report that ``job`` makes."""
-    return report_key(job.model.id, digest_of(report_inputs(job)))
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,6 +1,9 @@
 """The files of a model version, and the proof that its two forms agree."""
 
+import contextlib
+import gc
 import json
+from collections.abc import Iterator
 from pathlib import Path
 
 import keras
@@ -36,7 +39,8 @@ def write_model(
         TrainingError: ``model.onnx`` does not answer as ``model.keras`` does.
     """
     model.save(folder / "model.keras")
-    export_onnx(model, folder / "model.onnx")
+    with _prompt_collection():
+        export_onnx(model, folder / "model.onnx")
     onnx = OnnxModel(folder / "model.onnx", batch_size=_BATCH)
     _write_json(folder / "parity.json", prove_parity(model, onnx, dataset))
     _write_json(folder / "calibration.json", calibrate(onnx, dataset).model_dump(mode="json"))
@@ -48,6 +52,26 @@ def write_model(
     summary = describe_network(model)
     (folder / "summary.txt").write_text(summary.text, encoding="utf-8")
     draw_architecture(summary, folder / "architecture.png")
+
+
+@contextlib.contextmanager
+def _prompt_collection() -> Iterator[None]:
+    """Collect garbage early and often.
+
+    The conversion copies the whole graph, weights included, once per optimisation; the copies hang in cycles,
+    and Python's usual thresholds let about a gigabyte of them pile up.
+    """
+    usual = gc.get_threshold()
+    gc.collect()
+    gc.freeze()  # what lives already need not be looked at each time
+    gc.collect()
+    gc.set_threshold(500, 2, 1)
+    try:
+        yield
+    finally:
+        gc.set_threshold(*usual)
+        gc.unfreeze()
+        gc.collect()
 
 
 def prove_parity(model: keras.Model, onnx: OnnxModel, dataset: OpenDataset) -> JsonDict:

@@ -7,11 +7,16 @@ import pytest
 
 from lesion_core import jobs
 from lesion_core.errors import ArtifactNotFound, ChildKilled, LesionError, TrainingDiverged
+from lesion_core.evaluation.identity import report_key_of
 from lesion_core.evaluation.spec import EvaluateJob
 from lesion_core.settings import LesionSettings
-from lesion_core.types import DatasetRef, ModelRef, PatientMetadata, Progress, ReportRef
+from lesion_core.stores.folders import publish
+from lesion_core.stores.open import open_store
+from lesion_core.types import DatasetRef, ModelRef, PatientMetadata, Progress, Ref, ReportRef
 
 SPEC = PatientMetadata(age_years=50)
+KEY = "models/r/0123456789ab"
+REFERENCE = Ref(id="r/0123456789ab", key=KEY, sha256="a" * 64)
 
 
 @pytest.fixture
@@ -34,14 +39,14 @@ def child(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):  # type: ignore[no-u
 
 def test_news_arrives_in_order_and_the_result_is_parsed(child, settings: LesionSettings) -> None:  # type: ignore[no-untyped-def]
     child(
-        """echo '{"progress": {"stage": "epoch", "done": 1, "total": 2}}'
+        f"""echo '{{"progress": {{"stage": "epoch", "done": 1, "total": 2}}}}'
 echo 'a library talks'
-echo '{"progress": {"stage": "epoch", "done": 2, "total": 2}}'
-echo '{"result": {"age_years": 61}}'"""
+echo '{{"progress": {{"stage": "epoch", "done": 2, "total": 2}}}}'
+echo '{{"result": {REFERENCE.model_dump_json()}}}'"""
     )
     news: list[Progress] = []
-    result = jobs.run("train", SPEC, PatientMetadata, settings=settings, on_progress=news.append)
-    assert result == PatientMetadata(age_years=61)
+    result = jobs.run("train", SPEC, Ref, key=KEY, settings=settings, on_progress=news.append)
+    assert result == REFERENCE
     assert [item.done for item in news] == [1, 2]
 
 
@@ -51,7 +56,7 @@ def test_an_error_comes_back_as_itself(child, settings: LesionSettings) -> None:
 exit 1"""
     )
     with pytest.raises(TrainingDiverged, match="loss is NaN") as caught:
-        jobs.run("train", SPEC, PatientMetadata, settings=settings)
+        jobs.run("train", SPEC, Ref, key=KEY, settings=settings)
     assert caught.value.epoch == 3
     assert not caught.value.transient
 
@@ -59,14 +64,14 @@ exit 1"""
 def test_a_killed_child_may_be_tried_again(child, settings: LesionSettings) -> None:  # type: ignore[no-untyped-def]
     child("kill -KILL $$")
     with pytest.raises(ChildKilled, match=r"SIGKILL.*memory") as caught:
-        jobs.run("train", SPEC, PatientMetadata, settings=settings)
+        jobs.run("train", SPEC, Ref, key=KEY, settings=settings)
     assert caught.value.transient
 
 
 def test_a_child_that_ends_without_a_word_shows_its_last_lines(child, settings: LesionSettings) -> None:  # type: ignore[no-untyped-def]
     child("echo 'Segmentation something' >&2; exit 3")
     with pytest.raises(LesionError, match=r"exit code 3[\s\S]*Segmentation something"):
-        jobs.run("train", SPEC, PatientMetadata, settings=settings)
+        jobs.run("train", SPEC, Ref, key=KEY, settings=settings)
 
 
 def test_a_real_child_reports_what_is_missing(settings: LesionSettings) -> None:
@@ -82,5 +87,14 @@ def test_a_real_child_reports_what_is_missing(settings: LesionSettings) -> None:
         synthetic=True,
     )
     model = ModelRef(id="r/a", key="models/r/a", sha256=digest, recipe="r", dataset=dataset, synthetic=True)
+    job = EvaluateJob(model=model, dataset=dataset)
     with pytest.raises(ArtifactNotFound, match=r"(models/r/a|datasets/isic/a)"):
-        jobs.run("evaluate", EvaluateJob(model=model, dataset=dataset), ReportRef, settings=settings)
+        jobs.run("evaluate", job, ReportRef, key=report_key_of(job), settings=settings)
+
+
+def test_output_that_is_there_needs_no_child(child, settings: LesionSettings, tmp_path: Path) -> None:  # type: ignore[no-untyped-def]
+    child("exit 9")
+    (tmp_path / "out").mkdir()
+    (tmp_path / "out" / "a.txt").write_text("a")
+    publish(open_store(settings), KEY, tmp_path / "out", step="t", step_version=1, inputs={}, summary={})
+    assert jobs.run("train", SPEC, Ref, key=KEY, settings=settings).key == KEY

@@ -75,11 +75,14 @@ def real_image(running: Running) -> bytes:
 
 @pytest.fixture
 def other_recipe(tmp_path: Path) -> Path:
-    """The demo's recipe with another seed, and a gate that only asks to be above chance."""
+    """The demo's recipe with another seed and fewer epochs, and a gate that only asks to be above chance."""
     recipe = yaml.safe_load((ROOT / "deployments/recipes/demo-synthetic.yaml").read_text())
+    optimisation = {**recipe["optimisation"], "epochs": 1}
     gate = {"max_balanced_accuracy_drop": 1.0, "max_malignant_sensitivity_drop": 1.0}
     path = tmp_path / "other.yaml"
-    path.write_text(yaml.safe_dump({**recipe, "name": "other", "seed": 11, "gate": gate}))
+    path.write_text(
+        yaml.safe_dump({**recipe, "name": "other", "seed": 11, "optimisation": optimisation, "gate": gate})
+    )
     return path
 
 

@@ -5,6 +5,7 @@ import io
 import os
 import signal
 import subprocess
+import sys
 import time
 from pathlib import Path
 
@@ -29,20 +30,25 @@ def _training_children(parent: int) -> list[int]:
     return [int(pid) for pid, _, args in rows if int(pid) in family and "lesion_core.jobs train" in args]
 
 
+RECIPE = {
+    "name": "killed",
+    "dataset": "synthetic",
+    "backbone": "tiny",
+    "weights": "none",
+    "optimisation": {"epochs": 8, "head_epochs": 0, "batch_size": 8, "backup_seconds": 0.2},
+}
+
+
 @pytest.mark.slow
+@pytest.mark.timeout(600)
 def test_a_killed_training_child_resumes_from_its_backup(
     running: Running, approved: ModelRef, tmp_path: Path
 ) -> None:
-    recipe = yaml.safe_load((ROOT / "deployments/recipes/demo-synthetic.yaml").read_text())
-    recipe |= {
-        "name": "killed",
-        "optimisation": {**recipe.get("optimisation", {}), "epochs": 6, "backup_seconds": 0.5},
-    }
     path = tmp_path / "killed.yaml"
-    path.write_text(yaml.safe_dump(recipe))
+    path.write_text(yaml.safe_dump(RECIPE))
     script = f"from flows.train import train_flow; train_flow(recipe={str(path)!r})"
     with subprocess.Popen(
-        [os.environ.get("PYTHON", os.sys.executable), "-c", script],  # type: ignore[attr-defined]
+        [sys.executable, "-c", script],
         cwd=ROOT,
         env={**running.stack.variables, "PYTHONPATH": str(ROOT)},
         stdout=subprocess.PIPE,
@@ -57,7 +63,7 @@ def test_a_killed_training_child_resumes_from_its_backup(
         children = _training_children(flow.pid)
         assert len(children) == 1
         os.kill(children[0], signal.SIGKILL)
-        output = flow.communicate(timeout=200)[0]
+        output = flow.communicate(timeout=400)[0]
     assert "SIGKILL" in output
     assert flow.returncode == 0, output[-3000:]
     model = next(model for model in list_models(running.store) if model.recipe == "killed")

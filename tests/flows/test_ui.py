@@ -27,7 +27,7 @@ def test_a_run_shows_its_stages_and_artifacts(running: Running, approved: ModelR
     runs = ask(running, "/flow_runs/filter", {"flows": {"name": {"any_": ["pipeline"]}}, "limit": 1})
     page = browser.new_page(viewport={"width": 1400, "height": 1000})
     page.goto(f"{running.addresses.prefect}/runs/flow-run/{runs[0]['id']}")
-    page.get_by_role("tab", name="Task Runs").click()
+    page.get_by_text("Task Runs", exact=True).click(timeout=20_000)
     for stage in (
         "ingest-images",
         "prepare-dataset",
@@ -37,7 +37,7 @@ def test_a_run_shows_its_stages_and_artifacts(running: Running, approved: ModelR
         "approve-model",
     ):
         expect(page.get_by_text(stage).first).to_be_visible(timeout=20_000)
-    page.get_by_role("tab", name="Artifacts").click()
+    page.get_by_text("Artifacts", exact=True).click()
     expect(page.get_by_text(publish.MODEL_CARD).first).to_be_visible(timeout=20_000)
     page.close()
 

@@ -10,7 +10,8 @@ import pandas as pd
 
 from lesion_core.dataset.prepare import prepare
 from lesion_core.dataset.records import OpenDataset, open_dataset
-from lesion_core.evaluation.job import STEP, report_inputs, report_key_of
+from lesion_core.evaluation.identity import report_inputs, report_key_of
+from lesion_core.evaluation.job import STEP
 from lesion_core.evaluation.measurement import Scored, measure_scores
 from lesion_core.evaluation.predictions import table_of_predictions
 from lesion_core.evaluation.report import Metrics, Subject

@@ -1,6 +1,7 @@
 """Training in this process: a step learns, the best epoch is kept, an interruption changes nothing."""
 
 import math
+import warnings
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -71,28 +72,42 @@ def test_it_learns_and_keeps_the_best_epoch(dataset: OpenDataset, make_recipe: M
     assert "val_balanced_accuracy" in heard[-1].metrics
 
 
-def test_an_interruption_in_the_middle_of_an_epoch_changes_nothing(
-    dataset: OpenDataset, make_recipe: MakeRecipe, tmp_path: Path
-) -> None:
-    class _Interrupted(Exception):
-        pass
+@pytest.fixture
+def weights_file(make_recipe: MakeRecipe, tmp_path: Path) -> str:
+    """A file of backbone weights that stands for pretrained ones, so that the frozen stage takes place."""
+    path = tmp_path / "backbone.weights.h5"
+    with warnings.catch_warnings():
+        # Keras 3.15 saves variables through a NumPy call that NumPy 2 warns about.
+        warnings.filterwarnings("ignore", "__array__ implementation doesn't accept a copy", DeprecationWarning)
+        _network(make_recipe()).get_layer("backbone").save_weights(path)
+    return str(path)
 
-    recipe = make_recipe(optimisation={"epochs": 2, "backup_seconds": 1e-6})
+
+class _Interrupted(Exception):
+    pass
+
+
+@pytest.mark.parametrize("stop_at", [3, 15])  # six steps an epoch; two epochs of the head, two of all
+def test_an_interruption_in_the_middle_of_an_epoch_changes_nothing(
+    dataset: OpenDataset, make_recipe: MakeRecipe, tmp_path: Path, weights_file: str, stop_at: int
+) -> None:
+    recipe = make_recipe(
+        weights=weights_file, optimisation={"head_epochs": 2, "epochs": 2, "backup_seconds": 1e-6, "batch_size": 16}
+    )
     whole = _network(recipe)
     wanted = fit(whole, recipe, dataset, backups=tmp_path / "whole")
-    stop_at = wanted.n_steps // 2 + 2
-    seen: list[int] = []
+    assert wanted.n_steps == 24
 
     def interrupt(progress: Progress) -> None:
-        seen.append(progress.done)
-        if progress.message.endswith("2/2") and len(seen) > 0 and progress.done >= stop_at:
+        if progress.done >= stop_at:
             raise _Interrupted
 
-    model = _network(recipe)
     with pytest.raises(_Interrupted):
-        _fit_talkative(model, recipe, dataset, tmp_path / "broken", interrupt)
+        _fit_talkative(_network(recipe), recipe, dataset, tmp_path / "broken", interrupt)
     resumed = _network(recipe)
-    found = fit(resumed, recipe, dataset, backups=tmp_path / "broken")
+    heard: list[Progress] = []
+    found = fit(resumed, recipe, dataset, backups=tmp_path / "broken", on_progress=heard.append)
+    assert heard[0].done == stop_at - 1  # what was backed up before the step that was interrupted
     assert found.n_steps == wanted.n_steps
     assert [row["loss"] for row in found.history] == pytest.approx([row["loss"] for row in wanted.history], rel=1e-4)
     for one, other in zip(_weights(whole), _weights(resumed), strict=True):
@@ -102,9 +117,10 @@ def test_an_interruption_in_the_middle_of_an_epoch_changes_nothing(
 def _fit_talkative(
     model: keras.Model, recipe: Recipe, dataset: OpenDataset, backups: Path, listen: Callable[[Progress], None]
 ) -> None:
+    """Train with news of every step and a backup after every step."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("lesion_core.training.callbacks._NEWS_SECONDS", 0.0)
-        patch.setattr("lesion_core.training.callbacks._LARGEST_BACKUP_SHARE", 1.0)
+        patch.setattr("lesion_core.training.callbacks._LARGEST_BACKUP_SHARE", 1e9)
         fit(model, recipe, dataset, backups=backups, on_progress=listen)
 
 
@@ -155,23 +171,33 @@ def test_pooled_features_give_the_very_logits_of_the_network(
     assert {id(variable) for variable in short.variables} <= {id(variable) for variable in model.variables}
 
 
-# Keras 3.15 saves variables through a NumPy call that NumPy 2 warns about.
-@pytest.mark.filterwarnings("ignore:__array__ implementation doesn't accept a copy keyword:DeprecationWarning")
 def test_the_warm_up_moves_the_head_and_nothing_else(
-    dataset: OpenDataset, make_recipe: MakeRecipe, tmp_path: Path
+    dataset: OpenDataset, make_recipe: MakeRecipe, tmp_path: Path, weights_file: str
 ) -> None:
-    # A file of weights stands for pretrained ones, so that the stage takes place.
-    recipe = make_recipe()
-    file = tmp_path / "backbone.weights.h5"
-    _network(recipe).get_layer("backbone").save_weights(file)
-    recipe = make_recipe(weights=str(file), optimisation={"head_epochs": 12, "epochs": 1, "learning_rate": 1e-12})
+    still = {"head_epochs": 12, "epochs": 1, "learning_rate": 1e-12}
+    recipe = make_recipe(weights=weights_file, optimisation=still)
     model = _network(recipe)
-    backbone = _weights(model.get_layer("backbone"))
+    before = _weights(model.get_layer("backbone"))
     result = fit(model, recipe, dataset, backups=tmp_path / "backup")
     assert [row["stage"] for row in result.history] == ["head"] * 12 + ["all"]
     assert float(result.history[11]["loss"]) < 0.95 * float(result.history[0]["loss"])
-    trained = {weight.path: weight for weight in model.get_layer("backbone").trainable_weights}
-    assert trained
-    for weight, before in zip(model.get_layer("backbone").weights, backbone, strict=True):
-        if weight.path in trained:
-            assert np.allclose(np.asarray(weight), before, atol=1e-6)
+    assert result.best_epoch == 13  # the warm-up itself is no candidate
+    for one, other in zip(_weights(model.get_layer("backbone")), before, strict=True):
+        assert np.allclose(one, other, atol=1e-6)
+
+
+@pytest.mark.parametrize(("batch_norm", "is_kept"), [("frozen", True), ("training", False)])
+def test_normalisation_keeps_pretrained_statistics_or_learns_new_ones(
+    dataset: OpenDataset, make_recipe: MakeRecipe, tmp_path: Path, weights_file: str, batch_norm: str, is_kept: bool
+) -> None:
+    recipe = make_recipe(weights=weights_file, optimisation={"epochs": 1, "batch_norm": batch_norm})
+    model = _network(recipe)
+    backbone = model.get_layer("backbone")
+    before = [np.asarray(weight).copy() for weight in backbone.weights]
+    fit(model, recipe, dataset, backups=tmp_path / "backup")
+    moved = {
+        weight.path: not np.array_equal(np.asarray(weight), old)
+        for weight, old in zip(backbone.weights, before, strict=True)
+    }
+    assert all(moved[path] for path in moved if path.endswith("kernel"))
+    assert [moved[path] for path in moved if "moving" in path] == [not is_kept] * 8
