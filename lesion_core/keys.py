@@ -11,6 +11,9 @@
     channels/<channel>.json                        the only mutable objects
     events/<channel>/<number>.json                 their history, append-only
     audit/<date>/…                                 predictions without pixels or identity
+
+In a folder, only ``index.json`` lies at the top; its files lie one level down, under the digest of their list, so
+that two workers whose outputs differ never overwrite each other's. Read them through ``stores.folders``.
 """
 
 import hashlib

@@ -50,13 +50,14 @@ def progress(key: str, what: str) -> Iterator[ProgressCallback]:
             return
         last = time.monotonic()
         share = 100.0 * news.done / news.total if news.total else 0.0
-        update_progress_artifact(artifact, progress=min(share, 100.0), description=f"{what}: {_sentence(news)}")
+        update_progress_artifact(artifact, progress=min(share, 100.0), description=f"{what}: {sentence(news)}")
 
     yield show
     update_progress_artifact(artifact, progress=100.0, description=f"{what}: finished")
 
 
-def _sentence(news: Progress) -> str:
+def sentence(news: Progress) -> str:
+    """Return a progress report in words."""
     numbers = ", ".join(f"{name.replace('_', ' ')} {value:.4g}" for name, value in news.metrics.items())
     count = f"{news.done}/{news.total}" if news.total else str(news.done)
     return " · ".join(part for part in (news.stage, count, news.message, numbers) if part)

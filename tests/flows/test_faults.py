@@ -72,3 +72,30 @@ def test_a_killed_training_child_resumes_from_its_backup(
         for row in csv.DictReader(io.StringIO(read_file(running.store, model.key, "history.csv").decode()))
     ]
     assert len(epochs) == len(set(epochs))
+
+
+def test_a_transient_error_is_tried_again_and_any_other_is_not(running: Running, tmp_path: Path) -> None:
+    script = f"""
+import pathlib
+from prefect import flow, task
+from lesion_core.errors import ConfigError, StoreUnavailable
+from tasks.policies import RETRY_TRANSIENT
+
+def attempt(error):
+    with pathlib.Path({str(tmp_path)!r}, error.__name__).open("a") as file:
+        file.write("x")
+    raise error("planted")
+
+quick = {{**RETRY_TRANSIENT, "retry_delay_seconds": 0, "retry_jitter_factor": None}}
+again, once = task(attempt, **quick), task(attempt, **quick)
+
+@flow
+def planted():
+    again(StoreUnavailable, return_state=True)
+    once(ConfigError, return_state=True)
+
+planted(return_state=True)
+"""
+    outcome = running.python("-c", script, PYTHONPATH=str(ROOT))
+    assert (tmp_path / "StoreUnavailable").read_text() == "xxxx", outcome.stderr[-2000:]
+    assert (tmp_path / "ConfigError").read_text() == "x"

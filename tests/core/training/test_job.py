@@ -67,7 +67,9 @@ def trained(
     heard: list[Progress] = []
     work = tmp_path_factory.mktemp("work")
     job = TrainJob(recipe=_RECIPE, dataset=dataset_ref)
-    ref = jobs.run("train", job, ModelRef, settings=_settings(store, work), on_progress=heard.append)
+    ref = jobs.run(
+        "train", job, ModelRef, key=training_key(job), settings=_settings(store, work), on_progress=heard.append
+    )
     assert not (work / "training" / ref.id).exists()  # nothing is left behind
     return ref, heard
 
@@ -89,7 +91,7 @@ def test_a_killed_training_ends_with_the_planned_steps_and_the_same_bits(
     settings = _settings(store, tmp_path / "work")
     _kill_in_the_middle(job, settings, tmp_path)
     heard: list[Progress] = []
-    ref = jobs.run("train", job, ModelRef, settings=settings, on_progress=heard.append)
+    ref = jobs.run("train", job, ModelRef, key=training_key(job), settings=settings, on_progress=heard.append)
     assert heard[0].done > 0  # it went on where it was
     one, other = (_history(store, model) for model in (whole, ref))
     n_steps = len(_train_rows(store, dataset_ref)) // 8 * 30
