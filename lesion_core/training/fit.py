@@ -139,13 +139,14 @@ class _Fit:
         )
 
     def _head_bench(self) -> "_Bench":
-        feed, check = self._features(self.train), self._features(self.validation)
+        feed = self._features(self.train)
+        check = None if self.validation.empty else self._features(self.validation)
         head = make_head(self.model)
         logits = make_logits(head)
         return _Bench(
             trainer=make_trainer(head, self.recipe, self.loss),
             batches=feed.batches,
-            validate=lambda: logits([check.inputs(np.arange(len(check.rows)))]),
+            validate=lambda: logits([] if check is None else [check.inputs(np.arange(len(check.rows)))]),
         )
 
     def _features(self, rows: pd.DataFrame) -> FeatureFeed:

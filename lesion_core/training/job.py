@@ -13,7 +13,7 @@ from lesion_core.errors import ConfigError
 from lesion_core.keys import id_of
 from lesion_core.modeling.network import build_network, load_network
 from lesion_core.modeling.recipe import Recipe
-from lesion_core.stores.filesystem import locked
+from lesion_core.stores.filesystem import locked, translated
 from lesion_core.stores.folders import materialise, publish
 from lesion_core.stores.protocol import Store
 from lesion_core.stores.references import find_reference, get_reference, ref_from_folder
@@ -66,8 +66,9 @@ def _train(
     on_progress(Progress(stage="export", done=0, total=1, message="writing model.onnx and proving it equal"))
     folder = scratch / "model"
     shutil.rmtree(folder, ignore_errors=True)
-    folder.mkdir(parents=True)
-    write_model(folder, model, recipe, dataset, fitted, base)
+    with translated(folder):
+        folder.mkdir(parents=True)
+        write_model(folder, model, recipe, dataset, fitted, base)
     index, sha256 = publish(
         store,
         key,

@@ -134,6 +134,16 @@ def test_patience_ends_a_training_that_gets_no_better(
     assert len(result.history) == result.best_epoch + 2
 
 
+def test_without_validation_images_the_last_epoch_is_kept(
+    dataset: OpenDataset, make_recipe: MakeRecipe, tmp_path: Path, weights_file: str
+) -> None:
+    rows = dataset.rows[dataset.rows["split"] != "validation"]
+    recipe = make_recipe(weights=weights_file, optimisation={"head_epochs": 1, "epochs": 2})
+    result = fit(_network(recipe), recipe, replace(dataset, rows=rows), backups=tmp_path)
+    assert result.best_epoch == 3
+    assert math.isnan(result.best_score)
+
+
 def test_a_loss_that_is_no_number_ends_at_once(dataset: OpenDataset, make_recipe: MakeRecipe, tmp_path: Path) -> None:
     spoiled = replace(dataset, rows=dataset.rows.assign(age_years=np.float32(np.inf)))
     recipe = make_recipe(metadata_dropout=0.0)

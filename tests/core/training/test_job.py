@@ -77,7 +77,7 @@ def trained(
 _RECIPE = Recipe.model_validate(
     {
         "name": "whole", "size_px": 32, "backbone": "tiny", "weights": "none", "deterministic": True,
-        "optimisation": {"epochs": 30, "batch_size": 8, "backup_seconds": 0.01, "patience": 99},
+        "optimisation": {"epochs": 12, "batch_size": 8, "backup_seconds": 0.01, "patience": 99},
     }
 )  # fmt: skip
 
@@ -94,7 +94,7 @@ def test_a_killed_training_ends_with_the_planned_steps_and_the_same_bits(
     ref = jobs.run("train", job, ModelRef, key=training_key(job), settings=settings, on_progress=heard.append)
     assert heard[0].done > 0  # it went on where it was
     one, other = (_history(store, model) for model in (whole, ref))
-    n_steps = len(_train_rows(store, dataset_ref)) // 8 * 30
+    n_steps = len(_train_rows(store, dataset_ref)) // 8 * 12
     assert one["step"].iloc[-1] == other["step"].iloc[-1] == n_steps
     same = ["epoch", "stage", "step", "learning_rate", "loss", "val_balanced_accuracy"]
     pd.testing.assert_frame_equal(one[same], other[same], check_exact=True)
