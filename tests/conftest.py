@@ -38,9 +38,12 @@ def chromium() -> str:
     return need("chromium", os.environ.get("LESION_TEST_CHROMIUM") or shutil.which("chromium"))
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def browser(chromium: str) -> Iterator["Browser"]:
-    """A running Chromium that asks nobody on the internet for anything."""
+    """A running Chromium that asks nobody on the internet for anything.
+
+    Not for the whole session: while Playwright runs, the thread has a running event loop, and ``asyncio.run`` fails.
+    """
     from playwright.sync_api import sync_playwright
 
     with sync_playwright() as playwright:

@@ -13,6 +13,7 @@ from lesion_core.types import Progress, ProgressCallback
 HistoryRow = dict[str, float | int | str]
 
 _NEWS_SECONDS = 2.0  # a log and a progress bar want no more
+_SMOOTHED_EPOCHS = 3
 _LARGEST_BACKUP_SHARE = 0.02  # of the time spent in backups, however slow the disk is
 
 
@@ -74,6 +75,16 @@ def _numbered(backup: Backup, prefix: str) -> list[np.ndarray]:
 def _assign(variables: list[keras.Variable], values: list[np.ndarray]) -> None:
     for variable, value in zip(variables, values, strict=True):
         variable.assign(value)
+
+
+def smooth_score(state: FitState, stage: str, score: float) -> float:
+    """Return the mean of ``score`` and of the balanced accuracies of up to two epochs before it in this stage.
+
+    The epoch is chosen by this. With a handful of validation images in the rare classes a single epoch's
+    balanced accuracy moves by a tenth and more for no reason, and the luckiest epoch is often an early one.
+    """
+    before = [float(row["val_balanced_accuracy"]) for row in state.history if row["stage"] == stage]
+    return float(np.mean([*before[-(_SMOOTHED_EPOCHS - 1) :], score]))
 
 
 def note_score(state: FitState, model: keras.Model, score: float, *, patience: int) -> None:

@@ -30,6 +30,7 @@ from lesion_core.training.callbacks import (
     pack,
     restore_model,
     restore_optimizer,
+    smooth_score,
     unpack_state,
 )
 from lesion_core.training.features import FeatureFeed, make_head, pool_features
@@ -47,7 +48,7 @@ class FitResult:
     history: list[HistoryRow]
     n_steps: int
     best_epoch: int
-    best_score: float  # balanced accuracy on validation; NaN without validation images
+    best_score: float  # its selection score, see ``smooth_score``; NaN without validation images
     is_stopped_early: bool
 
 
@@ -175,6 +176,7 @@ class _Fit:
 
     def _end_epoch(self, stage: Stage, bench: _Bench) -> None:
         state, score = self.state, self._score(bench)
+        selection = smooth_score(state, stage.name, score)
         row: HistoryRow = {
             "epoch": state.epoch + 1,
             "stage": stage.name,
@@ -182,12 +184,13 @@ class _Fit:
             "learning_rate": float(bench.trainer.optimizer.learning_rate),
             "loss": state.loss_sum / max(state.batch, 1),
             "val_balanced_accuracy": score,
+            "selection_score": selection,
             "seconds": state.seconds,
             "images_per_second": state.batch * self.recipe.optimisation.batch_size / max(state.seconds, 1e-9),
         }
         state.history.append(row)
         if stage is self.plan.stages[-1]:  # a warm-up is neither kept nor a reason to stop
-            note_score(state, self.model, score, patience=self.recipe.optimisation.patience)
+            note_score(state, self.model, selection, patience=self.recipe.optimisation.patience)
         state.epoch, state.batch, state.loss_sum, state.seconds = state.epoch + 1, 0, 0.0, 0.0
         if stage is self.plan.stages[-1] or state.epoch == stage.end or self.timer.is_due():
             self._back_up(stage, bench)  # an epoch of the warm-up takes less time than its backup would

@@ -26,6 +26,13 @@ __all__ = ["minio", "minio_store"]
 N_IMAGES = 240
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Give every flow test fifteen minutes: whichever comes first waits for the stack and for a whole pipeline."""
+    for item in items:
+        if item.path.parent == Path(__file__).parent:
+            item.add_marker(pytest.mark.timeout(900))
+
+
 @dataclass(frozen=True)
 class Running:
     """A stack that is up, and how to reach its parts."""

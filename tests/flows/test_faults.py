@@ -40,7 +40,6 @@ RECIPE = {
 
 
 @pytest.mark.slow
-@pytest.mark.timeout(600)
 def test_a_killed_training_child_resumes_from_its_backup(
     running: Running, approved: ModelRef, tmp_path: Path
 ) -> None:

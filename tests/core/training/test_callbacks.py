@@ -17,6 +17,7 @@ from lesion_core.training.callbacks import (
     pack,
     restore_model,
     restore_optimizer,
+    smooth_score,
     unpack_state,
 )
 from lesion_core.types import Progress
@@ -48,6 +49,13 @@ def test_the_best_epoch_is_kept_and_patience_ends(model: keras.Model) -> None:
     assert kept == [(1, 0, False), (2, 0, False), (2, 1, False), (2, 2, False), (2, 3, True)]
     assert state.best_score == 0.5
     assert (state.best_weights[0] == 1).all()
+
+
+def test_the_score_that_chooses_is_smoothed_within_its_stage() -> None:
+    state = FitState(history=[{"stage": "head", "val_balanced_accuracy": 0.9}])
+    assert smooth_score(state, "all", 0.4) == 0.4
+    state.history += [{"stage": "all", "val_balanced_accuracy": value} for value in (0.1, 0.4, 0.5)]
+    assert smooth_score(state, "all", 0.6) == pytest.approx(0.5)
 
 
 def test_without_a_score_the_last_epoch_is_kept(model: keras.Model) -> None:

@@ -1,0 +1,51 @@
+"""Put measured numbers into the documentation: ``python docs/write_results.py``.
+
+A page that shows results has a block ``<!-- results: NAME -->`` … ``<!-- end -->``; NAME.json in ``docs/results`` is
+the ``metrics.json`` of a report. The tests fail where a block is not what this script makes of its file.
+"""
+
+import re
+from pathlib import Path
+
+from lesion_core.evaluation.report import Metrics
+
+DOCS = Path(__file__).parent
+PAGES = (DOCS.parent / "README.md", *sorted(DOCS.glob("*.md")))
+BLOCK = re.compile(r"(<!-- results: (?P<name>[a-z0-9-]+) -->\n)(?P<body>.*?)(<!-- end -->)", re.DOTALL)
+
+
+def render(name: str) -> str:
+    """Return the text of one block."""
+    metrics = Metrics.model_validate_json((DOCS / "results" / f"{name}.json").read_text(encoding="utf-8"))
+    subject = metrics.subject
+    rows = [(row["measure"], row["value"], row["interval"]) for row in metrics.headline_rows()]
+    recalls = " · ".join(
+        f"{one.diagnosis} {one.sensitivity.value:.2f} ({one.n_images})"
+        for one in metrics.classes
+        if one.sensitivity.value is not None
+    )
+    lines = [
+        f"Model `{subject.model_id}`, {subject.split} split of `{subject.dataset_id}`, {subject.n_images} images:",
+        "",
+        "| measure | value | 95 % interval |",
+        "|---|---|---|",
+        *(f"| {measure} | {value} | {interval} |" for measure, value, interval in rows),
+        "",
+        f"Sensitivity by class (images): {recalls}.",
+    ]
+    return "\n".join(lines) + "\n"
+
+
+def rendered(text: str) -> str:
+    """Return a page's text with every block made anew."""
+    return BLOCK.sub(lambda found: found[1] + render(found["name"]) + found[4], text)
+
+
+def main() -> None:
+    """Rewrite the blocks of every page."""
+    for page in PAGES:
+        page.write_text(rendered(page.read_text(encoding="utf-8")), encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main()
