@@ -206,7 +206,9 @@ def test_a_version_is_named_by_all_that_decides_it_and_nothing_else(
 ) -> None:
     job = TrainJob(recipe=make_recipe(), dataset=dataset_ref)
     key = training_key(job)
-    assert training_key(TrainJob(recipe=make_recipe(description="words"), dataset=dataset_ref)) == key
+    gate = {"max_balanced_accuracy_drop": 0.5}
+    same = make_recipe(description="words", gate=gate)
+    assert training_key(TrainJob(recipe=same, dataset=dataset_ref)) == key
     assert training_key(TrainJob(recipe=make_recipe(seed=8), dataset=dataset_ref)) != key
     assert training_key(job.model_copy(update={"start_from": "whole/0123456789ab"})) != key
     other = dataset_ref.model_copy(update={"sha256": "f" * 64})
