@@ -164,6 +164,10 @@ def answers(url: str) -> bool:
         return False
 
 
+def _unwind(*_: object) -> None:
+    raise KeyboardInterrupt
+
+
 @contextlib.contextmanager
 def running_stack(home: Path, addresses: Addresses, archive: Path | None, archive_url: str) -> Iterator[Stack]:
     """Run the whole stack for the length of a ``with`` block.
@@ -175,8 +179,9 @@ def running_stack(home: Path, addresses: Addresses, archive: Path | None, archiv
         archive_url: Archive that flows ask when their source names none.
     """
     stack = Stack(home, environment(home, addresses, archive_url))
-    # Ctrl-C and an ordinary kill both unwind the block, so nothing that was started is left behind.
-    previous = signal.signal(signal.SIGTERM, lambda *_: signal.raise_signal(signal.SIGINT))
+    # Ctrl-C and an ordinary kill both unwind the block, so nothing that was started is left behind; set here because
+    # a shell starts what it puts in the background with Ctrl-C ignored.
+    previous = {number: signal.signal(number, _unwind) for number in (signal.SIGINT, signal.SIGTERM)}
     try:
         stack.start(
             "prefect-server", "prefect", "server", "start", "--host", HOST, "--port", str(addresses.prefect_port)
@@ -195,4 +200,5 @@ def running_stack(home: Path, addresses: Addresses, archive: Path | None, archiv
         yield stack
     finally:
         stack.stop()
-        signal.signal(signal.SIGTERM, previous)
+        for number, handler in previous.items():
+            signal.signal(number, handler)

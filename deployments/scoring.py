@@ -3,6 +3,7 @@
 from pathlib import Path
 
 import pandas as pd
+from pydantic import ValidationError
 
 from lesion_core.errors import ConfigError, ImageRejected, InputRejected
 from lesion_core.labels import CLASS_ORDER
@@ -48,7 +49,7 @@ def score(
 def _row(predictor: Predictor, path: Path, fields: dict[str, object]) -> dict[str, object]:
     empty = {"image": path.name, "leading": None, **{f"p_{name}": None for name in CLASS_ORDER}, "refused": None}
     try:
-        answer = predictor.predict_bytes(path.read_bytes(), _patient(fields))
+        answer = predictor.predict_bytes(path.read_bytes(), _patient(fields), image_id=path.name)
     except (ImageRejected, InputRejected) as error:
         return {**empty, "refused": str(error)}
     probabilities = {f"p_{item.diagnosis}": item.probability for item in answer.classes}
@@ -58,8 +59,9 @@ def _row(predictor: Predictor, path: Path, fields: dict[str, object]) -> dict[st
 def _patient(fields: dict[str, object]) -> PatientMetadata:
     try:
         return PatientMetadata.model_validate(fields)
-    except ValueError as error:
-        raise InputRejected(f"metadata cannot be used: {error}") from error
+    except ValidationError as error:
+        problems = "; ".join(f"{item['loc'][0]} {item['input']!r}: {item['msg']}" for item in error.errors())
+        raise InputRejected(f"metadata cannot be used: {problems}") from error
 
 
 def _read_metadata(path: Path) -> dict[str, dict[str, object]]:

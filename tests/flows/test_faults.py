@@ -17,17 +17,15 @@ from lesion_core.stores.folders import read_file
 from lesion_core.types import ModelRef
 from tests.conftest import ROOT
 from tests.flows.conftest import Running
+from tests.flows.test_stack import family
 
 
 def _training_children(parent: int) -> list[int]:
     """Return the pids of training children below ``parent``."""
-    table = subprocess.run(["ps", "-eo", "pid,ppid,args"], capture_output=True, text=True, check=True).stdout
-    rows = [line.split(None, 2) for line in table.splitlines()[1:]]
-    family, grown = {parent}, True
-    while grown:
-        more = {int(pid) for pid, above, _ in rows if int(above) in family} - family
-        grown, family = bool(more), family | more
-    return [int(pid) for pid, _, args in rows if int(pid) in family and "lesion_core.jobs train" in args]
+    table = subprocess.run(["ps", "-eo", "pid,args"], capture_output=True, text=True, check=True).stdout
+    rows = [line.split(None, 1) for line in table.splitlines()[1:]]
+    below = family(parent)
+    return [int(pid) for pid, args in rows if int(pid) in below and "lesion_core.jobs train" in args]
 
 
 RECIPE = {
