@@ -8,7 +8,8 @@ from pathlib import Path
 
 from prefect.client.orchestration import get_client
 from prefect.client.schemas.actions import WorkPoolCreate
-from prefect.exceptions import ObjectAlreadyExists
+from prefect.exceptions import ObjectAlreadyExists, PrefectHTTPStatusError
+from prefect.settings import PREFECT_API_URL
 from prefect.workers.process import ProcessWorker
 
 from lesion_core.errors import ConfigError
@@ -22,9 +23,20 @@ def provision(trainings_at_once: int = 1) -> None:
     """Create the pool, the limits and every deployment of ``prefect.yaml``; repeating it changes nothing.
 
     Raises:
-        ConfigError: Prefect refused a deployment; its own words are in the message.
+        ConfigError: There is no server, it refuses this caller, or it refused a deployment; the message holds its
+            own words.
     """
-    asyncio.run(_create_pool_and_limits(trainings_at_once))
+    if not PREFECT_API_URL.value():
+        raise ConfigError(
+            "expected PREFECT_API_URL to name a Prefect server, got nothing; start one with `lesion up`"
+        )
+    try:
+        asyncio.run(_create_pool_and_limits(trainings_at_once))
+    except PrefectHTTPStatusError as error:
+        raise ConfigError(
+            f"expected the Prefect server at {PREFECT_API_URL.value()} to take the work pool, got status "
+            f"{error.response.status_code}; with 401, set PREFECT_API_AUTH_STRING to its user:password"
+        ) from error
     outcome = subprocess.run(
         [sys.executable, "-m", "prefect", "--no-prompt", "deploy", "--all", "--prefect-file", str(PREFECT_FILE)],
         capture_output=True,
@@ -37,6 +49,11 @@ def provision(trainings_at_once: int = 1) -> None:
 
 async def _create_pool_and_limits(trainings_at_once: int) -> None:
     async with get_client() as client:
+        if (problem := await client.api_healthcheck()) is not None:
+            raise ConfigError(
+                f"expected a Prefect server at {PREFECT_API_URL.value()}, got: {problem!r}; start it, or correct "
+                "PREFECT_API_URL"
+            )
         template = ProcessWorker.get_default_base_job_template()
         with contextlib.suppress(ObjectAlreadyExists):
             await client.create_work_pool(WorkPoolCreate(name=POOL, type="process", base_job_template=template))
