@@ -8,10 +8,12 @@
     │ ├ ManifestError               a table that breaks its schema
     │ ├ UnknownLabelError           a diagnosis, sex or site outside the vocabulary
     │ ├ LeakageError                one group in two splits
+    │ ├ LicenceRefused              images under a licence that the profile does not allow
     │ └ ImageRejected               bytes that are no usable picture
     ├ SourceError
     │ ├ SourceUnavailable           [transient] the archive does not answer
     │ ├ SourceResponseError         the archive answers something outside its contract
+    │ ├ SchemaDrift                 the archive's fields are not those that the last manifest had
     │ └ ShortfallError              more images missing than the tolerance allows
     ├ StoreError
     │ ├ ArtifactNotFound
@@ -85,6 +87,10 @@ class LeakageError(DataError):
     """A patient, lesion or picture stands in more than one split."""
 
 
+class LicenceRefused(DataError):
+    """Images whose licence the chosen profile does not allow (``isic_ids``, ``profile``)."""
+
+
 class ImageRejected(DataError):
     """Bytes that cannot be used as a picture (``image_id``, ``reason``)."""
 
@@ -101,6 +107,10 @@ class SourceUnavailable(SourceError):
 
 class SourceResponseError(SourceError):
     """The archive's answer breaks its contract, or refuses the request (``status``)."""
+
+
+class SchemaDrift(SourceError):
+    """The archive's fields or vocabulary changed in a way that data may be lost by (``missing``, ``unknown``)."""
 
 
 class ShortfallError(SourceError):

@@ -3,7 +3,10 @@
 ::
 
     archive/<isic_id>/<sha256>.<ext>               raw bytes as downloaded
+    listings/<name>/<digest12>/…                   what the archive lists, in shards · issues.parquet · index.json
+    shards/<name>/<digest12>/…                     what became of one shard of a listing · index.json
     snapshots/<name>/<digest12>/…                  images.parquet · issues.parquet · index.json
+    withdrawn/<isic_id>.json                       images that the archive took back, append-only
     datasets/<name>/<digest12>/…                   manifest.parquet · splits.parquet · certificate.json · records/ · …
     models/<recipe>/<digest12>/…                   model.keras · model.onnx · recipe.json · … · index.json
     reports/<recipe>-<model12>/<digest12>/…        metrics.json · predictions.parquet · figures/*.png · index.json
@@ -51,6 +54,21 @@ def _join(*parts: str) -> StoreKey:
 def archive_key(isic_id: str, sha256: str, extension: str) -> StoreKey:
     """Return the key of one image's raw bytes."""
     return _join("archive", isic_id, f"{sha256}.{extension}")
+
+
+def listing_key(name: str, digest: str) -> StoreKey:
+    """Return the folder of a listing of the archive."""
+    return _join("listings", name, digest[:DIGEST_LENGTH])
+
+
+def shard_key(name: str, digest: str) -> StoreKey:
+    """Return the folder of what became of one shard of a listing."""
+    return _join("shards", name, digest[:DIGEST_LENGTH])
+
+
+def withdrawn_key(isic_id: str) -> StoreKey:
+    """Return the key of the note that the archive withdrew an image."""
+    return _join("withdrawn", f"{isic_id}.json")
 
 
 def snapshot_key(name: str, digest: str) -> StoreKey:

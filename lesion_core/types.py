@@ -6,7 +6,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
-from lesion_core.labels import Sex, Site
+from lesion_core.labels import Diagnosis, Sex, Site
 
 
 class Value(BaseModel):
@@ -25,10 +25,17 @@ def _relative_key(value: str) -> str:
 StoreKey = Annotated[str, AfterValidator(_relative_key)]  # models/isic-quick/0f3a9c1d22b4
 Sha256 = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
 Slug = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9-]{0,62}$")]  # isic-quick
+IsicId = Annotated[str, Field(pattern=r"^ISIC_[0-9]{7}$")]  # ISIC_0024306
 Licence = Literal["CC-0", "CC-BY", "CC-BY-NC"]
+LicenceProfile = Literal["permissive", "research-nc"]
 
 # Most permissive first; a set is as restricted as its most restricted row.
 LICENCE_ORDER: tuple[Licence, ...] = ("CC-0", "CC-BY", "CC-BY-NC")
+# What each profile allows: any use with attribution, or non-commercial research only.
+LICENCE_PROFILES: dict[LicenceProfile, tuple[Licence, ...]] = {
+    "permissive": ("CC-0", "CC-BY"),
+    "research-nc": LICENCE_ORDER,
+}
 
 
 class Ref(Value):
@@ -42,6 +49,25 @@ class Ref(Value):
     def name(self) -> str:
         """The id without its digest: the name that versions are kept under."""
         return self.id.rpartition("/")[0]
+
+
+class ListingRef(Ref):
+    """What an archive says it holds of a source, before any image is transferred: a table in shards."""
+
+    n_listed: int = Field(ge=0, description="Images that the archive lists")
+    n_images: int = Field(ge=0, description="Images that are wanted of them")
+    n_shards: int = Field(ge=1, description="Parts that can be fetched one by one")
+
+
+class ShardRef(Ref):
+    """What became of one shard of a listing: the images that arrived, and those that did not."""
+
+    listing: str = Field(description="Id of the listing")
+    number: int = Field(ge=0, description="Which of its shards")
+    n_arrived: int = Field(ge=0, description="Images that are in the store and decode")
+    n_missing: int = Field(ge=0, description="Images that did not arrive usable")
+    n_transferred: int = Field(ge=0, description="Images that were transferred rather than found in the store")
+    n_bytes: int = Field(ge=0, description="Bytes that were transferred")
 
 
 class SnapshotRef(Ref):
@@ -122,6 +148,22 @@ class ArchiveSource(Value):
         description="Collection numbers, united; 65 is ISIC 2019 training",
         json_schema_extra={"position": 2},
     )
+    ids: tuple[IsicId, ...] = Field(
+        default=(), description="Exactly these images; empty: all that match", json_schema_extra={"position": 8}
+    )
+    classes: tuple[Diagnosis, ...] = Field(
+        default=(), description="Only images of these classes; empty: all eight", json_schema_extra={"position": 9}
+    )
+    listing: Literal["auto", "bulk", "pages"] = Field(
+        default="auto",
+        description="How the archive is read: in one request, page by page, or 'auto': pages where bulk is refused",
+        json_schema_extra={"position": 10},
+    )
+    revalidate: bool = Field(
+        default=False,
+        description="Ask for every stored image again by its ETag; only what changed is transferred",
+        json_schema_extra={"position": 11},
+    )
     limit: int | None = Field(
         default=None,
         ge=8,
@@ -159,6 +201,17 @@ class PrepareOptions(Value):
     calibration: float = Field(default=0.10, gt=0, lt=0.5, description="Share of images for calibration only")
     test: float = Field(default=0.20, gt=0, lt=0.5, description="Share of images for the final report only")
     seed: int = Field(default=7, ge=0)
+    n_folds: int = Field(
+        default=5, ge=3, le=10, description="Folds for cross-validation, besides the four splits; whole groups too"
+    )
+    test_name: Slug = Field(
+        default="test-1",
+        description="Name of the test split: under one name it never gains a picture; a new name lets it grow",
+    )
+    profile: LicenceProfile = Field(
+        default="research-nc",
+        description="Licences that a dataset may hold: permissive (CC-0, CC-BY), or research-nc (also CC-BY-NC)",
+    )
 
     def for_recipe(self, dataset: str, size_px: int) -> "PrepareOptions":
         """Return these options under the name and size that a recipe asks for."""

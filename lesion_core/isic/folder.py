@@ -13,19 +13,16 @@ from PIL import Image
 from pydantic import TypeAdapter, ValidationError
 
 from lesion_core.errors import ManifestError
-from lesion_core.isic.models import IsicId
-from lesion_core.types import JsonDict, Value
+from lesion_core.isic.statements import typed, unescaped
+from lesion_core.types import IsicId, JsonDict, Value
 
 METADATA_NAME = "metadata.csv"
 COLLECTIONS_NAME = "collections.json"
 WHOLE_FOLDER = 1
 _EXTENSIONS = (".jpg", ".jpeg", ".png", ".tif", ".tiff")
 _ISIC_ID = re.compile(r"ISIC_[0-9]{7}")
-_FORMULA_STARTS = ("=", "-", "+", "@")  # the archive writes a TAB before them, for spreadsheets
 _OWN_COLUMNS = ("isic_id", "attribution", "copyright_license")
 _ACQUISITION = ("pixels_x", "pixels_y", "image_type", "dermoscopic_type", "image_manipulation")
-_WHOLE_NUMBERS = ("age_approx", "pixels_x", "pixels_y", "acquisition_day")
-_FLAGS = ("mel_ulcer", "melanocytic", "concomitant_biopsy", "personal_hx_mm", "family_hx_mm")
 _SHOWN = 5
 
 
@@ -58,7 +55,7 @@ class Entry:
         groups: dict[str, JsonDict] = {"acquisition": self._measured(folder), "clinical": {}}
         for name, text in self.row.items():
             if name not in _OWN_COLUMNS and name != "public":
-                groups["acquisition" if name in _ACQUISITION else "clinical"][name] = _typed(name, text)
+                groups["acquisition" if name in _ACQUISITION else "clinical"][name] = typed(name, text)
         return dict(groups)
 
     def _measured(self, folder: Path) -> JsonDict:
@@ -132,12 +129,8 @@ def _row(path: Path, number: int, header: Sequence[str], cells: Sequence[str]) -
             f"expected {len(header)} cells in row {number} of {path}, got {len(cells)}; put values that contain "
             "commas in double quotes"
         )
-    texts = {name: _unescaped(cell) for name, cell in zip(header, cells, strict=True)}
+    texts = {name: unescaped(cell) for name, cell in zip(header, cells, strict=True)}
     return {"public": "true", **{name: text for name, text in texts.items() if text}}
-
-
-def _unescaped(cell: str) -> str:
-    return cell[1:].strip() if cell.startswith("\t") and cell[1:].startswith(_FORMULA_STARTS) else cell.strip()
 
 
 def _check_ids(path: Path, rows: Sequence[Mapping[str, str]]) -> None:
@@ -182,16 +175,6 @@ def _read_collections(path: Path) -> tuple[FolderCollection, ...]:
             f"{json.dumps([problem['msg'] for problem in error.errors()][:_SHOWN])}"
         ) from error
     return tuple(sorted(stated, key=lambda collection: -collection.id))
-
-
-def _typed(name: str, text: str) -> object:
-    """Return a cell in the type that the archive's JSON has for it; decimals stay text there, too."""
-    if name in _WHOLE_NUMBERS:
-        whole = text.removesuffix(".0")  # spreadsheets write 45 as 45.0
-        return int(whole) if whole.isascii() and whole.isdecimal() else text
-    if name in _FLAGS and text.lower() in ("true", "false"):
-        return text.lower() == "true"
-    return text
 
 
 def _header_size(path: Path) -> tuple[int, int] | None:

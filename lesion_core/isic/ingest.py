@@ -12,6 +12,7 @@ from lesion_core.isic.holdings import StoredImage, find_holdings
 from lesion_core.isic.models import ImageOut
 from lesion_core.isic.selection import Selection, select, text_of
 from lesion_core.isic.snapshot import ImageRow, Issue, write_tables
+from lesion_core.isic.statements import facts_from_json
 from lesion_core.isic.taxonomy import Unmapped, age_of, sex_of, site_of
 from lesion_core.isic.transport import Patience
 from lesion_core.keys import canonical_json, digest_of, snapshot_key
@@ -168,7 +169,8 @@ def _image_row(image: ImageOut, stored: StoredImage, diagnosis: Diagnosis) -> Im
         attribution=image.attribution,
         confirm_type=text_of(facts, "diagnosis_confirm_type"),
         is_synthetic=facts.get("image_manipulation") == "synthetic",
-        raw_metadata=canonical_json(image.metadata.model_dump(mode="json")).decode(),
+        etag=None,
+        raw_metadata=canonical_json(facts_from_json(image.metadata.acquisition, image.metadata.clinical)).decode(),
     )
 
 

@@ -1,12 +1,10 @@
 """What the archive's API answers, typed; keys it adds over time are kept, keys it leaves out stay absent."""
 
-from typing import Annotated, Any
+from typing import Any
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from lesion_core.types import JsonDict
-
-IsicId = Annotated[str, Field(pattern=r"^ISIC_[0-9]{7}$")]  # ISIC_0024306
+from lesion_core.types import IsicId, JsonDict
 
 
 class ApiValue(BaseModel):

@@ -41,6 +41,7 @@ IMAGES_SCHEMA = pa.schema(
         _text("attribution"),
         pa.field("confirm_type", pa.string()),
         pa.field("is_synthetic", pa.bool_(), nullable=False),
+        pa.field("etag", pa.string()),
         _text("raw_metadata"),
     ]
 )
@@ -55,7 +56,8 @@ class ImageRow:
     Attributes:
         width: Pixels, as shown (after orientation).
         height: Pixels.
-        raw_metadata: JSON of all metadata that the archive gave.
+        etag: The version tag that the archive's server gave with the bytes, if it did.
+        raw_metadata: Canonical JSON of all facts that the archive states, one flat mapping (``statements``).
     """
 
     isic_id: str
@@ -74,6 +76,7 @@ class ImageRow:
     attribution: str
     confirm_type: str | None
     is_synthetic: bool
+    etag: str | None
     raw_metadata: str
 
 

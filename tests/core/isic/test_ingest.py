@@ -93,7 +93,7 @@ def test_images_arrive_with_their_metadata(url: str, folder: Path, store: LocalS
     assert (melanoma.diagnosis, melanoma.confirm_type) == ("MEL", "histopathology")
     assert bare[["age_years", "sex", "site", "lesion_id", "patient_id", "confirm_type"]].isna().all()
     assert list(images.index[images.is_synthetic]) == [isic_id(7)]
-    assert json.loads(str(melanoma.raw_metadata))["clinical"]["diagnosis_3"] == "Melanoma, NOS"
+    assert json.loads(str(melanoma.raw_metadata))["diagnosis_3"] == "Melanoma, NOS"
 
 
 def test_what_is_left_out_or_unknown_is_in_the_issues(url: str, store: LocalStore, tmp_path: Path) -> None:
