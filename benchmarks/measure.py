@@ -87,7 +87,13 @@ def machine() -> dict[str, Any]:
 
 
 def write_result(name: str, command: str, result: dict[str, Any]) -> Path:
-    """Write ``docs/results/<name>.json``: the command, the machine, and what was measured; return its path."""
+    """Write ``docs/results/<name>.json`` and return its path.
+
+    Args:
+        name: Of the result, and of the block in the docs that shows it.
+        command: What was run, as a reader would type it.
+        result: What was measured; its ``table`` (``header`` and ``rows`` of text) is what the docs show.
+    """
     path = RESULTS / f"{name}.json"
     content = {"command": command, "machine": machine(), **result}
     path.write_text(json.dumps(content, indent=1, sort_keys=True) + "\n", encoding="utf-8")

@@ -1,11 +1,14 @@
 """Put measured numbers into the documentation: ``python docs/write_results.py``.
 
 A page that shows results has a block ``<!-- results: NAME -->`` … ``<!-- end -->``; NAME.json in ``docs/results`` is
-the ``metrics.json`` of a report. The tests fail where a block is not what this script makes of its file.
+the ``metrics.json`` of a report, or what a benchmark wrote, with a ``table`` of text (``header``, ``rows``). The tests
+fail where a block is not what this script makes of its file.
 """
 
+import json
 import re
 from pathlib import Path
+from typing import Any
 
 from lesion_core.evaluation.report import Metrics
 
@@ -16,7 +19,24 @@ BLOCK = re.compile(r"(<!-- results: (?P<name>[a-z0-9-]+) -->\n)(?P<body>.*?)(<!-
 
 def render(name: str) -> str:
     """Return the text of one block."""
-    metrics = Metrics.model_validate_json((DOCS / "results" / f"{name}.json").read_text(encoding="utf-8"))
+    body = (DOCS / "results" / f"{name}.json").read_text(encoding="utf-8")
+    result = json.loads(body)
+    return _measurements(result) if "table" in result else _report(Metrics.model_validate_json(body))
+
+
+def _measurements(result: dict[str, Any]) -> str:
+    machine = result["machine"]
+    table = [result["table"]["header"], ["---"] * len(result["table"]["header"]), *result["table"]["rows"]]
+    lines = [
+        *(f"| {' | '.join(map(str, cells))} |" for cells in table),
+        "",
+        f"`{result['command']}` on {machine['cores']} cores ({machine['processor']}), {machine['system']}, Python "
+        f"{machine['python']}.",
+    ]
+    return "\n".join(lines) + "\n"
+
+
+def _report(metrics: Metrics) -> str:
     subject = metrics.subject
     rows = [(row["measure"], row["value"], row["interval"]) for row in metrics.headline_rows()]
     recalls = " · ".join(
