@@ -1,8 +1,8 @@
 """Put measured numbers into the documentation: ``python docs/write_results.py``.
 
 A page that shows results has a block ``<!-- results: NAME -->`` … ``<!-- end -->``; NAME.json in ``docs/results`` is
-the ``metrics.json`` of a report, or what a benchmark wrote, with a ``table`` of text (``header``, ``rows``). The tests
-fail where a block is not what this script makes of its file.
+the ``metrics.json`` of a report, or what a benchmark wrote, with a ``table`` of text (``header``, ``rows``). The
+tests fail where a block is not what this script makes of its file.
 """
 
 import json
