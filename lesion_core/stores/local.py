@@ -101,11 +101,8 @@ class LocalStore:
         return hashlib.sha256(body).hexdigest()
 
     def list(self, prefix: str) -> Iterator[StoreKey]:
-        """Yield the keys that begin with ``prefix``, sorted."""
-        start = self._root / checked_prefix(prefix).rpartition("/")[0]
-        with translated(start):
-            found = [key for key in self._keys_below(start) if key.startswith(prefix)]
-        yield from sorted(found)
+        """Yield the keys that begin with ``prefix``, sorted; one folder's names are in memory at a time."""
+        yield from self._keys_below(self._root, checked_prefix(prefix))
 
     def remove(self, key: StoreKey) -> None:
         """Remove an object; removing what is not there is no error."""
@@ -135,12 +132,17 @@ class LocalStore:
                     f"expected {key!r} in {self.url}, found nothing; check the key, or LESION_STORE", key=key
                 ) from error
 
-    def _keys_below(self, start: Path) -> Iterator[StoreKey]:
-        for folder, folders, names in os.walk(start, onerror=_unless_missing):
-            folders[:] = [name for name in folders if not name.startswith(".")]
-            for name in names:
-                if not name.startswith("."):  # else an unfinished write, or the lock
-                    yield (Path(folder) / name).relative_to(self._root).as_posix()
+    def _keys_below(self, folder: Path, prefix: str) -> Iterator[StoreKey]:
+        """Yield keys in order; ``prefix`` is what is still to be matched below ``folder``, "" everything."""
+        wanted, has_more, rest = prefix.partition("/")
+        for name, is_folder in _entries(folder):
+            # Without a further slash, any name that begins so matches; with one, only the folder of that very name.
+            if not (name == wanted if has_more else name.startswith(wanted)):
+                continue
+            if is_folder:
+                yield from self._keys_below(folder / name, rest if has_more else "")
+            elif not has_more:
+                yield (folder / name).relative_to(self._root).as_posix()
 
     @contextlib.contextmanager
     def _prepared(self, key: StoreKey, source: bytes | BinaryIO) -> Iterator[tuple[Path, Path]]:
@@ -160,9 +162,18 @@ class LocalStore:
             settle_folder(target.parent)
 
 
-def _unless_missing(error: OSError) -> None:
-    if not isinstance(error, FileNotFoundError | NotADirectoryError):
-        raise error
+def _entries(folder: Path) -> list[tuple[str, bool]]:
+    """Return name and kind of what lies in a folder, in the order of the keys; a folder's keys have a slash after it.
+
+    Hidden names are unfinished writes, or the lock.
+    """
+    with translated(folder):
+        try:
+            with os.scandir(folder) as listing:
+                found = [(item.name, item.is_dir()) for item in listing if not item.name.startswith(".")]
+        except (FileNotFoundError, NotADirectoryError):
+            return []
+    return sorted(found, key=lambda entry: f"{entry[0]}/" if entry[1] else entry[0])
 
 
 if TYPE_CHECKING:
