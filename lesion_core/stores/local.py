@@ -3,9 +3,11 @@
 import contextlib
 import hashlib
 import io
+import itertools
 import os
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO
 
@@ -16,7 +18,7 @@ from lesion_core.stores.filesystem import (
     locked,
     locks_exclude,
     settle,
-    settle_folder,
+    settle_path,
     temporary_file,
     translated,
 )
@@ -25,6 +27,7 @@ from lesion_core.types import StoreKey
 
 _LOCK_NAME = ".lock"
 _COPY_BYTES = 1 << 20
+_SETTLED_AT_ONCE = 8
 
 
 class LocalStore:
@@ -81,6 +84,23 @@ class LocalStore:
         """Store an object whole, replacing what was there; raises ``StoreRefused`` where the disk is full."""
         with self._prepared(key, source) as (temporary, target), self._naming(target):
             os.replace(temporary, target)
+
+    def stage(self, key: StoreKey, body: bytes) -> None:
+        """Store an object whole, not yet brought to the disk: many small files wait for it once, in ``settle``."""
+        target = self._path(key)
+        with translated(target), temporary_file(target) as (sink, temporary):
+            sink.write(body)
+            sink.flush()
+            with locked(self._root / _LOCK_NAME):
+                os.replace(temporary, target)
+
+    def settle(self, keys: Iterable[StoreKey]) -> None:
+        """Bring staged objects, and then their names, to the disk; raises ``StoreRefused`` where it is full."""
+        paths = [self._path(key) for key in keys]
+        folders = {folder for path in paths for folder in (path.parent, path.parent.parent)}
+        with translated(self._root), ThreadPoolExecutor(_SETTLED_AT_ONCE) as pool:
+            for _ in itertools.chain(pool.map(settle_path, paths), pool.map(settle_path, sorted(folders))):
+                pass
 
     def create(self, key: StoreKey, body: bytes) -> str:
         """Store an object only if there is none, and return its tag; raises ``StoreConflict``."""
@@ -159,7 +179,7 @@ class LocalStore:
         """Give or take names alone, and bring the names to the disk."""
         with locked(self._root / _LOCK_NAME):
             yield
-            settle_folder(target.parent)
+            settle_path(target.parent)
 
 
 def _entries(folder: Path) -> list[tuple[str, bool]]:
