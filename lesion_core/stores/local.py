@@ -1,6 +1,7 @@
 """Objects as plain files below one directory."""
 
 import contextlib
+import datetime
 import hashlib
 import io
 import os
@@ -20,7 +21,7 @@ from lesion_core.stores.filesystem import (
     temporary_file,
     translated,
 )
-from lesion_core.stores.protocol import ObjectStat, Store
+from lesion_core.stores.protocol import ObjectEntry, ObjectStat, Store
 from lesion_core.types import StoreKey
 
 _LOCK_NAME = ".lock"
@@ -106,6 +107,15 @@ class LocalStore:
         with translated(start):
             found = [key for key in self._keys_below(start) if key.startswith(prefix)]
         yield from sorted(found)
+
+    def entries(self, prefix: str) -> Iterator[ObjectEntry]:
+        """Yield what ``list`` yields, each with size and time; what goes away meanwhile is left out."""
+        for key in self.list(prefix):
+            path = self._path(key)
+            with translated(path), contextlib.suppress(FileNotFoundError):
+                facts = path.stat()
+                modified = datetime.datetime.fromtimestamp(facts.st_mtime, datetime.UTC)
+                yield ObjectEntry(key=key, size_bytes=facts.st_size, modified=modified)
 
     def remove(self, key: StoreKey) -> None:
         """Remove an object; removing what is not there is no error."""
