@@ -5,9 +5,13 @@ needs. What differs: images come in the order of their ids, thumbnails are the f
 pixels), negative limits count as none, and ``-field:*ending`` excludes what it says.
 """
 
+import base64
+import binascii
 import contextlib
+import csv
 import functools
 import hashlib
+import io
 import logging
 import mimetypes
 import socket
@@ -17,6 +21,7 @@ from collections.abc import Awaitable, Callable, Iterator
 from pathlib import Path
 
 import uvicorn
+from pydantic import ValidationError
 from starlette.applications import Starlette
 from starlette.datastructures import QueryParams
 from starlette.exceptions import HTTPException
@@ -28,12 +33,26 @@ from lesion_core.errors import ConfigError
 from lesion_core.isic.folder import ArchiveFolder, Entry, FolderCollection, read_folder
 from lesion_core.isic.paging import Unprocessable, answer_page
 from lesion_core.isic.query import parse_query
-from lesion_core.types import JsonDict
+from lesion_core.isic.statements import MEASURED, escaped
+from lesion_core.types import JsonDict, Value
 
 API_PATH = "/api/v2"
 FILES_PATH = "/files"
 _SEARCHES_KEPT = 8
 _START_SECONDS = 20.0
+
+
+class _Wanted(Value):
+    """What a bulk token stands for; the archive takes collections as numbers or as text."""
+
+    query: str | None = None
+    collections: tuple[int, ...] | str | None = None
+
+    def numbers(self) -> tuple[int, ...]:
+        """Return the collections as numbers."""
+        if isinstance(self.collections, str):
+            return tuple(int(part) for part in self.collections.split(",") if part.strip())
+        return self.collections or ()
 
 
 class _Selection:
@@ -46,6 +65,8 @@ class _Selection:
 
 class _Mirror:
     """The routes over one folder."""
+
+    _OWN_COLUMNS = ("isic_id", "attribution", "copyright_license")
 
     def __init__(self, folder: ArchiveFolder) -> None:
         self._folder = folder
@@ -61,6 +82,10 @@ class _Mirror:
             Route(f"{API_PATH}/images/search/", self.search_images),
             Route(f"{API_PATH}/images/search/size/", self.sum_sizes),
             Route(f"{API_PATH}/images/{{isic_id}}/", self.show_image),
+            Route(f"{API_PATH}/zip-download/url/", self.give_token, methods=["POST"]),
+            Route(f"{API_PATH}/zip-download/metadata-file/", self.send_metadata),
+            Route(f"{API_PATH}/zip-download/file-listing/", self.send_file_listing),
+            Route("/collections/{number:int}/metadata/", self.send_collection_metadata),
             Route(f"{API_PATH}/collections/", self.list_collections),
             Route(f"{API_PATH}/collections/{{number}}/", self.show_collection),
             Route(f"{FILES_PATH}/{{name}}", self.send_file),
@@ -80,6 +105,54 @@ class _Mirror:
         if entry is None:
             raise HTTPException(404)
         return JSONResponse(self._shown(entry, request))
+
+    async def give_token(self, request: Request) -> Response:
+        try:
+            wanted = _Wanted.model_validate_json(await request.body())
+        except ValidationError as error:
+            raise Unprocessable("body", "value_error", "Input should be a query and collections") from error
+        parse_query(wanted.query or "")
+        token = base64.urlsafe_b64encode(wanted.model_dump_json().encode()).decode()
+        return JSONResponse(f"{_host(request)}/download?zsid={token}")
+
+    def send_metadata(self, request: Request) -> Response:
+        return self._table(self._bulk(request))
+
+    def send_collection_metadata(self, request: Request) -> Response:
+        number = request.path_params["number"]
+        if number not in self._members:
+            raise HTTPException(404)
+        return self._table(self._selected("", (number,)))
+
+    def send_file_listing(self, request: Request) -> Response:
+        selection = self._bulk(request)
+        files = [
+            {"url": self._file_url(entry, request), "zipPath": entry.file_name or f"{entry.isic_id}.jpg"}
+            for entry in selection.entries
+        ]
+        return JSONResponse({"suggestedFilename": "ISIC-images.zip", "files": files})
+
+    def _bulk(self, request: Request) -> "_Selection":
+        try:
+            token = base64.urlsafe_b64decode(request.query_params.get("token", ""))
+            wanted = _Wanted.model_validate_json(token)
+        except (binascii.Error, ValueError) as error:
+            raise HTTPException(401, "Unauthorized") from error
+        return self._selected(wanted.query or "", wanted.numbers())
+
+    def _table(self, selection: "_Selection") -> Response:
+        """Answer the metadata as CSV: the archive's own columns, then every key that is used, sorted."""
+        used = {name for entry in selection.entries for name in entry.row} - {*self._OWN_COLUMNS, "public", *MEASURED}
+        text = io.StringIO(newline="")
+        writer = csv.writer(text)
+        writer.writerow([*self._OWN_COLUMNS, *sorted(used)])
+        for entry in selection.entries:
+            writer.writerow([escaped(entry.row.get(name, "")) for name in (*self._OWN_COLUMNS, *sorted(used))])
+        headers = {"Content-Disposition": 'attachment; filename="metadata.csv"'}
+        return Response(text.getvalue(), media_type="text/csv", headers=headers)
+
+    def _file_url(self, entry: Entry, request: Request) -> str:
+        return f"{_host(request)}{FILES_PATH}/{entry.file_name or f'{entry.isic_id}.jpg'}"
 
     def list_collections(self, request: Request) -> Response:
         shown = [_shown_collection(item) for item in self._folder.collections]
@@ -102,10 +175,10 @@ class _Mirror:
             body = (self._folder.path / name).read_bytes()
         except OSError as error:  # removed since the start
             raise HTTPException(404) from error
-        headers = {
-            "ETag": f'"{hashlib.md5(body, usedforsecurity=False).hexdigest()}"',
-            "Content-Disposition": f'attachment; filename="{name}"',
-        }
+        tag = f'"{hashlib.md5(body, usedforsecurity=False).hexdigest()}"'
+        if request.headers.get("If-None-Match") == tag:
+            return Response(status_code=304, headers={"ETag": tag})
+        headers = {"ETag": tag, "Content-Disposition": f'attachment; filename="{name}"'}
         return Response(body, media_type=mimetypes.guess_type(name)[0], headers=headers)
 
     def _image_page(self, request: Request, selection: "_Selection") -> Response:
@@ -125,8 +198,7 @@ class _Mirror:
         return _Selection(tuple(entry for entry in entries if condition(entry.row)))
 
     def _shown(self, entry: Entry, request: Request) -> JsonDict:
-        name = entry.file_name or f"{entry.isic_id}.jpg"
-        file = {"url": f"{str(request.base_url).rstrip('/')}{FILES_PATH}/{name}", "size": entry.n_bytes}
+        file = {"url": self._file_url(entry, request), "size": entry.n_bytes}
         return {
             "isic_id": entry.isic_id,
             "copyright_license": entry.row.get("copyright_license", ""),
@@ -135,6 +207,10 @@ class _Mirror:
             "metadata": entry.metadata(self._folder.path),
             "public": True,
         }
+
+
+def _host(request: Request) -> str:
+    return str(request.base_url).rstrip("/")
 
 
 def _shown_collection(item: FolderCollection) -> JsonDict:

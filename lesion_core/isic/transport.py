@@ -1,4 +1,4 @@
-"""One GET, done patiently: retries with growing waits, limits on time and size, errors in our own words."""
+"""One request, done patiently: retries with growing waits, limits on time and size, errors in our own words."""
 
 import contextlib
 import email.utils
@@ -7,6 +7,7 @@ import random
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from typing import BinaryIO
 
 import httpx
 
@@ -14,6 +15,8 @@ from lesion_core.errors import LesionError, SourceResponseError, SourceUnavailab
 
 _TOO_MANY_REQUESTS = 429
 _BAD_REQUEST = 400
+_NOT_MODIFIED = 304
+_NOT_IMPLEMENTED = 501
 _QUERY_HINT = (
     'write field:value with values of several words in double quotes, as in diagnosis_3:"Basal cell carcinoma", and '
     "AND / OR in capitals; a shell needs single quotes around the whole query"
@@ -44,8 +47,28 @@ class Patience:
     most_bytes: int = 512 * 1024 * 1024
 
 
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """A successful answer, whole.
+
+    Attributes:
+        status: 2xx, or 304 where the request named the version that is there already.
+        body: As sent; empty where it went into a sink.
+        etag: The server's version tag without quotation marks, if it gave a strong one.
+    """
+
+    status: int
+    body: bytes
+    etag: str | None
+
+    @property
+    def is_unchanged(self) -> bool:
+        """Whether the server said that the named version is still the one it has."""
+        return self.status == _NOT_MODIFIED
+
+
 class Transport:
-    """GET requests over connections that stay open; safe to use from several threads.
+    """Requests over connections that stay open; safe to use from several threads.
 
     Args:
         connections: Most connections at a time.
@@ -79,22 +102,37 @@ class Transport:
         """Close every connection."""
         self._client.close()
 
-    def get(self, address: httpx.URL, *, is_file: bool = False) -> bytes:
-        """Return the whole body of a successful answer.
-
-        Args:
-            address: Where.
-            is_file: Whether the body is wanted as stored, so never compressed on the way.
+    def get(self, address: httpx.URL, *, sink: BinaryIO | None = None) -> Answer:
+        """Return a successful answer to a GET; with a sink, the body goes there block by block.
 
         Raises:
             SourceUnavailable: No whole answer in spite of retries: no connection, 429, 5xx, cut short, too slow.
             SourceResponseError: The archive refuses the request (other 4xx); not retried.
         """
+        return self._patiently(self._client.build_request("GET", address), sink)
+
+    def post(self, address: httpx.URL, value: object) -> Answer:
+        """Return a successful answer to a POST of JSON; it must be safe to repeat. Raises as ``get`` does."""
+        return self._patiently(self._client.build_request("POST", address, json=value), None)
+
+    def get_file(self, address: httpx.URL, *, unless: str | None = None) -> Answer:
+        """Return a stored file as it is stored, never compressed on the way.
+
+        Args:
+            address: Where.
+            unless: Version tag of the bytes at hand; where the server still has that version, nothing is sent.
+
+        Raises as ``get`` does.
+        """
+        headers = {"Accept-Encoding": "identity"} | ({"If-None-Match": f'"{unless}"'} if unless else {})
+        return self._patiently(self._client.build_request("GET", address, headers=headers), None)
+
+    def _patiently(self, request: httpx.Request, sink: BinaryIO | None) -> Answer:
         deadline = self._clock() + self._patience.request_seconds
         attempt = 0
         while True:
             try:
-                return self._attempt(address, is_file, deadline)
+                return self._attempt(request, sink, deadline)
             except SourceUnavailable as error:
                 wait = self._wait_seconds(attempt, error)
                 attempt += 1
@@ -102,14 +140,13 @@ class Transport:
                     raise
             self._sleep(wait)
 
-    def _attempt(self, address: httpx.URL, is_file: bool, deadline: float) -> bytes:
-        headers = {"Accept-Encoding": "identity"} if is_file else {}
-        with _translate(address), self._client.stream("GET", address, headers=headers) as response:
+    def _attempt(self, request: httpx.Request, sink: BinaryIO | None, deadline: float) -> Answer:
+        with _translate(request.url), contextlib.closing(self._client.send(request, stream=True)) as response:
             # A body shorter than its announced length is an error of the protocol, so it never gets here.
-            body = b"".join(self._blocks(response, address, deadline))
-            if not response.is_success:
-                raise _refusal(response, body)
-            return body
+            blocks = self._blocks(response, request.url, deadline)
+            if not (response.is_success or response.status_code == _NOT_MODIFIED):
+                raise _refusal(response, b"".join(blocks))
+            return Answer(response.status_code, _collected(blocks, sink), _strong_tag(response.headers.get("ETag")))
 
     def _blocks(self, response: httpx.Response, address: httpx.URL, deadline: float) -> Iterator[bytes]:
         n_bytes = 0
@@ -176,7 +213,7 @@ def _refusal(response: httpx.Response, body: bytes) -> LesionError:
     stated = f"{status} {http.client.responses.get(status, '')}".strip()
     facts = {"status": status, "host": response.url.host, "reason": f"the archive answered {stated}"}
     shown = _shown(response.url)
-    if status == _TOO_MANY_REQUESTS or status >= 500:
+    if status == _TOO_MANY_REQUESTS or (status >= 500 and status != _NOT_IMPLEMENTED):
         return SourceUnavailable(
             f"expected {shown} to answer, got {stated} again and again; wait and run it again",
             retry_after_seconds=_retry_after(response.headers.get("Retry-After")),
@@ -190,6 +227,22 @@ def _refusal(response: httpx.Response, body: bytes) -> LesionError:
         f"expected {shown} to be there for everybody, got {stated} ({body[:120].decode(errors='replace').strip()})",
         **facts,
     )
+
+
+def _collected(blocks: Iterator[bytes], sink: BinaryIO | None) -> bytes:
+    """Return the body, or write it into the sink from its beginning: an earlier attempt may have left a part."""
+    if sink is None:
+        return b"".join(blocks)
+    sink.seek(0)
+    sink.truncate()
+    for block in blocks:
+        sink.write(block)
+    return b""
+
+
+def _strong_tag(value: str | None) -> str | None:
+    """Return an ETag without its quotation marks; a weak one (``W/``) does not name bytes and counts as none."""
+    return value[1:-1] or None if value and value.startswith('"') and value.endswith('"') and len(value) > 1 else None
 
 
 def _retry_after(value: str | None) -> float | None:
