@@ -101,10 +101,12 @@ class Catalogue:
 
     @contextlib.contextmanager
     def _together(self) -> Iterator[None]:
-        """Make many changes in one go; without a journal there is no way back, and the file is scratch."""
+        """Make many changes in one go; without a journal there is no way back, so what was changed stays."""
         self._base.execute("begin")
-        yield
-        self._base.execute("commit")
+        try:
+            yield
+        finally:
+            self._base.execute("commit")
 
 
 @contextlib.contextmanager

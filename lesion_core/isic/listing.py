@@ -24,7 +24,7 @@ from lesion_core.stores.filesystem import translated
 from lesion_core.stores.folders import publish, read_file
 from lesion_core.stores.protocol import Store
 from lesion_core.stores.references import find_reference, ref_from_folder
-from lesion_core.types import ArchiveSource, JsonDict, ListingRef, ProgressCallback, ignore_progress
+from lesion_core.types import ArchiveSource, JsonDict, ListingRef, Progress, ProgressCallback, ignore_progress
 
 STEP = "list"
 SHARD_IMAGES = 1000
@@ -112,6 +112,7 @@ def list_archive(
     ):
         with ArchiveClient(source.url, connections=1, patience=patience) as client:
             reading = read_listing(client, source, catalogue, on_progress)
+        on_progress(Progress(stage="list", done=len(catalogue), total=len(catalogue), message=reading.route))
         return _publish(store, name, select(catalogue, source), _losses(reading, source, catalogue), Path(folder))
 
 

@@ -28,6 +28,7 @@ from lesion_core.types import ISIC_ID, ArchiveSource, Progress, ProgressCallback
 _FEWEST_REPETITIONS = 1000
 _IDS_PER_QUERY = 100  # a page's worth; the archive takes request lines up to 8,190 bytes
 _OWN_COLUMNS = ("isic_id", "attribution", "copyright_license")
+_TABLE_FORM = "the archive's metadata as a CSV table in UTF-8 with isic_id, attribution and copyright_license"
 _LARGEST_CELL = 1 << 20
 _REPORT_EVERY = 500
 _Row = TypeVar("_Row")
@@ -66,7 +67,7 @@ def read_listing(
     if source.ids or source.listing == "pages":
         return _read_pages(client, source, catalogue, on_progress)
     try:
-        return _read_bulk(client, source, catalogue, on_progress)
+        return _read_bulk(client, source, catalogue)
     except SourceError as error:
         if source.listing == "bulk":
             raise
@@ -75,18 +76,17 @@ def read_listing(
         return _read_pages(client, source, catalogue, on_progress)
 
 
-def _read_bulk(
-    client: ArchiveClient, source: ArchiveSource, catalogue: Catalogue, on_progress: ProgressCallback
-) -> Reading:
-    n_stated = client.count(source.query, source.collections)
+def _read_bulk(client: ArchiveClient, source: ArchiveSource, catalogue: Catalogue) -> Reading:
     token = client.bulk_token(source.query, source.collections)
+    n_stated = client.count(source.query, source.collections)
     with tempfile.TemporaryFile() as table:
         _save_table(client, source, token, table)
         n_rows, n_new = _counted(_table_rows(table), catalogue.add)
-    on_progress(Progress(stage="list", done=n_new, total=n_stated))
     with tempfile.TemporaryFile() as listing:
         client.save_file_listing(token, listing)
         n_files, n_located = _counted(_file_rows(listing), catalogue.locate)
+    if n_new and not n_files:
+        raise _unreadable('the archive\'s files as {"files": [{"url", "zipPath"}]}', "a list without images")
     return Reading("bulk", n_stated, n_repeated=n_rows - n_new, n_strange=n_files - n_located)
 
 
@@ -120,23 +120,18 @@ def _table_rows(table: BinaryIO) -> Iterator[CatalogueRow]:
     with io.TextIOWrapper(table, encoding="utf-8-sig", newline="") as text:
         reader = csv.DictReader(text, strict=True, restval="")
         try:
+            if missing := {"isic_id", "copyright_license"} - set(reader.fieldnames or ()):
+                raise _unreadable(_TABLE_FORM, f"one without {', '.join(sorted(missing))}")
             for cells in reader:
                 yield CatalogueRow(_statement_of(cells, reader.line_num), None)
         except (csv.Error, UnicodeDecodeError) as error:
-            raise SourceResponseError(
-                f"expected the archive's metadata as comma-separated UTF-8, got in line {reader.line_num}: {error}; "
-                "read it page by page (listing: pages)"
-            ) from error
+            raise _unreadable(_TABLE_FORM, f"in line {reader.line_num}: {error}") from error
 
 
 def _statement_of(cells: dict[str, str], line: int) -> Statement:
     isic_id = cells.get("isic_id", "")
-    if not ISIC_ID.fullmatch(isic_id) or None in cells or "copyright_license" not in cells:
-        raise SourceResponseError(
-            "expected the archive's metadata as a table with isic_id, attribution, copyright_license and as many "
-            f"cells in a row as columns, got in line {line} id {isic_id!r} of {', '.join(map(str, cells))[:200]}; "
-            "read it page by page (listing: pages)"
-        )
+    if not ISIC_ID.fullmatch(isic_id) or None in cells:
+        raise _unreadable(_TABLE_FORM, f"in line {line} the id {isic_id!r}, or more cells than columns")
     return Statement(
         isic_id=isic_id,
         licence=cells["copyright_license"].strip(),
@@ -154,10 +149,11 @@ def _file_rows(listing: BinaryIO) -> Iterator[tuple[str, str]]:
             if ISIC_ID.fullmatch(isic_id):
                 yield isic_id, str(file["url"])
     except (ijson.JSONError, KeyError, TypeError) as error:
-        raise SourceResponseError(
-            f'expected the archive\'s files as {{"files": [{{"url", "zipPath"}}]}}, got: {error!r}; read it page by '
-            "page (listing: pages)"
-        ) from error
+        raise _unreadable('the archive\'s files as {"files": [{"url", "zipPath"}]}', repr(error)) from error
+
+
+def _unreadable(expected: str, got: str) -> SourceResponseError:
+    return SourceResponseError(f"expected {expected}, got {got}; read it page by page (listing: pages)")
 
 
 def _read_pages(
