@@ -15,7 +15,7 @@ from pydantic import Field
 from lesion_core.errors import SourceResponseError
 from lesion_core.isic.changes import ArchiveChanges, NewValue, compare, paired
 from lesion_core.isic.client import ArchiveClient
-from lesion_core.isic.drift import GONE, Drift, find_drift, require_no_drift
+from lesion_core.isic.drift import GONE, Drift, diff, find_drift, require_no_drift
 from lesion_core.isic.listing import read_statements
 from lesion_core.isic.transport import Patience
 from lesion_core.isic.withdrawals import note_withdrawn, withdrawn_ids
@@ -60,6 +60,13 @@ class WatchReport(Value):
         """Raise ``SchemaDrift``, with a readable diff, where data may be lost."""
         if self.changes is not None and self.previous is not None:
             require_no_drift(self.drift, self.changes, previous=self.previous, current=self.current)
+
+    def drift_in_words(self) -> str:
+        """Return the drift as a diff in Markdown, or that there is none."""
+        if not self.drift or self.changes is None:
+            return "No schema drift."
+        lines = diff(self.drift, self.changes, previous=str(self.previous), current=self.current)
+        return f"```diff\n{lines}\n```"
 
     def in_words(self) -> str:
         """Return one sentence."""
