@@ -85,4 +85,5 @@ def test_cleaning_says_what_goes_and_what_stays_and_deletes_only_when_told(
     warned = told("models").splitlines()
     place = next(number for number, line in enumerate(warned) if line.startswith(model.id))
     assert "WITHDRAWN: saw 1 of the images that the archive withdrew" in warned[place + 1]
+    assert f"For training (1): {made.withdrawn}" in told("card", model.id)
     assert not any("WITHDRAWN" in line for line in told("models").splitlines() if made.new.model.id in line)

@@ -1,4 +1,4 @@
-"""A store with two generations of everything, made by the real steps over HTTP; models and reports are hand-made.
+"""A store with two generations of everything, made by the real steps over HTTP; the models are hand-made.
 
 The archive withdraws one image between the generations. Nobody has approved anything yet.
 """
@@ -9,6 +9,8 @@ from pathlib import Path
 
 from lesion_core.dataset.prepare import prepare
 from lesion_core.dataset.records import open_dataset
+from lesion_core.evaluation.job import run
+from lesion_core.evaluation.spec import EvaluateJob
 from lesion_core.isic.ingest import ingest
 from lesion_core.isic.mirror import running_mirror
 from lesion_core.registry.decisions import record_decision
@@ -23,11 +25,12 @@ from lesion_core.types import (
     PrepareOptions,
     ReportRef,
     SnapshotRef,
+    ignore_progress,
 )
-from tests.core.evaluation.worlds import publish_model, publish_report, right
+from tests.core.evaluation.worlds import publish_model
 from tests.core.isic.folders import MELANOMA, row, write_folder
 
-N_IMAGES = 60
+N_IMAGES = 40
 OPTIONS = PrepareOptions(name="small", size_px=32, test=0.4)
 
 
@@ -78,8 +81,8 @@ def _generation(store: LocalStore, rows: list[dict[str, str]], place: Path, *, s
         snapshot = ingest(ArchiveSource(url=url), store, name="small")
     dataset = prepare(snapshot, OPTIONS, store, workdir=place / "work")
     model = publish_model(store, dataset, place, seed=seed)
-    opened = open_dataset(store, dataset, place / "cache")
-    report = publish_report(store, model, opened, place, right)
+    job = EvaluateJob(model=model, dataset=dataset, n_bootstrap=100)
+    report = run(job.model_dump(mode="json"), store=store, workdir=place / "work", on_progress=ignore_progress)
     check = GateCheck(name="measured on the test split", passed=True, detail="-")
     record_decision(GateDecision(model=model, report_id=report.id, passed=True, checks=(check,)), store)
     return Generation(snapshot, dataset, model, report)

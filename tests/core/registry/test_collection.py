@@ -11,6 +11,7 @@ import pytest
 
 from lesion_core.dataset.records import open_dataset
 from lesion_core.errors import ArtifactCorrupt, ArtifactNotFound, ConfigError, StoreUnavailable
+from lesion_core.evaluation.card import current_card
 from lesion_core.evaluation.exposure import find_exposure
 from lesion_core.evaluation.predictions import count_seen
 from lesion_core.isic.listing import list_archive
@@ -177,9 +178,10 @@ def test_pixels_of_a_withdrawn_image_go_once_another_model_is_approved(
     assert [(row.kind, row.why) for row in rows] == [("datasets", Why.HOLDS_WITHDRAWN)]
     assert plan.holders == ()
     assert old.dataset.key not in folders(filled)
-    # The model stays, for a rollback, and its next evaluation still knows what it saw.
+    # The model stays, for a rollback, and its card and its next evaluation still know what it saw.
     assert rollback(filled, "approved", approver="Dr. A", reason="worse", clock=now).model == old.model
     assert find_exposure(filled, old.model).images == {"train": (generations.withdrawn,)}
+    assert f"For training (1): {generations.withdrawn}" in current_card(filled, old.report)
     dataset = open_dataset(filled, new.dataset, tmp_path / "cache")
     rows_of_both = dataset.split("train")
     assert count_seen(filled, old.model, dataset, rows_of_both) > 0.9 * len(rows_of_both)
