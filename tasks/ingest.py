@@ -19,7 +19,13 @@ def list_archive(source: ArchiveSource, name: str) -> ListingRef:
     """Read what the archive says now of ``source``, and choose what is wanted."""
     settings = read_settings()
     with publish.progress("listing-progress", "Listing") as on_progress:
-        return read_archive(source.at(settings.archive_url), open_store(), name=name, on_progress=on_progress)
+        return read_archive(
+            source.at(settings.archive_url),
+            open_store(),
+            name=name,
+            shard_images=settings.shard_images,
+            on_progress=on_progress,
+        )
 
 
 @task(name="fetch-shard", task_run_name="fetch-shard-{number}", **RETRY_TRANSIENT)

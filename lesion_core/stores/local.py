@@ -4,10 +4,9 @@ import contextlib
 import datetime
 import hashlib
 import io
-import itertools
 import os
 import shutil
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO
@@ -87,21 +86,24 @@ class LocalStore:
             os.replace(temporary, target)
 
     def stage(self, key: StoreKey, body: bytes) -> None:
-        """Store an object whole, not yet brought to the disk: many small files wait for it once, in ``settle``."""
+        """Store an object whole, not yet brought to the disk: many small files wait for it once, in ``settle``.
+
+        Takes no part in the lock, so it is not for keys that are also written conditionally.
+        """
         target = self._path(key)
         with translated(target), temporary_file(target) as (sink, temporary):
             sink.write(body)
             sink.flush()
-            with locked(self._root / _LOCK_NAME):
-                os.replace(temporary, target)
+            os.replace(temporary, target)
 
     def settle(self, keys: Iterable[StoreKey]) -> None:
         """Bring staged objects, and then their names, to the disk; raises ``StoreRefused`` where it is full."""
         paths = [self._path(key) for key in keys]
-        folders = {folder for path in paths for folder in (path.parent, path.parent.parent)}
+        folders = sorted({folder for path in paths for folder in (path.parent, path.parent.parent)})
         with translated(self._root), ThreadPoolExecutor(_SETTLED_AT_ONCE) as pool:
-            for _ in itertools.chain(pool.map(settle_path, paths), pool.map(settle_path, sorted(folders))):
-                pass
+            for part in (paths, folders):
+                blocks = [part[start::_SETTLED_AT_ONCE] for start in range(_SETTLED_AT_ONCE)]
+                list(pool.map(_settle_all, blocks))
 
     def create(self, key: StoreKey, body: bytes) -> str:
         """Store an object only if there is none, and return its tag; raises ``StoreConflict``."""
@@ -190,6 +192,11 @@ class LocalStore:
         with locked(self._root / _LOCK_NAME):
             yield
             settle_path(target.parent)
+
+
+def _settle_all(paths: Sequence[Path]) -> None:
+    for path in paths:
+        settle_path(path)
 
 
 def _entries(folder: Path) -> list[tuple[str, bool]]:

@@ -57,7 +57,10 @@ class Store(Protocol):
         """Store an object whole, replacing what was there."""
 
     def stage(self, key: StoreKey, body: bytes) -> None:
-        """Store an object whole, seen at once, but sure to outlast a power failure only after ``settle``."""
+        """Store an object whole, seen at once, but sure to outlast a power failure only after ``settle``.
+
+        For objects named by their content: not to be mixed with conditional writes of the same key.
+        """
 
     def settle(self, keys: Iterable[StoreKey]) -> None:
         """Bring staged objects to where they outlast a power failure."""
