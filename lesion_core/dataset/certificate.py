@@ -36,6 +36,7 @@ class Shortcut(Value):
     )
     shuffled_best: float = Field(ge=0, le=1, description="The best of those: above it, something is to be seen")
     n_shuffles: int = Field(ge=1, description="How many")
+    n_images: int = Field(ge=1, description="Pictures looked at")
 
 
 class Certificate(Census):
