@@ -1,12 +1,13 @@
 """Records: the dataset as arrays on disk, opened without reading them."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import pyarrow as pa
 
+from lesion_core.dataset.folds import splits_of_fold
 from lesion_core.dataset.leakage import QUARANTINED
 from lesion_core.dataset.manifest import read_table
 from lesion_core.dataset.splits import SPLITS
@@ -21,6 +22,7 @@ SPLITS_SCHEMA = pa.schema(
         pa.field("isic_id", pa.string(), nullable=False),
         pa.field("group", pa.string(), nullable=False),
         pa.field("split", pa.string(), nullable=False),
+        pa.field("fold", pa.int8(), nullable=False),
         pa.field("class_index", pa.int8(), nullable=False),
         pa.field("age_years", pa.float32()),
         pa.field("sex_code", pa.int8(), nullable=False),
@@ -42,8 +44,9 @@ class OpenDataset:
     """A dataset at hand.
 
     ``rows`` holds one row per picture: ``isic_id``, ``group``, ``split`` (one of ``SPLITS`` or 'quarantined'),
-    ``class_index`` (int8, 0-based in ``CLASS_ORDER``), ``age_years`` (float32, NaN unknown), ``sex_code`` and
-    ``site_code`` (int8, 0 unknown), ``shard`` and ``row`` (int32): where its pixels lie.
+    ``fold`` (int8, 0-based, -1 in none), ``class_index`` (int8, 0-based in ``CLASS_ORDER``), ``age_years`` (float32,
+    NaN unknown), ``sex_code`` and ``site_code`` (int8, 0 unknown), ``shard`` and ``row`` (int32): where its pixels
+    lie.
     """
 
     ref: DatasetRef
@@ -59,6 +62,14 @@ class OpenDataset:
         if name not in (*SPLITS, QUARANTINED):
             raise ConfigError(f"expected a split of {', '.join(SPLITS)} or {QUARANTINED}, got {name!r}")
         return self.rows[self.rows["split"] == name].reset_index(drop=True)
+
+    def for_fold(self, fold: int) -> "OpenDataset":
+        """Return this dataset with the splits of a cross-validation: ``fold`` is test; see ``splits_of_fold``.
+
+        Raises:
+            ConfigError: There is no such fold.
+        """
+        return replace(self, rows=self.rows.assign(split=splits_of_fold(self.rows, fold)))
 
     def pixels(self, rows: pd.DataFrame) -> np.ndarray:
         """Return the pictures of ``rows`` in their order, uint8 ``(len(rows), size_px, size_px, 3)``, RGB.

@@ -58,6 +58,11 @@ def clinic(store: LocalStore, tmp_path: Path) -> Clinic:
     return Clinic(store, tmp_path)
 
 
+def follows(split: str) -> str:
+    """Where a new picture of a group in ``split`` goes: the test is frozen."""
+    return QUARANTINED if split == "test" else split
+
+
 def keys(store: Store) -> set[str]:
     return set(store.list("datasets/"))
 
@@ -123,7 +128,7 @@ def test_a_new_picture_of_a_known_patient_follows_the_patient(clinic: Clinic) ->
     before = clinic.splits(pictures(0))
     after = clinic.splits(pictures(20))
     for number in range(20):
-        assert after[f"ISIC_{100 + number:07d}"] == before[f"ISIC_{number:07d}"]
+        assert after[f"ISIC_{100 + number:07d}"] == follows(before[f"ISIC_{number:07d}"])
 
 
 def test_new_evidence_across_splits_quarantines_the_weaker_side(clinic: Clinic) -> None:
@@ -150,7 +155,7 @@ def test_a_near_duplicate_that_arrives_later_follows_its_original(clinic: Clinic
     late = [(image_row(200 + number, data), data) for number, data in enumerate(copies)]
     after = clinic.splits(simple_pictures(range(20)) + late)
     for number in range(20):
-        assert after[f"ISIC_{200 + number:07d}"] == before[f"ISIC_{number:07d}"]
+        assert after[f"ISIC_{200 + number:07d}"] == follows(before[f"ISIC_{number:07d}"])
 
 
 def test_a_withdrawn_patient_keeps_the_split(clinic: Clinic) -> None:
@@ -160,7 +165,7 @@ def test_a_withdrawn_patient_keeps_the_split(clinic: Clinic) -> None:
     assert not any(isic_id.startswith("ISIC_000005") for isic_id in between)
     clinic.splits(simple_pictures(range(22)))  # the memory outlives several datasets
     after = clinic.splits(others + simple_pictures([70], patient_id="IP_1"))
-    assert after["ISIC_0000070"] == before["ISIC_0000050"]
+    assert after["ISIC_0000070"] == follows(before["ISIC_0000050"])
 
 
 def test_progress_is_told(clinic: Clinic) -> None:
