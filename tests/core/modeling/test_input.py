@@ -8,6 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from lesion_core.dataset.encoding import ShardWriter
 from lesion_core.dataset.records import OpenDataset, shard_name
 from lesion_core.labels import N_CLASSES
 from lesion_core.modeling.input import (
@@ -74,10 +75,12 @@ def test_over_the_epochs_the_images_of_a_class_get_equal_turns(power: float, n_e
 @pytest.fixture
 def dataset(tmp_path: Path) -> OpenDataset:
     rng = np.random.default_rng(0)
-    (tmp_path / "records").mkdir()
     for shard in range(2):
         pixels = rng.integers(0, 256, (10, 32, 32, 3)).astype(np.uint8)
-        np.save(tmp_path / shard_name(shard), pixels)
+        writer = ShardWriter(tmp_path / shard_name(shard), 10, 32)
+        for row, one in enumerate(pixels):
+            writer.put(row, one)
+        writer.finish()
     rows = pd.DataFrame(
         {
             "isic_id": [f"ISIC_{i:07d}" for i in range(20)],
