@@ -36,7 +36,7 @@ from lesion_core.types import (
 )
 
 STEP = "prepare"
-STEP_VERSION = 1
+STEP_VERSION = 2
 
 
 def prepare(
