@@ -71,9 +71,12 @@ class OpenDataset:
             ManifestError: A shard is missing, cut short, or not what the dataset's reference says.
             ArtifactCorrupt: A record is not what was written; the message names shard and row.
         """
+        return self.records(rows["shard"].to_numpy(), rows["row"].to_numpy())
+
+    def records(self, shards: np.ndarray, places: np.ndarray) -> np.ndarray:
+        """Return records by shard and place, int ``(n,)`` each; as ``pixels`` does, from any thread."""
         side = self.ref.size_px
-        gathered = np.empty((len(rows), side, side, 3), np.uint8)
-        shards, places = rows["shard"].to_numpy(), rows["row"].to_numpy()
+        gathered = np.empty((len(shards), side, side, 3), np.uint8)
         for number in np.unique(shards):
             wanted = np.flatnonzero(shards == number)
             self.shard(int(number)).read(places[wanted], gathered, wanted)
