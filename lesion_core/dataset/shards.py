@@ -156,7 +156,7 @@ def _ahead(shards: Iterator[_Begun]) -> Iterator[_Begun]:
 
 
 def _is_whole(path: Path, n_rows: int, size_px: int) -> bool:
-    """Tell whether a shard was made before; to read it takes a hundredth of the time to make it."""
+    """Tell whether a shard was made before; to read it takes a small part of the time to make it."""
     try:
         shard = Shard.open(path, size_px)
         shard.verify()
