@@ -1,5 +1,6 @@
 """Small frozen values that cross a process, network or form boundary: references, not data."""
 
+import re
 from collections.abc import Callable
 from pathlib import PurePosixPath
 from typing import Annotated, Any, Literal
@@ -25,7 +26,8 @@ def _relative_key(value: str) -> str:
 StoreKey = Annotated[str, AfterValidator(_relative_key)]  # models/isic-quick/0f3a9c1d22b4
 Sha256 = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
 Slug = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9-]{0,62}$")]  # isic-quick
-IsicId = Annotated[str, Field(pattern=r"^ISIC_[0-9]{7}$")]  # ISIC_0024306
+ISIC_ID = re.compile(r"ISIC_[0-9]{7}")
+IsicId = Annotated[str, Field(pattern=rf"^{ISIC_ID.pattern}$")]  # ISIC_0024306
 Licence = Literal["CC-0", "CC-BY", "CC-BY-NC"]
 LicenceProfile = Literal["permissive", "research-nc"]
 
@@ -56,6 +58,9 @@ class ListingRef(Ref):
 
     n_listed: int = Field(ge=0, description="Images that the archive lists")
     n_images: int = Field(ge=0, description="Images that are wanted of them")
+    n_lost: int = Field(
+        ge=0, description="Images that the archive counts, or that were asked for, and are not listed"
+    )
     n_shards: int = Field(ge=1, description="Parts that can be fetched one by one")
 
 
@@ -184,6 +189,10 @@ class ArchiveSource(Value):
     connections: int = Field(
         default=10, ge=1, le=64, description="Downloads at a time", json_schema_extra={"position": 7}
     )
+
+    def with_connections(self, connections: int) -> "ArchiveSource":
+        """Return this source with so many connections, at least one."""
+        return self.model_copy(update={"connections": max(1, connections)})
 
     def at(self, default_url: str) -> "ArchiveSource":
         """Return this source with its address filled in where it was left empty."""

@@ -1,73 +1,35 @@
-"""The archive's v2 API over HTTP: pages, single answers and files, with retries and time limits."""
+"""The archive's v2 API over HTTP: pages, bulk tables, single answers and files, with retries and time limits."""
 
+import json
 import logging
 import random
 import time
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
 from types import TracebackType
-from typing import Self, TypeVar
+from typing import BinaryIO, Self, TypeVar
 
 import httpx
 from pydantic import BaseModel, ValidationError
 
 from lesion_core.errors import ConfigError, SourceResponseError
 from lesion_core.isic.models import CollectionOut, ImageOut, Page, SearchSize
-from lesion_core.isic.transport import Patience, Transport
+from lesion_core.isic.transport import Answer, Patience, Transport
+from lesion_core.types import JsonDict
 
 # Never less: the archive orders rows by creation time alone, and its cursor skips rows that tie across a
 # smaller page (25 images asked for two at a time came back as 15).
 PAGE_SIZE = 100
-# A page may repeat images whose creation times tie; more repetitions than this are a listing without an end.
-_FEWEST_REPETITIONS = 1000
-_Answer = TypeVar("_Answer", bound=BaseModel)
+_Value = TypeVar("_Value", bound=BaseModel)
 log = logging.getLogger(__name__)
 
 
-class Search(Iterator[ImageOut]):
-    """The images of a search in the archive's order, each once.
+@dataclass(frozen=True, slots=True)
+class ImagePage:
+    """The images of one page, and on the first page how many there are in all."""
 
-    Attributes:
-        n_stated: What the archive said it would list, from the first page; ``None`` before it.
-        n_listed: Unique images so far.
-        n_repeated: Rows left out because their image had come before.
-    """
-
-    def __init__(self, pages: Iterator[Page]) -> None:
-        self.n_stated: int | None = None
-        self.n_listed = 0
-        self.n_repeated = 0
-        self._images = self._unique(pages)
-
-    def __next__(self) -> ImageOut:
-        return next(self._images)
-
-    @property
-    def n_lost(self) -> int:
-        """Images that the archive counted and did not list; meaningful once the search is exhausted."""
-        return max(0, (self.n_stated or 0) - self.n_listed)
-
-    def _unique(self, pages: Iterator[Page]) -> Iterator[ImageOut]:
-        seen: set[str] = set()
-        for page in pages:
-            self.n_stated = page.count if self.n_stated is None else self.n_stated
-            for row in page.results:
-                image = parse_answer(ImageOut, row, f"image {row.get('isic_id', 'without isic_id')}")
-                if image.isic_id in seen:
-                    self._note_repetition()
-                    continue
-                seen.add(image.isic_id)
-                self.n_listed += 1
-                yield image
-        if self.n_lost:
-            log.warning("The archive counted %d images and listed %d of them.", self.n_stated, self.n_listed)
-
-    def _note_repetition(self) -> None:
-        self.n_repeated += 1
-        if self.n_repeated > max(_FEWEST_REPETITIONS, self.n_stated or 0):
-            raise SourceResponseError(
-                f"expected {self.n_stated} images, each once, got {self.n_listed} and then the same ones over and "
-                "over; report it to the archive"
-            )
+    images: tuple[ImageOut, ...]
+    count: int | None
 
 
 class ArchiveClient:
@@ -117,11 +79,15 @@ class ArchiveClient:
         """Base address, without user name and password."""
         return str(self._base.copy_with(username=None, password=None))
 
-    def search(self, query: str | None = None, collections: Sequence[int] = ()) -> Search:
-        """Return the images that match a query and lie in any of the collections; pages are fetched as needed."""
-        return Search(
-            self._pages(self._address("images/search/", limit=str(PAGE_SIZE), **_criteria(query, collections)))
-        )
+    def search(self, query: str | None = None, collections: Sequence[int] = ()) -> Iterator[ImagePage]:
+        """Yield the pages of a search: images that match a query and lie in any of the collections.
+
+        The archive may repeat images whose creation times tie, and skip others; see ``routes``.
+        """
+        for page in self._pages(
+            self._address("images/search/", limit=str(PAGE_SIZE), **_criteria(query, collections))
+        ):
+            yield ImagePage(tuple(_image(row) for row in page.results), page.count)
 
     def count(self, query: str | None = None, collections: Sequence[int] = ()) -> int:
         """Return how many images match, as the archive counts them."""
@@ -152,19 +118,47 @@ class ArchiveClient:
         """Return one collection's entry."""
         return self._get(CollectionOut, self._address(f"collections/{number}/"))
 
-    def download(self, url: str) -> bytes:
+    def bulk_token(self, query: str | None = None, collections: Sequence[int] = ()) -> str:
+        """Return a token for the bulk tables of a search; it holds for a day."""
+        wanted = {"query": (query or "").strip() or None, "collections": list(collections) or None}
+        answer = self._transport.post(self._address("zip-download/url/"), wanted)
+        try:
+            token = httpx.URL(json.loads(answer.body)).params["zsid"]
+        except (ValueError, TypeError, KeyError, httpx.InvalidURL) as error:
+            raise SourceResponseError(
+                f"expected {self.url}zip-download/url/ to answer an address with a token, got {answer.body[:80]!r}"
+            ) from error
+        return str(token)
+
+    def save_metadata(self, token: str, sink: BinaryIO) -> None:
+        """Write the table of all images of a search, CSV: isic_id, attribution, copyright_license, metadata."""
+        self._transport.get(self._address("zip-download/metadata-file/", token=token), sink=sink)
+
+    def save_collection_metadata(self, number: int, sink: BinaryIO) -> None:
+        """Write the same table of a whole collection, from the archive's site rather than its API."""
+        self._transport.get(self._base.join(f"/collections/{number}/metadata/"), sink=sink)
+
+    def save_file_listing(self, token: str, sink: BinaryIO) -> None:
+        """Write the addresses of all files of a search, JSON: ``{"files": [{"url", "zipPath"}]}``."""
+        self._transport.get(self._address("zip-download/file-listing/", token=token), sink=sink)
+
+    def download(self, url: str, *, unless: str | None = None) -> Answer:
         """Return a file's whole body, of the length that the server announced for it.
 
         The address is followed as it stands: the archive keeps its files on other hosts than its API.
+
+        Args:
+            url: Where.
+            unless: Version tag of the bytes at hand; where they are still the server's, the answer is unchanged.
         """
-        return self._transport.get(_web_address(url), is_file=True)
+        return self._transport.get_file(_web_address(url), unless=unless)
 
     def _address(self, path: str, **params: str) -> httpx.URL:
         address = self._base.join(path)
         return address.copy_merge_params(params) if params else address
 
-    def _get(self, kind: type[_Answer], address: httpx.URL) -> _Answer:
-        body = self._transport.get(address)
+    def _get(self, kind: type[_Value], address: httpx.URL) -> _Value:
+        body = self._transport.get(address).body
         try:
             return kind.model_validate_json(body)
         except ValidationError as error:
@@ -202,12 +196,11 @@ class ArchiveClient:
         )
 
 
-def parse_answer(kind: type[_Answer], value: object, what: str) -> _Answer:
-    """Return ``value`` as ``kind``; raises ``SourceResponseError`` that names ``what`` and the wrong fields."""
+def _image(row: JsonDict) -> ImageOut:
     try:
-        return kind.model_validate(value)
+        return ImageOut.model_validate(row)
     except ValidationError as error:
-        raise _unexpected(what, error, b"") from error
+        raise _unexpected(f"image {row.get('isic_id', 'without isic_id')}", error, b"") from error
 
 
 def _criteria(query: str | None, collections: Sequence[int]) -> dict[str, str]:

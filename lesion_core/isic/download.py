@@ -1,7 +1,8 @@
-"""From a listing to checked raw bytes in the store: several downloads at a time, each whole or not at all."""
+"""From listed images to checked raw bytes in the store: several downloads at a time, each whole or not at all."""
 
 import hashlib
 import logging
+import re
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor, as_completed
 from dataclasses import dataclass
@@ -12,7 +13,8 @@ from lesion_core.errors import ImageRejected, SourceError, SourceUnavailable
 from lesion_core.images import probe
 from lesion_core.isic.client import ArchiveClient
 from lesion_core.isic.holdings import Holdings, StoredImage
-from lesion_core.isic.models import ImageOut
+from lesion_core.isic.listing import ListedImage
+from lesion_core.isic.transport import Answer
 from lesion_core.keys import archive_key
 from lesion_core.stores.protocol import Store
 from lesion_core.types import Progress, ProgressCallback, StoreKey, ignore_progress
@@ -20,6 +22,7 @@ from lesion_core.types import Progress, ProgressCallback, StoreKey, ignore_progr
 # So many failures in a row, with nothing arriving between them, are the archive's and not the images'.
 _FAILURES_IN_A_ROW = 20
 _EXTENSIONS = {"jpeg": "jpg", "tiff": "tif"}
+_MD5 = re.compile(r"[0-9a-f]{32}")
 log = logging.getLogger(__name__)
 
 
@@ -41,18 +44,27 @@ class MissingImage:
     is_transient: bool = False
 
 
-Outcome = StoredImage | MissingImage
+@dataclass(frozen=True, slots=True)
+class Arrival:
+    """An image that is in the store, and how many bytes were transferred for it (0: it was there)."""
+
+    image: StoredImage
+    n_transferred_bytes: int = 0
+
+
+Outcome = Arrival | MissingImage
 
 
 def fetch_images(
     client: ArchiveClient,
-    images: Sequence[ImageOut],
+    images: Sequence[ListedImage],
     store: Store,
     *,
     holdings: Holdings | None = None,
     connections: int = 10,
+    revalidate: bool = False,
     on_progress: ProgressCallback = ignore_progress,
-) -> tuple[list[StoredImage], list[MissingImage]]:
+) -> tuple[list[Arrival], list[MissingImage]]:
     """Bring every image into the store under ``archive/<isic_id>/<sha256>.<ext>``, raw bytes as sent.
 
     What the store holds already is not transferred. An image is stored only if its length is the announced
@@ -65,6 +77,7 @@ def fetch_images(
         store: Where to.
         holdings: What the store holds already.
         connections: Downloads at a time.
+        revalidate: Ask for images at hand too, by their version tag, and transfer those that changed.
         on_progress: Called in this thread after each image.
 
     Returns:
@@ -74,23 +87,24 @@ def fetch_images(
         SourceUnavailable: Nothing arrives any more; a rerun goes on where this one stopped.
         StoreError: The store refuses or does not answer.
     """
-    worker = _Worker(client, store, holdings or Holdings())
-    arrived: dict[str, StoredImage] = {}
+    worker = _Worker(client, store, holdings or Holdings(), revalidate)
+    arrived: dict[str, Arrival] = {}
     missing: dict[str, MissingImage] = {}
     todo = list(images)
     for _ in range(2):
         for outcome in _in_parallel(worker.fetch, todo, connections):
-            if isinstance(outcome, StoredImage):
-                arrived[outcome.isic_id] = outcome
-                missing.pop(outcome.isic_id, None)
+            if isinstance(outcome, Arrival):
+                arrived[outcome.image.isic_id] = outcome
+                missing.pop(outcome.image.isic_id, None)
             else:
                 missing[outcome.isic_id] = outcome
             on_progress(_progress(len(arrived), len(missing), len(images)))
         todo = [image for image in todo if image.isic_id in missing and missing[image.isic_id].is_transient]
         if not todo:
             break
+    store.settle(arrival.image.image_key for arrival in arrived.values() if arrival.n_transferred_bytes)
     return (
-        sorted(arrived.values(), key=lambda image: image.isic_id),
+        sorted(arrived.values(), key=lambda arrival: arrival.image.isic_id),
         sorted(missing.values(), key=lambda image: image.isic_id),
     )
 
@@ -101,7 +115,7 @@ def _progress(n_arrived: int, n_missing: int, n_wanted: int) -> Progress:
 
 
 def _in_parallel(
-    fetch: Callable[[ImageOut], Outcome], images: Sequence[ImageOut], connections: int
+    fetch: Callable[[ListedImage], Outcome], images: Sequence[ListedImage], connections: int
 ) -> Iterator[Outcome]:
     """Yield outcomes as they come; whatever ends the iteration early also ends the downloads not yet begun."""
     pool = ThreadPoolExecutor(connections, thread_name_prefix="download")
@@ -129,24 +143,32 @@ def _silence(n_in_a_row: int, last: Outcome) -> SourceUnavailable:
 class _Worker:
     """What one download thread does for one image."""
 
-    def __init__(self, client: ArchiveClient, store: Store, holdings: Holdings) -> None:
+    def __init__(self, client: ArchiveClient, store: Store, holdings: Holdings, revalidate: bool) -> None:
         self._client = client
         self._store = store
         self._holdings = holdings
+        self._revalidate = revalidate
 
-    def fetch(self, image: ImageOut) -> Outcome:
+    def fetch(self, image: ListedImage) -> Outcome:
         """Return the image from the store, or download and store it."""
-        known = self._holdings.known.get(image.isic_id)
-        if known is not None:
-            return known
-        unproven = self._holdings.unproven.get(image.isic_id)
-        return (self._proven(image.isic_id, unproven) if unproven else None) or self._download(image)
+        held = self._held(image.isic_id)
+        if held is not None and not self._revalidate:
+            return Arrival(held)
+        if image.url is None:
+            return MissingImage(image.isic_id, "download", "", "the archive lists no file for it")
+        return self._download(image.isic_id, image.url, held)
+
+    def _held(self, isic_id: str) -> StoredImage | None:
+        """Return what the store holds of an image: as a snapshot describes it, or looked at anew."""
+        known = self._holdings.known.get(isic_id)
+        unproven = self._holdings.unproven.get(isic_id)
+        return known or (self._proven(isic_id, unproven) if unproven else None)
 
     def _proven(self, isic_id: str, key: StoreKey) -> StoredImage | None:
         """Return a stored image whose bytes are those of its key and decode; else ``None``."""
         body = self._store.read(key)
         try:
-            stored = _examined(isic_id, body)
+            stored = _examined(isic_id, body, None)
         except ImageRejected:
             return None
         if stored.image_key != key:
@@ -154,27 +176,52 @@ class _Worker:
             return None
         return stored
 
-    def _download(self, image: ImageOut) -> Outcome:
-        url = image.files.full.url
+    def _download(self, isic_id: str, url: str, held: StoredImage | None) -> Outcome:
         try:
-            body = self._client.download(url)
+            answer = self._whole(url, held.etag if held else None)
         except SourceError as error:
             reason = str(error.context.get("reason", error.message))
-            return MissingImage(image.isic_id, "download", url, reason, error.transient)
+            return MissingImage(isic_id, "download", url, reason, error.transient)
+        if held is not None and answer.is_unchanged:
+            return Arrival(held)
         try:
-            stored = _examined(image.isic_id, body)
+            stored = _examined(isic_id, answer.body, answer.etag)
         except ImageRejected as error:
-            return MissingImage(image.isic_id, "decode", url, str(error.context.get("reason", error.message)))
-        self._store.write(stored.image_key, body)
-        return stored
+            return MissingImage(isic_id, "decode", url, str(error.context.get("reason", error.message)))
+        if held is None or held.image_key != stored.image_key:
+            self._store.stage(stored.image_key, answer.body)
+        return Arrival(stored, len(answer.body))
+
+    def _whole(self, url: str, unless: str | None) -> Answer:
+        """Return the answer whose body is what its version tag says, where the tag is an MD5 of it.
+
+        A tag that looks like an MD5 need not be one (that of an encrypted S3 object is not): where the same bytes
+        come twice, they are taken as right.
+        """
+        first = self._client.download(url, unless=unless)
+        if first.is_unchanged or _is_as_tagged(first):
+            return first
+        second = self._client.download(url)
+        if _is_as_tagged(second) or second.body == first.body:
+            return second
+        raise SourceUnavailable(
+            f"expected the bytes that their ETag {second.etag} names, got two different others; run it again",
+            reason="its bytes are not those that their ETag names",
+        )
 
 
-def _examined(isic_id: str, body: bytes) -> StoredImage:
+def _is_as_tagged(answer: Answer) -> bool:
+    if answer.etag is None or not _MD5.fullmatch(answer.etag):
+        return True
+    return hashlib.md5(answer.body, usedforsecurity=False).hexdigest() == answer.etag
+
+
+def _examined(isic_id: str, body: bytes, etag: str | None) -> StoredImage:
     """Return what there is to know of an image's bytes; raises ``ImageRejected``."""
     facts = probe(body, image_id=isic_id)
     sha256 = hashlib.sha256(body).hexdigest()
     key = archive_key(isic_id, sha256, _EXTENSIONS.get(facts.format, facts.format))
-    return StoredImage(isic_id, sha256, key, len(body), facts.width, facts.height)
+    return StoredImage(isic_id, sha256, key, len(body), facts.width, facts.height, etag)
 
 
 def file_name(url: str) -> str:

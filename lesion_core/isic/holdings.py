@@ -1,23 +1,27 @@
 """Which of the wanted images the store already holds, so that they are not transferred again."""
 
-import io
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import takewhile
+from pathlib import Path
 
 import pyarrow.parquet as pq
 
 from lesion_core.isic.snapshot import IMAGES_NAME
-from lesion_core.stores.folders import list_folders, read_file
+from lesion_core.stores.folders import list_folders, materialise
 from lesion_core.stores.protocol import Store
 from lesion_core.types import StoreKey
 
-_SNAPSHOTS_READ = 10  # what only older ones describe is read from the store and checked again
-_FACTS = ("isic_id", "sha256", "image_key", "n_bytes", "width", "height")
+_SNAPSHOTS_READ = 3  # what only older ones describe is read from the store and checked again
+_FACTS = ("isic_id", "sha256", "image_key", "n_bytes", "width", "height", "etag")
 
 
 @dataclass(frozen=True, slots=True)
 class StoredImage:
-    """Raw bytes of one image in the store, known to decode; width and height in pixels, as shown."""
+    """Raw bytes of one image in the store, known to decode; width and height in pixels, as shown.
+
+    ``etag`` is the version tag that the archive's server gave with them, if it did.
+    """
 
     isic_id: str
     sha256: str
@@ -25,6 +29,7 @@ class StoredImage:
     n_bytes: int
     width: int
     height: int
+    etag: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,39 +46,50 @@ class Holdings:
     unproven: Mapping[str, StoreKey] = field(default_factory=dict)
 
 
-def find_holdings(store: Store, snapshots_prefix: str, wanted: Collection[str]) -> Holdings:
-    """Look up the wanted ids in one listing of the store and in earlier snapshots, the newest first.
+def earlier_tables(store: Store, name: str, cache: Path) -> tuple[Path, ...]:
+    """Return local files with the images of the newest snapshots called ``name``, the newest first."""
+    folders = sorted(list_folders(store, f"snapshots/{name}/"), key=lambda item: item[1].created, reverse=True)
+    return tuple(materialise(store, key, cache) / IMAGES_NAME for key, _, _ in folders[:_SNAPSHOTS_READ])
 
-    An image whose bytes the archive has replaced since is not noticed: the archive tells no version of a
-    file without sending it. A new store, or a removed ``archive/<isic_id>/``, gets the new bytes.
+
+def find_holdings(store: Store, tables: Sequence[Path], wanted: Collection[str]) -> Holdings:
+    """Look up the wanted ids, which should lie close together, in the store and in earlier snapshots.
 
     Args:
         store: Where.
-        snapshots_prefix: Snapshots to look through, e.g. ``snapshots/isic/``.
+        tables: Images of earlier snapshots, from ``earlier_tables``; of each, only rows near the ids are read.
         wanted: Archive ids.
     """
-    keys = _stored_keys(store, frozenset(wanted))
+    keys = stored_keys(store, wanted)
     known: dict[str, StoredImage] = {}
-    if keys:
-        folders = sorted(list_folders(store, snapshots_prefix), key=lambda item: item[1].created, reverse=True)
-        for folder_key, _, _ in folders[:_SNAPSHOTS_READ]:
-            if len(known) == len(keys):
-                break
-            for image in _described(store, folder_key):
-                if image.image_key in keys.get(image.isic_id, ()):
-                    known.setdefault(image.isic_id, image)
+    for table in tables:
+        if len(known) == len(keys):
+            break
+        for image in _described(table, min(keys), max(keys)):
+            if image.image_key in keys.get(image.isic_id, ()):
+                known.setdefault(image.isic_id, image)
     return Holdings(known, {isic_id: some[-1] for isic_id, some in keys.items() if isic_id not in known})
 
 
-def _stored_keys(store: Store, wanted: frozenset[str]) -> dict[str, list[StoreKey]]:
+def stored_keys(store: Store, wanted: Collection[str]) -> dict[str, list[StoreKey]]:
+    """Return the keys of the raw bytes of each wanted image that has any; ids that lie together are found fastest."""
+    if not wanted:
+        return {}
     keys: dict[str, list[StoreKey]] = {}
-    for key in store.list("archive/"):
+    sought = frozenset(wanted)
+    for key in store.list(f"archive/{_common_start(min(sought), max(sought))}"):
         isic_id = key.split("/")[1]
-        if isic_id in wanted:
+        if isic_id in sought:
             keys.setdefault(isic_id, []).append(key)
     return keys
 
 
-def _described(store: Store, folder_key: StoreKey) -> list[StoredImage]:
-    table = pq.read_table(io.BytesIO(read_file(store, folder_key, IMAGES_NAME)), columns=list(_FACTS))
-    return [StoredImage(**row) for row in table.to_pylist()]
+def _common_start(first: str, last: str) -> str:
+    return "".join(one for one, _ in takewhile(lambda pair: pair[0] == pair[1], zip(first, last, strict=False)))
+
+
+def _described(table: Path, first: str, last: str) -> list[StoredImage]:
+    rows = pq.read_table(
+        table, columns=list(_FACTS), filters=[("isic_id", ">=", first), ("isic_id", "<=", last)], memory_map=True
+    )
+    return [StoredImage(**row) for row in rows.to_pylist()]

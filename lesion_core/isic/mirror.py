@@ -17,6 +17,7 @@ from collections.abc import Awaitable, Callable, Iterator
 from pathlib import Path
 
 import uvicorn
+from pydantic import ValidationError
 from starlette.applications import Starlette
 from starlette.datastructures import QueryParams
 from starlette.exceptions import HTTPException
@@ -28,6 +29,7 @@ from lesion_core.errors import ConfigError
 from lesion_core.isic.folder import ArchiveFolder, Entry, FolderCollection, read_folder
 from lesion_core.isic.paging import Unprocessable, answer_page
 from lesion_core.isic.query import parse_query
+from lesion_core.isic.tables import LICENCE_TEXTS, Wanted, metadata_csv, wanted_by
 from lesion_core.types import JsonDict
 
 API_PATH = "/api/v2"
@@ -61,6 +63,11 @@ class _Mirror:
             Route(f"{API_PATH}/images/search/", self.search_images),
             Route(f"{API_PATH}/images/search/size/", self.sum_sizes),
             Route(f"{API_PATH}/images/{{isic_id}}/", self.show_image),
+            Route(f"{API_PATH}/zip-download/url/", self.give_token, methods=["POST"]),
+            Route(f"{API_PATH}/zip-download/metadata-file/", self.send_metadata),
+            Route(f"{API_PATH}/zip-download/file-listing/", self.send_file_listing),
+            Route(f"{API_PATH}/zip-download/license-file/{{licence}}/", self.send_licence),
+            Route("/collections/{number:int}/metadata/", self.send_collection_metadata),
             Route(f"{API_PATH}/collections/", self.list_collections),
             Route(f"{API_PATH}/collections/{{number}}/", self.show_collection),
             Route(f"{FILES_PATH}/{{name}}", self.send_file),
@@ -80,6 +87,45 @@ class _Mirror:
         if entry is None:
             raise HTTPException(404)
         return JSONResponse(self._shown(entry, request))
+
+    async def give_token(self, request: Request) -> Response:
+        try:
+            wanted = Wanted.model_validate_json(await request.body())
+        except ValidationError as error:
+            raise Unprocessable("body", "value_error", "Input should be a query and collections") from error
+        parse_query(wanted.query or "")
+        return JSONResponse(f"{_host(request)}/download?zsid={wanted.token()}")
+
+    def send_metadata(self, request: Request) -> Response:
+        return _table(self._bulk(request))
+
+    def send_collection_metadata(self, request: Request) -> Response:
+        number = request.path_params["number"]
+        if number not in self._members:
+            raise HTTPException(404)
+        return _table(self._selected("", (number,)))
+
+    def send_file_listing(self, request: Request) -> Response:
+        files = [
+            {"url": self._file_url(entry, request), "zipPath": entry.file_name or f"{entry.isic_id}.jpg"}
+            for entry in self._bulk(request).entries
+        ]
+        return JSONResponse({"suggestedFilename": "ISIC-images.zip", "files": files})
+
+    def send_licence(self, request: Request) -> Response:
+        text = LICENCE_TEXTS.get(request.path_params["licence"])
+        if text is None:
+            raise HTTPException(404)
+        return Response(text, media_type="text/plain")
+
+    def _bulk(self, request: Request) -> "_Selection":
+        wanted = wanted_by(request.query_params.get("token", ""))
+        if wanted is None:
+            raise HTTPException(401, "Unauthorized")
+        return self._selected(wanted.query or "", wanted.numbers())
+
+    def _file_url(self, entry: Entry, request: Request) -> str:
+        return f"{_host(request)}{FILES_PATH}/{entry.file_name or f'{entry.isic_id}.jpg'}"
 
     def list_collections(self, request: Request) -> Response:
         shown = [_shown_collection(item) for item in self._folder.collections]
@@ -102,10 +148,10 @@ class _Mirror:
             body = (self._folder.path / name).read_bytes()
         except OSError as error:  # removed since the start
             raise HTTPException(404) from error
-        headers = {
-            "ETag": f'"{hashlib.md5(body, usedforsecurity=False).hexdigest()}"',
-            "Content-Disposition": f'attachment; filename="{name}"',
-        }
+        tag = f'"{hashlib.md5(body, usedforsecurity=False).hexdigest()}"'
+        if request.headers.get("If-None-Match") == tag:
+            return Response(status_code=304, headers={"ETag": tag})
+        headers = {"ETag": tag, "Content-Disposition": f'attachment; filename="{name}"'}
         return Response(body, media_type=mimetypes.guess_type(name)[0], headers=headers)
 
     def _image_page(self, request: Request, selection: "_Selection") -> Response:
@@ -125,8 +171,7 @@ class _Mirror:
         return _Selection(tuple(entry for entry in entries if condition(entry.row)))
 
     def _shown(self, entry: Entry, request: Request) -> JsonDict:
-        name = entry.file_name or f"{entry.isic_id}.jpg"
-        file = {"url": f"{str(request.base_url).rstrip('/')}{FILES_PATH}/{name}", "size": entry.n_bytes}
+        file = {"url": self._file_url(entry, request), "size": entry.n_bytes}
         return {
             "isic_id": entry.isic_id,
             "copyright_license": entry.row.get("copyright_license", ""),
@@ -135,6 +180,15 @@ class _Mirror:
             "metadata": entry.metadata(self._folder.path),
             "public": True,
         }
+
+
+def _table(selection: _Selection) -> Response:
+    headers = {"Content-Disposition": 'attachment; filename="metadata.csv"'}
+    return Response(metadata_csv(selection.entries), media_type="text/csv", headers=headers)
+
+
+def _host(request: Request) -> str:
+    return str(request.base_url).rstrip("/")
 
 
 def _shown_collection(item: FolderCollection) -> JsonDict:
@@ -232,7 +286,9 @@ def _await_start(server: uvicorn.Server, thread: threading.Thread) -> None:
 @contextlib.contextmanager
 def _listening(host: str, port: int) -> Iterator[socket.socket]:
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    with socket.socket(family, socket.SOCK_STREAM) as listener:
+    # The protocol is named because asyncio switches off waiting for more to send (TCP_NODELAY) only where it is; else
+    # each file would wait 40 ms for an acknowledgement.
+    with socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP) as listener:
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
             listener.bind((host, port))

@@ -1,9 +1,11 @@
 """The tables of a snapshot: what arrived, and what was left out or set to unknown, with reasons."""
 
-from collections.abc import Iterable, Sequence
+import io
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Literal
+from types import TracebackType
+from typing import Literal, Self
 
 import pandas as pd
 import pyarrow as pa
@@ -13,7 +15,7 @@ from lesion_core.isic.taxonomy import Unmapped
 from lesion_core.stores.filesystem import translated
 from lesion_core.stores.folders import materialise
 from lesion_core.stores.protocol import Store
-from lesion_core.types import SnapshotRef, StoreKey
+from lesion_core.types import JsonDict, SnapshotRef, StoreKey
 
 IMAGES_NAME = "images.parquet"
 ISSUES_NAME = "issues.parquet"
@@ -92,26 +94,71 @@ class Issue:
     reason: str
 
     @classmethod
-    def of_label(cls, isic_id: str, unmapped: Unmapped) -> "Issue":
-        """An image left out because its diagnosis is none of the eight classes."""
-        return cls(isic_id, "label", "excluded", unmapped.field, unmapped.value, unmapped.reason)
-
-    @classmethod
     def of_value(cls, isic_id: str, unmapped: Unmapped) -> "Issue":
         """A value outside the vocabulary, set to unknown."""
         return cls(isic_id, "metadata", "set to unknown", unmapped.field, unmapped.value, unmapped.reason)
 
 
 def write_tables(folder: Path, images: Iterable[ImageRow], issues: Sequence[Issue]) -> None:
-    """Write both tables, sorted by id; raises ``StoreRefused`` where there is no room."""
+    """Write both tables, each sorted by id; raises ``StoreRefused`` where there is no room."""
     rows = sorted(images, key=lambda row: row.isic_id)
-    with translated(folder):
-        pq.write_table(_table([asdict(row) for row in rows], IMAGES_SCHEMA), folder / IMAGES_NAME)
-        pq.write_table(_table([asdict(issue) for issue in sorted(issues)], ISSUES_SCHEMA), folder / ISSUES_NAME)
+    with SnapshotWriter(folder) as writer:
+        writer.add(
+            pa.Table.from_pylist([asdict(row) for row in rows], IMAGES_SCHEMA),
+            pa.Table.from_pylist([asdict(issue) for issue in sorted(issues)], ISSUES_SCHEMA),
+        )
 
 
-def _table(rows: list[dict[str, object]], schema: pa.Schema) -> pa.Table:
-    return pa.Table.from_pylist(rows, schema=schema)
+class SnapshotWriter:
+    """Writes both tables piece by piece; pieces come in the order of ids.
+
+    Args:
+        folder: Where to; both files are there when the ``with`` block ends.
+
+    Raises ``StoreRefused`` where there is no room.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        with translated(folder):
+            self._images = pq.ParquetWriter(folder / IMAGES_NAME, IMAGES_SCHEMA)
+            self._issues = pq.ParquetWriter(folder / ISSUES_NAME, ISSUES_SCHEMA)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        with translated(self._folder):
+            self._images.close()
+            self._issues.close()
+
+    def add(self, images: pa.Table, issues: pa.Table) -> None:
+        """Write what became of some images."""
+        with translated(self._folder):
+            if len(images):
+                self._images.write_table(images)
+            if len(issues):
+                self._issues.write_table(issues)
+
+    def add_issues(self, issues: Sequence[Issue]) -> None:
+        """Write reasons alone."""
+        if issues:
+            table = pa.Table.from_pylist([asdict(issue) for issue in sorted(issues)], ISSUES_SCHEMA)
+            with translated(self._folder):
+                self._issues.write_table(table)
+
+
+def parquet_table(body: bytes, columns: Sequence[str] | None = None) -> pa.Table:
+    """Return the table in a parquet file's bytes."""
+    return pq.read_table(io.BytesIO(body), columns=None if columns is None else list(columns))
+
+
+def read_parquet(body: bytes, columns: Sequence[str] | None = None) -> Iterator[JsonDict]:
+    """Yield the rows of a parquet file's bytes."""
+    for batch in parquet_table(body, columns).to_batches():
+        yield from batch.to_pylist()
 
 
 def read_images(store: Store, snapshot: SnapshotRef | StoreKey, cache: Path) -> pd.DataFrame:

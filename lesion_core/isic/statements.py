@@ -63,6 +63,11 @@ def typed(name: str, text: str) -> object:
     return text
 
 
+def escaped(text: str) -> str:
+    """Return a cell as the archive writes it: what a spreadsheet would take for a formula begins with a TAB."""
+    return f"\t{text}" if text.startswith(_FORMULA_STARTS) else text
+
+
 def unescaped(cell: str) -> str:
     """Return a cell without surrounding blanks and without the TAB that guards against formulas."""
     return cell[1:].strip() if cell.startswith("\t") and cell[1:].startswith(_FORMULA_STARTS) else cell.strip()

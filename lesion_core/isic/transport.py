@@ -1,12 +1,16 @@
-"""One GET, done patiently: retries with growing waits, limits on time and size, errors in our own words."""
+"""One request, done patiently: retries with growing waits, limits on time and size, errors in our own words."""
 
 import contextlib
 import email.utils
+import functools
 import http.client
 import random
+import ssl
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from typing import BinaryIO
+from urllib.request import getproxies
 
 import httpx
 
@@ -14,6 +18,8 @@ from lesion_core.errors import LesionError, SourceResponseError, SourceUnavailab
 
 _TOO_MANY_REQUESTS = 429
 _BAD_REQUEST = 400
+_NOT_MODIFIED = 304
+_NOT_IMPLEMENTED = 501
 _QUERY_HINT = (
     'write field:value with values of several words in double quotes, as in diagnosis_3:"Basal cell carcinoma", and '
     "AND / OR in capitals; a shell needs single quotes around the whole query"
@@ -44,8 +50,28 @@ class Patience:
     most_bytes: int = 512 * 1024 * 1024
 
 
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """A successful answer, whole.
+
+    Attributes:
+        status: 2xx, or 304 where the request named the version that is there already.
+        body: As sent; empty where it went into a sink.
+        etag: The server's version tag without quotation marks, if it gave a strong one.
+    """
+
+    status: int
+    body: bytes
+    etag: str | None
+
+    @property
+    def is_unchanged(self) -> bool:
+        """Whether the server said that the named version is still the one it has."""
+        return self.status == _NOT_MODIFIED
+
+
 class Transport:
-    """GET requests over connections that stay open; safe to use from several threads.
+    """Requests over connections that stay open; safe to use from several threads.
 
     Args:
         connections: Most connections at a time.
@@ -68,33 +94,73 @@ class Transport:
         self._sleep = sleep
         self._clock = clock
         self._rng = rng or random.Random()
+        limits = httpx.Limits(max_connections=connections, max_keepalive_connections=connections)
         self._client = httpx.Client(
-            limits=httpx.Limits(max_connections=connections, max_keepalive_connections=connections),
+            limits=limits,
             timeout=httpx.Timeout(patience.read_seconds, connect=patience.connect_seconds, pool=None),
             follow_redirects=True,
+            verify=_trust(),
             headers={"User-Agent": "lesionflow"},
         )
+        # The client's own work on a request (cookies, redirects, authentication) costs as much as the transfer of a
+        # small file, so files go past it; a proxy, which only the client looks for, keeps them with it.
+        self._files = None if getproxies() else httpx.HTTPTransport(limits=limits, verify=_trust())
 
     def close(self) -> None:
         """Close every connection."""
         self._client.close()
+        if self._files is not None:
+            self._files.close()
 
-    def get(self, address: httpx.URL, *, is_file: bool = False) -> bytes:
-        """Return the whole body of a successful answer.
-
-        Args:
-            address: Where.
-            is_file: Whether the body is wanted as stored, so never compressed on the way.
+    def get(self, address: httpx.URL, *, sink: BinaryIO | None = None) -> Answer:
+        """Return a successful answer to a GET; with a sink, the body goes there block by block.
 
         Raises:
             SourceUnavailable: No whole answer in spite of retries: no connection, 429, 5xx, cut short, too slow.
             SourceResponseError: The archive refuses the request (other 4xx); not retried.
         """
+        return self._patiently(self._client.build_request("GET", address), sink)
+
+    def post(self, address: httpx.URL, value: object) -> Answer:
+        """Return a successful answer to a POST of JSON; it must be safe to repeat. Raises as ``get`` does."""
+        return self._patiently(self._client.build_request("POST", address, json=value), None)
+
+    def get_file(self, address: httpx.URL, *, unless: str | None = None) -> Answer:
+        """Return a stored file as it is stored, never compressed on the way.
+
+        Args:
+            address: Where.
+            unless: Version tag of the bytes at hand; where the server still has that version, nothing is sent.
+
+        Raises as ``get`` does.
+        """
+        headers = {"Accept-Encoding": "identity"} | ({"If-None-Match": f'"{unless}"'} if unless else {})
+        return self._patiently(self._client.build_request("GET", address, headers=headers), None, self._send_file)
+
+    def _send(self, request: httpx.Request) -> httpx.Response:
+        return self._client.send(request, stream=True)
+
+    def _send_file(self, request: httpx.Request) -> httpx.Response:
+        if self._files is None:
+            return self._send(request)
+        response = self._files.handle_request(request)
+        response.request = request
+        if response.has_redirect_location:
+            response.close()
+            return self._send(request)
+        return response
+
+    def _patiently(
+        self,
+        request: httpx.Request,
+        sink: BinaryIO | None,
+        send: Callable[[httpx.Request], httpx.Response] | None = None,
+    ) -> Answer:
         deadline = self._clock() + self._patience.request_seconds
         attempt = 0
         while True:
             try:
-                return self._attempt(address, is_file, deadline)
+                return self._attempt(request, sink, deadline, send or self._send)
             except SourceUnavailable as error:
                 wait = self._wait_seconds(attempt, error)
                 attempt += 1
@@ -102,14 +168,19 @@ class Transport:
                     raise
             self._sleep(wait)
 
-    def _attempt(self, address: httpx.URL, is_file: bool, deadline: float) -> bytes:
-        headers = {"Accept-Encoding": "identity"} if is_file else {}
-        with _translate(address), self._client.stream("GET", address, headers=headers) as response:
+    def _attempt(
+        self,
+        request: httpx.Request,
+        sink: BinaryIO | None,
+        deadline: float,
+        send: Callable[[httpx.Request], httpx.Response],
+    ) -> Answer:
+        with _translate(request.url), contextlib.closing(send(request)) as response:
             # A body shorter than its announced length is an error of the protocol, so it never gets here.
-            body = b"".join(self._blocks(response, address, deadline))
-            if not response.is_success:
-                raise _refusal(response, body)
-            return body
+            blocks = self._blocks(response, request.url, deadline)
+            if not (response.is_success or response.status_code == _NOT_MODIFIED):
+                raise _refusal(response, b"".join(blocks))
+            return Answer(response.status_code, _collected(blocks, sink), _strong_tag(response.headers.get("ETag")))
 
     def _blocks(self, response: httpx.Response, address: httpx.URL, deadline: float) -> Iterator[bytes]:
         n_bytes = 0
@@ -136,6 +207,12 @@ class Transport:
             return min(float(asked), longest)
         # Between half and all of the growing wait, so that workers that failed together come back apart.
         return min(self._patience.first_wait_seconds * 2**attempt, longest) * self._rng.uniform(0.5, 1.0)
+
+
+@functools.cache
+def _trust() -> ssl.SSLContext:
+    """Return the certificates that are trusted, read once: that takes longer than fifty files."""
+    return httpx.create_ssl_context()
 
 
 @contextlib.contextmanager
@@ -176,7 +253,7 @@ def _refusal(response: httpx.Response, body: bytes) -> LesionError:
     stated = f"{status} {http.client.responses.get(status, '')}".strip()
     facts = {"status": status, "host": response.url.host, "reason": f"the archive answered {stated}"}
     shown = _shown(response.url)
-    if status == _TOO_MANY_REQUESTS or status >= 500:
+    if status == _TOO_MANY_REQUESTS or (status >= 500 and status != _NOT_IMPLEMENTED):
         return SourceUnavailable(
             f"expected {shown} to answer, got {stated} again and again; wait and run it again",
             retry_after_seconds=_retry_after(response.headers.get("Retry-After")),
@@ -190,6 +267,22 @@ def _refusal(response: httpx.Response, body: bytes) -> LesionError:
         f"expected {shown} to be there for everybody, got {stated} ({body[:120].decode(errors='replace').strip()})",
         **facts,
     )
+
+
+def _collected(blocks: Iterator[bytes], sink: BinaryIO | None) -> bytes:
+    """Return the body, or write it into the sink from its beginning: an earlier attempt may have left a part."""
+    if sink is None:
+        return b"".join(blocks)
+    sink.seek(0)
+    sink.truncate()
+    for block in blocks:
+        sink.write(block)
+    return b""
+
+
+def _strong_tag(value: str | None) -> str | None:
+    """Return an ETag without its quotation marks; a weak one (``W/``) does not name bytes and counts as none."""
+    return value[1:-1] or None if value and value.startswith('"') and value.endswith('"') and len(value) > 1 else None
 
 
 def _retry_after(value: str | None) -> float | None:

@@ -5,7 +5,8 @@ import hashlib
 import io
 import os
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO
 
@@ -16,7 +17,7 @@ from lesion_core.stores.filesystem import (
     locked,
     locks_exclude,
     settle,
-    settle_folder,
+    settle_path,
     temporary_file,
     translated,
 )
@@ -25,6 +26,7 @@ from lesion_core.types import StoreKey
 
 _LOCK_NAME = ".lock"
 _COPY_BYTES = 1 << 20
+_SETTLED_AT_ONCE = 8
 
 
 class LocalStore:
@@ -82,6 +84,26 @@ class LocalStore:
         with self._prepared(key, source) as (temporary, target), self._naming(target):
             os.replace(temporary, target)
 
+    def stage(self, key: StoreKey, body: bytes) -> None:
+        """Store an object whole, not yet brought to the disk: many small files wait for it once, in ``settle``.
+
+        Takes no part in the lock, so it is not for keys that are also written conditionally.
+        """
+        target = self._path(key)
+        with translated(target), temporary_file(target) as (sink, temporary):
+            sink.write(body)
+            sink.flush()
+            os.replace(temporary, target)
+
+    def settle(self, keys: Iterable[StoreKey]) -> None:
+        """Bring staged objects, and then their names, to the disk; raises ``StoreRefused`` where it is full."""
+        paths = [self._path(key) for key in keys]
+        folders = sorted({folder for path in paths for folder in (path.parent, path.parent.parent)})
+        with translated(self._root), ThreadPoolExecutor(_SETTLED_AT_ONCE) as pool:
+            for part in (paths, folders):
+                blocks = [part[start::_SETTLED_AT_ONCE] for start in range(_SETTLED_AT_ONCE)]
+                list(pool.map(_settle_all, blocks))
+
     def create(self, key: StoreKey, body: bytes) -> str:
         """Store an object only if there is none, and return its tag; raises ``StoreConflict``."""
         with self._prepared(key, body) as (temporary, target), self._naming(target):
@@ -101,11 +123,8 @@ class LocalStore:
         return hashlib.sha256(body).hexdigest()
 
     def list(self, prefix: str) -> Iterator[StoreKey]:
-        """Yield the keys that begin with ``prefix``, sorted."""
-        start = self._root / checked_prefix(prefix).rpartition("/")[0]
-        with translated(start):
-            found = [key for key in self._keys_below(start) if key.startswith(prefix)]
-        yield from sorted(found)
+        """Yield the keys that begin with ``prefix``, sorted; one folder's names are in memory at a time."""
+        yield from self._keys_below(self._root, checked_prefix(prefix))
 
     def remove(self, key: StoreKey) -> None:
         """Remove an object; removing what is not there is no error."""
@@ -135,12 +154,17 @@ class LocalStore:
                     f"expected {key!r} in {self.url}, found nothing; check the key, or LESION_STORE", key=key
                 ) from error
 
-    def _keys_below(self, start: Path) -> Iterator[StoreKey]:
-        for folder, folders, names in os.walk(start, onerror=_unless_missing):
-            folders[:] = [name for name in folders if not name.startswith(".")]
-            for name in names:
-                if not name.startswith("."):  # else an unfinished write, or the lock
-                    yield (Path(folder) / name).relative_to(self._root).as_posix()
+    def _keys_below(self, folder: Path, prefix: str) -> Iterator[StoreKey]:
+        """Yield keys in order; ``prefix`` is what is still to be matched below ``folder``, "" everything."""
+        wanted, has_more, rest = prefix.partition("/")
+        for name, is_folder in _entries(folder):
+            # Without a further slash, any name that begins so matches; with one, only the folder of that very name.
+            if not (name == wanted if has_more else name.startswith(wanted)):
+                continue
+            if is_folder:
+                yield from self._keys_below(folder / name, rest if has_more else "")
+            elif not has_more:
+                yield (folder / name).relative_to(self._root).as_posix()
 
     @contextlib.contextmanager
     def _prepared(self, key: StoreKey, source: bytes | BinaryIO) -> Iterator[tuple[Path, Path]]:
@@ -157,12 +181,26 @@ class LocalStore:
         """Give or take names alone, and bring the names to the disk."""
         with locked(self._root / _LOCK_NAME):
             yield
-            settle_folder(target.parent)
+            settle_path(target.parent)
 
 
-def _unless_missing(error: OSError) -> None:
-    if not isinstance(error, FileNotFoundError | NotADirectoryError):
-        raise error
+def _settle_all(paths: Sequence[Path]) -> None:
+    for path in paths:
+        settle_path(path)
+
+
+def _entries(folder: Path) -> list[tuple[str, bool]]:
+    """Return name and kind of what lies in a folder, in the order of the keys; a folder's keys have a slash after it.
+
+    Hidden names are unfinished writes, or the lock.
+    """
+    with translated(folder):
+        try:
+            with os.scandir(folder) as listing:
+                found = [(item.name, item.is_dir()) for item in listing if not item.name.startswith(".")]
+        except (FileNotFoundError, NotADirectoryError):
+            return []
+    return sorted(found, key=lambda entry: f"{entry[0]}/" if entry[1] else entry[0])
 
 
 if TYPE_CHECKING:

@@ -17,7 +17,7 @@ RECORD = Path(__file__).with_name("steps.json")
 
 # step -> (module that holds STEP_VERSION, files and folders whose code decides the output)
 STEPS: dict[str, tuple[str, tuple[str, ...]]] = {
-    "ingest": ("lesion_core.isic.ingest", ("isic", "images.py")),
+    "ingest": ("lesion_core.isic.version", ("isic", "images.py")),
     "prepare": ("lesion_core.dataset.prepare", ("dataset", "images.py")),
     "train": (
         "lesion_core.training.version",
@@ -26,7 +26,7 @@ STEPS: dict[str, tuple[str, tuple[str, ...]]] = {
     "evaluate": ("lesion_core.evaluation.version", ("evaluation", "serving/predictor.py", "images.py")),
 }
 # The mirror stands in for the archive's server; an ingest does not run it.
-NOT_PART = {"isic/mirror.py", "isic/folder.py", "isic/query.py", "isic/paging.py", "isic/survey.py"}
+NOT_PART = {"isic/mirror.py", "isic/folder.py", "isic/query.py", "isic/paging.py", "isic/tables.py", "isic/survey.py"}
 
 
 def _bare(tree: ast.Module) -> ast.Module:

@@ -93,11 +93,13 @@ class FaultyServer:
 
     Attributes:
         requests: Paths with their queries, in the order of arrival.
+        bodies: What was posted.
         answers: What to answer, by path without query; ``"*"`` is for every other path.
     """
 
     def __init__(self) -> None:
         self.requests: list[str] = []
+        self.bodies: list[bytes] = []
         self.answers: dict[str, list[Answer]] = {}
         self._lock = threading.Lock()
         outer = self
@@ -106,6 +108,10 @@ class FaultyServer:
             protocol_version = "HTTP/1.1"
 
             def do_GET(self) -> None:
+                outer.next_answer(self.path)(self)
+
+            def do_POST(self) -> None:
+                outer.bodies.append(self.rfile.read(int(self.headers.get("Content-Length", 0))))
                 outer.next_answer(self.path)(self)
 
             def log_message(self, format: str, *args: object) -> None:

@@ -27,17 +27,20 @@ def client(faulty: FaultyServer, waits: list[float]) -> Iterator[ArchiveClient]:
         yield client
 
 
-def test_a_listing_is_followed_to_its_end_and_each_image_comes_once(
-    faulty: FaultyServer, client: ArchiveClient
-) -> None:
+def images_of(client: ArchiveClient, *criteria: object) -> list[str]:
+    """The ids of a search, as they come."""
+    return [image.isic_id for page in client.search(*criteria) for image in page.images]  # type: ignore[arg-type]
+
+
+def test_a_listing_is_followed_to_its_end(faulty: FaultyServer, client: ArchiveClient) -> None:
     faulty.answers[SEARCH] = [
         send(page([listed(1), listed(2)], count=4, following=f"{faulty.url}images/search/?cursor=b&x=%2B")),
         send(page([listed(2), listed(3)], following=f"{faulty.url}images/search/?cursor=c&x=%2B")),
         send(page([listed(4)])),
     ]
-    search = client.search("sex:male", (65, 66))
-    assert [image.isic_id for image in search] == [f"ISIC_000000{number}" for number in (1, 2, 3, 4)]
-    assert (search.n_stated, search.n_listed, search.n_repeated, search.n_lost) == (4, 4, 1, 0)
+    pages = list(client.search("sex:male", (65, 66)))
+    assert [[image.isic_id[-1] for image in each.images] for each in pages] == [["1", "2"], ["2", "3"], ["4"]]
+    assert [each.count for each in pages] == [4, None, None]
     assert faulty.requests == [
         f"{SEARCH}?limit=100&query=sex%3Amale&collections=65%2C66",
         f"{SEARCH}?cursor=b&x=%2B",  # verbatim
@@ -45,20 +48,10 @@ def test_a_listing_is_followed_to_its_end_and_each_image_comes_once(
     ]
 
 
-def test_images_that_the_archive_counts_but_does_not_list_are_noticed(
-    faulty: FaultyServer, client: ArchiveClient, caplog: pytest.LogCaptureFixture
-) -> None:
-    faulty.answers[SEARCH] = [send(page([listed(1)], count=3))]
-    search = client.search()
-    assert len(list(search)) == 1
-    assert search.n_lost == 2
-    assert "counted 3 images and listed 1" in caplog.text
-
-
 def test_the_next_page_is_asked_at_the_host_that_was_named(faulty: FaultyServer, client: ArchiveClient) -> None:
     elsewhere = "https://archive.example/api/v2/images/search/?cursor=b"
     faulty.answers[SEARCH] = [send(page([listed(1)], 2, elsewhere)), send(page([listed(2)]))]
-    assert len(list(client.search())) == 2
+    assert len(images_of(client)) == 2
     assert faulty.requests[1] == f"{SEARCH}?cursor=b"
 
 
@@ -73,13 +66,6 @@ def test_a_cursor_that_leads_back_is_an_error(faulty: FaultyServer, client: Arch
 def test_an_empty_page_with_a_next_one_is_an_error(faulty: FaultyServer, client: ArchiveClient) -> None:
     faulty.answers[SEARCH] = [send(page([], 5, f"{faulty.url}images/search/?cursor=b"))]
     with pytest.raises(SourceResponseError, match="a further page after an empty one"):
-        list(client.search())
-
-
-def test_a_listing_that_repeats_itself_under_new_cursors_ends(faulty: FaultyServer, client: ArchiveClient) -> None:
-    rows = [listed(number) for number in range(400)]
-    faulty.answers[SEARCH] = [send(page(rows, 400, f"{faulty.url}images/search/?cursor={n}")) for n in range(9)]
-    with pytest.raises(SourceResponseError, match="over and over"):
         list(client.search())
 
 
@@ -187,7 +173,7 @@ BODY = bytes(range(256)) * 40
 
 def test_a_file_comes_whole(faulty: FaultyServer, client: ArchiveClient) -> None:
     faulty.answers["/a.jpg"] = [send(BODY)]
-    assert client.download(f"{faulty.host}/a.jpg") == BODY
+    assert client.download(f"{faulty.host}/a.jpg").body == BODY
 
 
 @pytest.mark.parametrize(
@@ -197,7 +183,7 @@ def test_a_file_comes_whole(faulty: FaultyServer, client: ArchiveClient) -> None
 )
 def test_a_broken_transfer_is_repeated(faulty: FaultyServer, client: ArchiveClient, fault: object) -> None:
     faulty.answers["/a.jpg"] = [fault, send(BODY)]  # type: ignore[list-item]
-    assert client.download(f"{faulty.host}/a.jpg") == BODY
+    assert client.download(f"{faulty.host}/a.jpg").body == BODY
     assert len(faulty.requests) == 2
 
 

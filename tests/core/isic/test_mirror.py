@@ -183,8 +183,8 @@ def test_addresses_follow_the_host_that_the_client_named(web: httpx.Client) -> N
 
 def test_the_client_reads_the_mirror(folder: Path) -> None:
     with running_mirror(folder) as url, ArchiveClient(url) as client:
-        search = client.search("diagnosis_3:Nevus OR diagnosis_3:Mel*", (65,))
-        assert len(list(search)) == search.n_stated == N_IMAGES
+        pages = list(client.search("diagnosis_3:Nevus OR diagnosis_3:Mel*", (65,)))
+        assert sum(len(page.images) for page in pages) == pages[0].count == N_IMAGES
         assert client.collection(65).name == "Challenge 2019: Training"
         assert client.count('diagnosis_3:"Melanoma, NOS"') == 1
 

@@ -1,0 +1,119 @@
+"""Everything that an archive lists, on disk while it is read: each image once, given back in the order of ids.
+
+A listing may be long (the archive has some 500,000 images), comes in the archive's order, may repeat rows, and in
+bulk comes as two files that have to be joined. A SQLite file takes it as it comes, so memory does not grow with it.
+"""
+
+import contextlib
+import sqlite3
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+from lesion_core.isic.statements import Statement, statement_from_row
+from lesion_core.stores.filesystem import translated
+
+_SETTINGS = ("journal_mode = off", "synchronous = off", "cache_size = -16000", "temp_store = file")
+_TABLE = (
+    "create table image (isic_id text primary key, licence text not null, attribution text not null, "
+    "facts text not null, url text) without rowid"
+)
+_BLOCK = 1000
+
+
+@dataclass(frozen=True, slots=True)
+class CatalogueRow:
+    """One listed image, and where its file is; ``None`` where the archive names no file."""
+
+    statement: Statement
+    url: str | None
+
+
+class Catalogue:
+    """A listing as it grows; to be closed after use, which removes its file.
+
+    Args:
+        path: A file that does not exist yet.
+
+    Raises:
+        StoreRefused: No room or no permission there.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        with _on_disk(path):
+            path.parent.mkdir(parents=True, exist_ok=True)
+            self._base = sqlite3.connect(path, isolation_level=None)
+            for setting in _SETTINGS:
+                self._base.execute(f"pragma {setting}")
+            self._base.execute(_TABLE)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._base.close()
+        self._path.unlink(missing_ok=True)
+
+    def __len__(self) -> int:
+        return int(self._base.execute("select count(*) from image").fetchone()[0])
+
+    def clear(self) -> None:
+        """Forget every row."""
+        self._base.execute("delete from image")
+
+    def add(self, rows: Iterable[CatalogueRow]) -> int:
+        """Take rows whose image is not there yet; return how many those were."""
+        texts = (
+            (
+                row.statement.isic_id,
+                row.statement.licence,
+                row.statement.attribution,
+                row.statement.facts_json(),
+                row.url,
+            )
+            for row in rows
+        )
+        with _on_disk(self._path), self._together():
+            return self._base.executemany("insert or ignore into image values (?, ?, ?, ?, ?)", texts).rowcount
+
+    def locate(self, urls: Iterable[tuple[str, str]]) -> int:
+        """Note where files are, as (isic_id, address); return how many are of images that are listed."""
+        pairs = ((url, isic_id) for isic_id, url in urls)
+        with _on_disk(self._path), self._together():
+            return self._base.executemany("update image set url = ? where isic_id = ?", pairs).rowcount
+
+    def missing_of(self, isic_ids: Iterable[str]) -> list[str]:
+        """Return those of the ids that are not listed."""
+        find = "select 1 from image where isic_id = ?"
+        return [isic_id for isic_id in isic_ids if self._base.execute(find, (isic_id,)).fetchone() is None]
+
+    def rows(self) -> Iterator[CatalogueRow]:
+        """Yield every image, sorted by id."""
+        found = self._base.execute("select isic_id, licence, attribution, facts, url from image order by isic_id")
+        while block := found.fetchmany(_BLOCK):
+            for isic_id, licence, attribution, facts, url in block:
+                yield CatalogueRow(statement_from_row(isic_id, licence, attribution, facts), url)
+
+    @contextlib.contextmanager
+    def _together(self) -> Iterator[None]:
+        """Make many changes in one go; without a journal there is no way back, so what was changed stays."""
+        self._base.execute("begin")
+        try:
+            yield
+        finally:
+            self._base.execute("commit")
+
+
+@contextlib.contextmanager
+def _on_disk(path: Path) -> Iterator[None]:
+    """Raise what SQLite says of a full or forbidden disk as the error of a store."""
+    try:
+        yield
+    except sqlite3.OperationalError as error:
+        with translated(path):
+            raise OSError(f"the listing cannot be written: {error}") from error

@@ -1,0 +1,153 @@
+"""One shard of a listing: its images brought into the store, and what became of each of them."""
+
+import tempfile
+from collections.abc import Sequence
+from dataclasses import asdict
+from pathlib import Path
+
+from lesion_core.isic.client import ArchiveClient
+from lesion_core.isic.download import Arrival, MissingImage, fetch_images, file_name
+from lesion_core.isic.holdings import StoredImage, find_holdings, stored_keys
+from lesion_core.isic.listing import ListedImage, read_shard
+from lesion_core.isic.selection import text_of
+from lesion_core.isic.snapshot import IMAGES_NAME, ImageRow, Issue, read_parquet, write_tables
+from lesion_core.isic.statements import Statement
+from lesion_core.isic.taxonomy import Unmapped, age_of, sex_of, site_of
+from lesion_core.isic.transport import Patience
+from lesion_core.isic.version import STEP_VERSION
+from lesion_core.keys import digest_of, shard_key
+from lesion_core.stores.folders import publish, read_file
+from lesion_core.stores.protocol import Store
+from lesion_core.stores.references import find_reference, ref_from_folder
+from lesion_core.types import ArchiveSource, JsonDict, ListingRef, ProgressCallback, ShardRef, ignore_progress
+
+STEP = "fetch"
+
+
+def fetch_shard(
+    source: ArchiveSource,
+    listing: ListingRef,
+    number: int,
+    store: Store,
+    *,
+    tables: Sequence[Path] = (),
+    on_progress: ProgressCallback = ignore_progress,
+    patience: Patience | None = None,
+) -> ShardRef:
+    """Bring the wanted images of one shard into the store, and keep what became of them; return its reference.
+
+    Only what the store lacks is transferred. A shard of which everything arrived is returned at once as long as its
+    bytes are there; one with images missing is tried again each time.
+
+    Args:
+        source: Connections, address and whether to revalidate.
+        listing: What the archive lists.
+        number: Which of its shards, from 0.
+        store: Where to.
+        tables: What earlier snapshots describe, from ``holdings.earlier_tables``.
+        on_progress: Told the stage 'download', with counts of this shard.
+        patience: Time limits and retries.
+
+    Raises:
+        SourceUnavailable: The archive does not answer any more; what has arrived is stored (transient).
+        ArtifactNotFound: There is no such listing or shard.
+        StoreError: The store's own.
+    """
+    inputs: JsonDict = {"step": STEP, "step_version": STEP_VERSION, "listing": listing.id, "number": number}
+    name = listing.name
+    done = find_reference(store, ShardRef, shard_key(name, digest_of(inputs)))
+    if done is not None and not source.revalidate and _is_stored(store, done):
+        return done
+    listed = list(read_shard(store, listing, number))
+    wanted = [image for image in listed if image.is_wanted]
+    holdings = find_holdings(store, tables, [image.isic_id for image in wanted])
+    with ArchiveClient(source.url, connections=source.connections, patience=patience) as client:
+        arrived, missing = fetch_images(
+            client,
+            wanted,
+            store,
+            holdings=holdings,
+            connections=source.connections,
+            revalidate=source.revalidate,
+            on_progress=on_progress,
+        )
+    rows, issues = _tables(listed, arrived, missing)
+    if done is not None or source.revalidate or missing:
+        inputs["outcome"] = digest_of([[asdict(row) for row in rows], [asdict(issue) for issue in issues]])
+    summary = _summary(listing, number, arrived, missing)
+    key = shard_key(name, digest_of(inputs))
+    with tempfile.TemporaryDirectory(prefix="lesion-shard-") as folder:
+        write_tables(Path(folder), rows, issues)
+        index, sha256 = publish(
+            store, key, Path(folder), step=STEP, step_version=STEP_VERSION, inputs=inputs, summary=summary
+        )
+    return ref_from_folder(ShardRef, key, index, sha256)
+
+
+def _is_stored(store: Store, shard: ShardRef) -> bool:
+    """Return whether the raw bytes of every image of a shard are in the store."""
+    rows = list(read_parquet(read_file(store, shard, IMAGES_NAME), columns=["isic_id", "image_key"]))
+    keys = stored_keys(store, [row["isic_id"] for row in rows])
+    return all(row["image_key"] in keys.get(row["isic_id"], ()) for row in rows)
+
+
+def _summary(
+    listing: ListingRef, number: int, arrived: Sequence[Arrival], missing: Sequence[MissingImage]
+) -> JsonDict:
+    sizes = [arrival.n_transferred_bytes for arrival in arrived]
+    return {
+        "listing": listing.id,
+        "number": number,
+        "n_arrived": len(arrived),
+        "n_missing": len(missing),
+        "n_transferred": sum(size > 0 for size in sizes),
+        "n_bytes": sum(sizes),
+    }
+
+
+def _tables(
+    listed: Sequence[ListedImage], arrived: Sequence[Arrival], missing: Sequence[MissingImage]
+) -> tuple[list[ImageRow], list[Issue]]:
+    """Return the rows of what arrived, and why anything is left out or set to unknown."""
+    issues = [image.issue for image in listed if image.issue is not None]
+    issues += [
+        Issue(image.isic_id, image.stage, "excluded", "file", file_name(image.url), image.reason) for image in missing
+    ]
+    by_id = {image.isic_id: image for image in listed}
+    rows = []
+    for arrival in arrived:
+        image = by_id[arrival.image.isic_id]
+        statement = image.statement
+        values = (age_of(statement.facts), sex_of(statement.facts), site_of(statement.facts))
+        issues += [Issue.of_value(image.isic_id, value) for value in values if isinstance(value, Unmapped)]
+        rows.append(_image_row(statement, arrival.image, image.diagnosis))
+    return rows, sorted(issues)
+
+
+def _image_row(statement: Statement, stored: StoredImage, diagnosis: str | None) -> ImageRow:
+    facts = statement.facts
+    age, sex, site = (_usable(value) for value in (age_of(facts), sex_of(facts), site_of(facts)))
+    return ImageRow(
+        isic_id=statement.isic_id,
+        sha256=stored.sha256,
+        image_key=stored.image_key,
+        n_bytes=stored.n_bytes,
+        width=stored.width,
+        height=stored.height,
+        diagnosis=diagnosis,
+        age_years=None if age is None else float(age),
+        sex=None if sex is None else str(sex),
+        site=None if site is None else str(site),
+        lesion_id=text_of(facts, "lesion_id"),
+        patient_id=text_of(facts, "patient_id"),
+        licence=statement.licence,
+        attribution=statement.attribution,
+        confirm_type=text_of(facts, "diagnosis_confirm_type"),
+        is_synthetic=facts.get("image_manipulation") == "synthetic",
+        etag=stored.etag,
+        raw_metadata=statement.facts_json(),
+    )
+
+
+def _usable(value: float | str | Unmapped | None) -> float | str | None:
+    return None if isinstance(value, Unmapped) else value
