@@ -23,7 +23,7 @@ from typing import BinaryIO, Self
 import numpy as np
 
 from lesion_core.errors import ArtifactCorrupt, ManifestError
-from lesion_core.stores.filesystem import settle, settle_folder
+from lesion_core.stores.filesystem import settle, settle_path
 
 _CHECKSUM = np.dtype("<u4")
 
@@ -65,7 +65,7 @@ class ShardWriter:
         settle(self._stream)
         self._stream.close()
         os.replace(self._partial, self._path)
-        settle_folder(self._path.parent)
+        settle_path(self._path.parent)
 
     def discard(self) -> None:
         """Remove what was written, unless it has its name already."""
