@@ -1,7 +1,7 @@
 """The whole step: made once, kept for good, grown without a move, continued after an interruption."""
 
 import shutil
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -15,6 +15,7 @@ from lesion_core.dataset.leakage import QUARANTINED
 from lesion_core.dataset.prepare import latest_dataset, prepare
 from lesion_core.dataset.records import OpenDataset, open_dataset
 from lesion_core.errors import ArtifactCorrupt, ArtifactNotFound, ConfigError, DataError
+from lesion_core.images import Preprocessing
 from lesion_core.stores.local import LocalStore
 from lesion_core.stores.protocol import Store
 from lesion_core.types import DatasetRef, PrepareOptions, Progress, SnapshotRef
@@ -199,10 +200,13 @@ def test_an_interrupted_preparation_continues(clinic: Clinic, monkeypatch: pytes
     (left / "dataset" / "records" / ".0123.partial").write_bytes(b"half a shard of a killed process")
 
     decoded: list[str] = []
-    decode = shards.decode
-    monkeypatch.setattr(
-        shards, "decode", lambda data, *, image_id: decoded.append(image_id) or decode(data, image_id=image_id)
-    )
+    preprocess_each = shards.preprocess_each
+
+    def counted(data: bytes, sizes: Sequence[Preprocessing], *, image_id: str) -> tuple[np.ndarray, ...]:
+        decoded.append(image_id)
+        return preprocess_each(data, sizes, image_id=image_id)
+
+    monkeypatch.setattr(shards, "preprocess_each", counted)
     opened = clinic.open(clinic.prepare(snapshot))
     assert sorted(decoded) == [f"ISIC_{number:07d}" for number in range(16, 20)]
     fresh = Clinic(LocalStore(clinic.place / "elsewhere"), clinic.place / "fresh")
