@@ -32,6 +32,7 @@ SYNTHETIC_TOLERANCE = 0.02
 STAGES = {
     "ingest-images": "ingest",
     "prepare-dataset": "prepare",
+    "publish-data-report": "data report",
     "train-model": "train",
     "evaluate-model": "evaluate",
     "decide-gate": "gate",

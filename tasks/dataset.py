@@ -8,11 +8,11 @@ from lesion_core.dataset.records import open_dataset
 from lesion_core.dataset.summary import DatasetSummary, describe
 from lesion_core.evaluation.data_spec import (
     FIGURES,
-    PAGE_NAME,
     TABLES_NAME,
     DataReportJob,
     DataReportRef,
     data_report_key_of,
+    page_address,
 )
 from lesion_core.labels import CLASS_ORDER
 from lesion_core.stores.folders import read_file
@@ -55,7 +55,7 @@ def publish_data_report(dataset: DatasetRef) -> DataReportRef:
     publish.markdown(
         publish.DATA_REPORT,
         f"{tables}\n\n{publish.pictures_as_markdown(figures)}",
-        f"{dataset.id}; the same as one file: {report.key}/{PAGE_NAME}",
+        f"{dataset.id}; the same as one file: {page_address(store, report)}",
     )
     return report
 

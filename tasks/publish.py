@@ -23,6 +23,7 @@ from prefect.events import emit_event
 from lesion_core.types import ModelRef, Progress, ProgressCallback
 
 DATASET_SUMMARY = "dataset-summary"
+DATA_REPORT = "data-report"
 INGEST_ISSUES = "ingest-issues"
 TRAIN_HISTORY = "train-history"
 EVAL_METRICS = "eval-metrics"
@@ -30,7 +31,6 @@ EVAL_PER_CLASS = "eval-per-class"
 EVAL_FIGURES = "eval-figures"
 GATE_DECISION = "gate-decision"
 MODEL_CARD = "model-card"
-DATA_REPORT = "data-report"
 
 _SECONDS_BETWEEN_UPDATES = 2.0
 

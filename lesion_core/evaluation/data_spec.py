@@ -9,6 +9,8 @@ from dataclasses import dataclass
 from pydantic import Field
 
 from lesion_core.keys import data_report_key, digest_of
+from lesion_core.stores.folders import files_folder, get_index
+from lesion_core.stores.protocol import Store
 from lesion_core.types import DatasetRef, JsonDict, Ref, StoreKey, Value
 
 STEP = "data-report"
@@ -87,3 +89,13 @@ def data_report_inputs(job: DataReportJob) -> JsonDict:
 def data_report_key_of(job: DataReportJob) -> StoreKey:
     """Return the folder of the report that ``job`` makes."""
     return data_report_key(job.dataset.name, digest_of(data_report_inputs(job)))
+
+
+def page_address(store: Store, report: DataReportRef) -> str:
+    """Return where the page lies: below the digest of the folder's files, as in every folder of the store.
+
+    Raises:
+        ArtifactNotFound: The report is not in the store.
+        ArtifactCorrupt: What is there is another report.
+    """
+    return f"{store.url}/{files_folder(*get_index(store, report))}/{PAGE_NAME}"

@@ -25,6 +25,7 @@ def test_it_is_one_artifact_with_its_figures_and_tables(running: Running, tmp_pa
     artifacts = ask(running, "/artifacts/filter", {"artifacts": {"key": {"any_": [publish.DATA_REPORT]}}})
     (artifact,) = (one for one in artifacts if dataset.id in one["description"])
     assert artifact["type"] == "markdown"
+    assert artifact["description"].endswith("/report.html")
     shown = artifact["data"]
     assert shown.count("](data:image/png;base64,") == len(FIGURES)
     assert "| Melanoma (MEL) |" in shown

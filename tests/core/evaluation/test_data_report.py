@@ -24,6 +24,7 @@ from lesion_core.evaluation.data_spec import (
     DataReportJob,
     DataReportRef,
     data_report_key_of,
+    page_address,
 )
 from lesion_core.evaluation.figures.canvas import SYNTHETIC_MARK
 from lesion_core.settings import LesionSettings
@@ -84,6 +85,12 @@ def test_it_is_complete_and_found_again_under_its_key(reported: Reported) -> Non
     assert _run(reported.store, reported.dataset, reported.place) == reported.report
     for change in ({"seed": 8}, {"dataset": reported.dataset.model_copy(update={"sha256": "0" * 64})}):
         assert data_report_key_of(DataReportJob(dataset=reported.dataset).model_copy(update=change)) != key
+
+
+def test_the_page_is_where_its_address_says(reported: Reported) -> None:
+    address = page_address(reported.store, reported.report)
+    path = Path(address.removeprefix("file://"))
+    assert path.read_bytes() == (reported.folder / PAGE_NAME).read_bytes()
 
 
 def test_a_child_process_makes_the_same_bytes_in_another_store(reported: Reported, tmp_path: Path) -> None:
