@@ -29,7 +29,7 @@ PIPELINE = "pipeline/pipeline-local"
 SYNTHETIC_TOLERANCE = 0.02
 # Task run -> the stage's line; what is not named here is bookkeeping.
 STAGES = {
-    "ingest-images": "ingest",
+    "ingest": "ingest",
     "prepare-dataset": "prepare",
     "train-model": "train",
     "evaluate-model": "evaluate",

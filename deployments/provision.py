@@ -13,7 +13,8 @@ from prefect.settings import PREFECT_API_URL
 from prefect.workers.process import ProcessWorker
 
 from lesion_core.errors import ConfigError
-from tasks.policies import TRAINING_LIMIT
+from lesion_core.settings import LesionSettings
+from tasks.policies import TRAINING_LIMIT, TRANSFER_LIMIT
 
 POOL = "lesion"
 PREFECT_FILE = Path(__file__).parent / "prefect.yaml"
@@ -58,3 +59,4 @@ async def _create_pool_and_limits(trainings_at_once: int) -> None:
         with contextlib.suppress(ObjectAlreadyExists):
             await client.create_work_pool(WorkPoolCreate(name=POOL, type="process", base_job_template=template))
         await client.upsert_global_concurrency_limit_by_name(TRAINING_LIMIT, trainings_at_once)
+        await client.upsert_global_concurrency_limit_by_name(TRANSFER_LIMIT, LesionSettings().shards_at_once)

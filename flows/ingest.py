@@ -1,16 +1,20 @@
 """Query and download the archive."""
 
-from prefect import flow
+from prefect import flow, unmapped
 
 from lesion_core.types import ArchiveSource, Slug, SnapshotRef
-from tasks.ingest import ingest_images
+from tasks.ingest import fetch_shard, list_archive, publish_snapshot
+from tasks.runners import task_runner
 
 
-@flow(name="ingest", flow_run_name="ingest-{name}")
+@flow(name="ingest", flow_run_name="ingest-{name}", task_runner=task_runner())
 def ingest_flow(source: ArchiveSource, name: Slug = "isic") -> SnapshotRef:
     """Bring the wanted images of an ISIC archive into the store.
 
-    Only what is missing is transferred. Every image left out is listed with its reason, and the run fails
-    where more are missing than the source's tolerance allows.
+    The archive is listed, and the list fetched in shards of a thousand images, several at a time, on threads or on
+    a Dask cluster. Only what is missing is transferred. Every image left out is listed with its reason, and the
+    run fails where more are missing than the source's tolerance allows.
     """
-    return ingest_images(source, name)
+    listing = list_archive(source, name)
+    shards = fetch_shard.map(unmapped(source), unmapped(listing), range(listing.n_shards)).result()
+    return publish_snapshot(source, listing, shards)

@@ -3,12 +3,12 @@
 from prefect import flow
 
 from flows.evaluate import assess
+from flows.ingest import ingest_flow
 from lesion_core.modeling.recipe import Recipe
 from lesion_core.registry.approval import ApprovalRequest
 from lesion_core.registry.channels import ChannelState
 from lesion_core.types import ArchiveSource, PrepareOptions
 from tasks.dataset import prepare_dataset
-from tasks.ingest import ingest_images
 from tasks.registry import approve_model, nominate_model
 from tasks.training import load_recipe, train_model
 
@@ -39,7 +39,7 @@ def pipeline_flow(
         GateNotPassed: The model failed a check; what was approved before stays.
     """
     recipe = load_recipe(recipe)
-    snapshot = ingest_images(source, recipe.dataset)
+    snapshot = ingest_flow(source, recipe.dataset)
     dataset = prepare_dataset(snapshot, splits.for_recipe(recipe.dataset, recipe.size_px))
     model = train_model(recipe, dataset)
     decision = assess(model, dataset, recipe.gate)

@@ -2,9 +2,9 @@
 
 from prefect import flow
 
+from flows.ingest import ingest_flow
 from lesion_core.types import ArchiveSource, DatasetRef, PrepareOptions
 from tasks.dataset import prepare_dataset
-from tasks.ingest import ingest_images
 
 
 @flow(name="prepare", flow_run_name="prepare-{options.name}-{options.size_px}px")
@@ -13,5 +13,5 @@ def prepare_flow(source: ArchiveSource, options: PrepareOptions) -> DatasetRef:
 
     Groups that were assigned to a split under this name stay there.
     """
-    snapshot = ingest_images(source, options.name)
+    snapshot = ingest_flow(source, options.name)
     return prepare_dataset(snapshot, options)

@@ -3,11 +3,11 @@
 from prefect import flow
 
 from flows.evaluate import assess
+from flows.ingest import ingest_flow
 from lesion_core.modeling.recipe import Recipe
 from lesion_core.registry.channels import ChannelState
 from lesion_core.types import ArchiveSource, PrepareOptions
 from tasks.dataset import prepare_dataset
-from tasks.ingest import ingest_images
 from tasks.registry import nominate_model
 from tasks.training import load_recipe, train_model
 
@@ -24,7 +24,7 @@ def retrain_flow(
         GateNotPassed: The model failed a check; the candidate before it stays.
     """
     recipe = load_recipe(recipe)
-    snapshot = ingest_images(source, recipe.dataset)
+    snapshot = ingest_flow(source, recipe.dataset)
     dataset = prepare_dataset(snapshot, splits.for_recipe(recipe.dataset, recipe.size_px))
     model = train_model(recipe, dataset)
     decision = assess(model, dataset, recipe.gate)

@@ -1,7 +1,7 @@
 """The environment, read once at the edge: ``LESION_*`` and nothing else."""
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 from pydantic import Field, SecretStr, field_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
@@ -33,6 +33,17 @@ class LesionSettings(BaseSettings):
         description="Archive that is asked where a source names none; `lesion mirror` serves a folder alike",
     )
     recipes: Path = Field(default=Path("deployments/recipes"), description="Where recipes are looked up by name")
+    runner: Literal["threads", "dask"] = Field(
+        default="threads",
+        description="Where shards of the archive are fetched: threads of a worker, or a Dask cluster",
+    )
+    dask_address: str = Field(
+        default="", description="Scheduler of a running Dask cluster; empty starts a local one for each run"
+    )
+    shards_at_once: int = Field(
+        default=2, ge=1, le=64, description="Shards fetched at a time; they share the source's connections"
+    )
+    shard_images: int = Field(default=1000, ge=10, description="Images in one shard of a listing, so in one task")
     threads: int = Field(default=0, ge=0, description="Threads for a child process; 0 means all cores")
     page_host: str = Field(default="127.0.0.1", description="Address the page listens on")
     page_port: int = Field(default=7860, ge=0, le=65535, description="Port the page listens on; 0 picks a free one")

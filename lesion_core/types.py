@@ -190,6 +190,10 @@ class ArchiveSource(Value):
         default=10, ge=1, le=64, description="Downloads at a time", json_schema_extra={"position": 7}
     )
 
+    def with_connections(self, connections: int) -> "ArchiveSource":
+        """Return this source with so many connections, at least one."""
+        return self.model_copy(update={"connections": max(1, connections)})
+
     def at(self, default_url: str) -> "ArchiveSource":
         """Return this source with its address filled in where it was left empty."""
         return self if self.url else self.model_copy(update={"url": default_url})

@@ -1,23 +1,48 @@
-"""From an archive to a snapshot in the store."""
+"""From an archive to a snapshot in the store: list, fetch shard by shard, publish."""
+
+from collections.abc import Sequence
 
 from prefect import task
 
-from lesion_core.isic.ingest import ingest
-from lesion_core.isic.snapshot import read_issues
-from lesion_core.types import ArchiveSource, SnapshotRef
+from lesion_core.isic.assembly import assemble, report_arrivals
+from lesion_core.isic.fetch import fetch_shard as fetch
+from lesion_core.isic.holdings import earlier_tables
+from lesion_core.isic.listing import list_archive as read_archive
+from lesion_core.types import ArchiveSource, ListingRef, ShardRef, SnapshotRef
 from tasks import publish
 from tasks.edge import open_store, read_settings
-from tasks.policies import RETRY_TRANSIENT
+from tasks.policies import RETRY_TRANSIENT, transfer_slot
 
 
-@task(name="ingest-images", **RETRY_TRANSIENT)
-def ingest_images(source: ArchiveSource, name: str) -> SnapshotRef:
-    """Download what ``source`` wants and the store lacks; return the snapshot of it."""
+@task(name="list-archive", **RETRY_TRANSIENT)
+def list_archive(source: ArchiveSource, name: str) -> ListingRef:
+    """Read what the archive says now of ``source``, and choose what is wanted."""
+    settings = read_settings()
+    with publish.progress("listing-progress", "Listing") as on_progress:
+        return read_archive(
+            source.at(settings.archive_url),
+            open_store(),
+            name=name,
+            shard_images=settings.shard_images,
+            on_progress=on_progress,
+        )
+
+
+@task(name="fetch-shard", task_run_name="fetch-shard-{number}", **RETRY_TRANSIENT)
+def fetch_shard(source: ArchiveSource, listing: ListingRef, number: int) -> ShardRef:
+    """Download what the store lacks of one shard, with its part of the source's connections."""
     settings, store = read_settings(), open_store()
-    with publish.progress("ingest-progress", "Images") as on_progress:
-        snapshot = ingest(source.at(settings.archive_url), store, name=name, on_progress=on_progress)
-    issues = read_issues(store, snapshot, settings.work)
-    publish.table(
-        publish.INGEST_ISSUES, issues.to_dict("records"), f"Left out or unknown, with reasons: {snapshot.id}"
-    )
-    return snapshot
+    share = source.at(settings.archive_url).with_connections(source.connections // settings.shards_at_once)
+    tables = earlier_tables(store, listing.name, settings.work)
+    what = f"Images, part {number + 1} of {listing.n_shards}"
+    with transfer_slot(), publish.progress("ingest-progress", what) as on_progress:
+        return fetch(share, listing, number, store, tables=tables, on_progress=on_progress)
+
+
+@task(name="publish-snapshot", **RETRY_TRANSIENT)
+def publish_snapshot(source: ArchiveSource, listing: ListingRef, shards: Sequence[ShardRef]) -> SnapshotRef:
+    """Report what did not arrive and why; publish the snapshot, unless too much is missing."""
+    store = open_store()
+    report = report_arrivals(listing, shards, store)
+    publish.table(publish.INGEST_ISSUES, report.rows(), report.in_words())
+    return assemble(source, listing, shards, store)

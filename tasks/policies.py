@@ -11,6 +11,7 @@ from prefect.concurrency.sync import concurrency
 from prefect.tasks import exponential_backoff
 
 TRAINING_LIMIT = "training"
+TRANSFER_LIMIT = "archive-transfer"
 
 
 def retry_if_transient(task: Task[Any, Any], task_run: TaskRun, state: State[Any]) -> bool:
@@ -34,6 +35,16 @@ RETRY_TRANSIENT: dict[str, Any] = {
     "retry_condition_fn": retry_if_transient,
     "cache_policy": NO_CACHE,
 }
+
+
+@contextmanager
+def transfer_slot() -> Iterator[None]:
+    """Wait for a place among the shards that may be fetched at once, whatever flow or worker they belong to.
+
+    Strict: without the limit, which ``lesion deploy`` creates, this fails instead of running unlimited.
+    """
+    with concurrency(TRANSFER_LIMIT, occupy=1, strict=True):
+        yield
 
 
 @contextmanager

@@ -102,6 +102,7 @@ def fetch_images(
         todo = [image for image in todo if image.isic_id in missing and missing[image.isic_id].is_transient]
         if not todo:
             break
+    store.settle(arrival.image.image_key for arrival in arrived.values() if arrival.n_transferred_bytes)
     return (
         sorted(arrived.values(), key=lambda arrival: arrival.image.isic_id),
         sorted(missing.values(), key=lambda image: image.isic_id),
@@ -188,7 +189,7 @@ class _Worker:
         except ImageRejected as error:
             return MissingImage(isic_id, "decode", url, str(error.context.get("reason", error.message)))
         if held is None or held.image_key != stored.image_key:
-            self._store.write(stored.image_key, answer.body)
+            self._store.stage(stored.image_key, answer.body)
         return Arrival(stored, len(answer.body))
 
     def _whole(self, url: str, unless: str | None) -> Answer:

@@ -86,6 +86,7 @@ def list_archive(
     store: Store,
     *,
     name: str = "isic",
+    shard_images: int = SHARD_IMAGES,
     on_progress: ProgressCallback = ignore_progress,
     patience: Patience | None = None,
 ) -> ListingRef:
@@ -97,6 +98,7 @@ def list_archive(
         source: Which images, from where.
         store: Where to.
         name: Under which name listings are kept.
+        shard_images: Images in a shard, so in one task.
         on_progress: Told the stage 'list'.
         patience: Time limits and retries.
 
@@ -113,7 +115,8 @@ def list_archive(
         with ArchiveClient(source.url, connections=1, patience=patience) as client:
             reading = read_listing(client, source, catalogue, on_progress)
         on_progress(Progress(stage="list", done=len(catalogue), total=len(catalogue), message=reading.route))
-        return _publish(store, name, select(catalogue, source), _losses(reading, source, catalogue), Path(folder))
+        losses = _losses(reading, source, catalogue)
+        return _publish(store, name, select(catalogue, source), losses, shard_images, Path(folder))
 
 
 def scope_of(source: ArchiveSource) -> JsonDict:
@@ -180,7 +183,12 @@ def _losses(reading: Reading, source: ArchiveSource, catalogue: Catalogue) -> tu
 
 
 def _publish(
-    store: Store, name: str, selection: Selection, losses: tuple[int, list[Issue]], scratch: Path
+    store: Store,
+    name: str,
+    selection: Selection,
+    losses: tuple[int, list[Issue]],
+    shard_images: int,
+    scratch: Path,
 ) -> ListingRef:
     n_lost, issues = losses
     inputs = {
@@ -191,13 +199,14 @@ def _publish(
         **filters_of(selection.source),
         "statements": selection.digest,
         "addresses": selection.addresses_digest,
+        "shard_images": shard_images,
         "losses": digest_of([asdict(issue) for issue in issues]),
     }
     key = listing_key(name, digest_of(inputs))
     if (there := find_reference(store, ListingRef, key)) is not None:
         return there
     folder = scratch / "listing"
-    n_shards = _write_shards(selection, folder)
+    n_shards = _write_shards(selection, shard_images, folder)
     with translated(folder):
         pq.write_table(
             pa.Table.from_pylist([asdict(issue) for issue in sorted(issues)], ISSUES_SCHEMA), folder / ISSUES_NAME
@@ -212,11 +221,11 @@ def _publish(
     return ref_from_folder(ListingRef, key, index, sha256)
 
 
-def _write_shards(selection: Selection, folder: Path) -> int:
+def _write_shards(selection: Selection, shard_images: int, folder: Path) -> int:
     (folder / "shards").mkdir(parents=True)
     rows = map(_row, selection.choices())
     n_shards = 0
-    while part := list(islice(rows, SHARD_IMAGES)):
+    while part := list(islice(rows, shard_images)):
         with translated(folder):
             pq.write_table(pa.Table.from_pylist(part, LISTING_SCHEMA), folder / shard_name(n_shards))
         n_shards += 1

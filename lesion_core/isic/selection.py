@@ -95,19 +95,18 @@ def filters_of(source: ArchiveSource) -> JsonDict:
 
 
 def _choose(row: CatalogueRow, source: ArchiveSource, drawn: frozenset[str] | None) -> Choice:
-    obstacle = _obstacle(row, source)
     diagnosis = classify(row.statement.facts)
+    obstacle = _obstacle(row, source, diagnosis)
     known = None if isinstance(diagnosis, Unmapped) else diagnosis
     is_wanted = obstacle is None and (drawn is None or row.statement.isic_id in drawn)
     return Choice(row, known, is_wanted, obstacle)
 
 
-def _obstacle(row: CatalogueRow, source: ArchiveSource) -> Unmapped | None:
+def _obstacle(row: CatalogueRow, source: ArchiveSource, diagnosis: Diagnosis | Unmapped) -> Unmapped | None:
     """Return why an image cannot be used, if it cannot."""
     licence = row.statement.licence
     if licence not in source.licences:
         return Unmapped("copyright_license", licence, f"is none of the accepted {', '.join(source.licences)}")
-    diagnosis = classify(row.statement.facts)
     if isinstance(diagnosis, Unmapped):
         return diagnosis
     if source.classes and diagnosis not in source.classes:
@@ -117,14 +116,13 @@ def _obstacle(row: CatalogueRow, source: ArchiveSource) -> Unmapped | None:
 
 def _draw(catalogue: Catalogue, source: ArchiveSource) -> frozenset[str]:
     assert source.limit is not None
-    usable = (_candidate(row) for row in catalogue.rows() if _obstacle(row, source) is None)
+    choices = (_choose(row, source, None) for row in catalogue.rows())
+    usable = (_candidate(choice.row, choice.diagnosis) for choice in choices if choice.is_wanted and choice.diagnosis)
     return draw_sample(usable, limit=source.limit, seed=source.seed)
 
 
-def _candidate(row: CatalogueRow) -> Candidate:
+def _candidate(row: CatalogueRow, diagnosis: Diagnosis) -> Candidate:
     facts = row.statement.facts
-    diagnosis = classify(facts)
-    assert isinstance(diagnosis, Diagnosis)
     return Candidate(row.statement.isic_id, diagnosis, text_of(facts, "lesion_id"), text_of(facts, "patient_id"))
 
 

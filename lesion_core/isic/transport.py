@@ -2,12 +2,15 @@
 
 import contextlib
 import email.utils
+import functools
 import http.client
 import random
+import ssl
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import BinaryIO
+from urllib.request import getproxies
 
 import httpx
 
@@ -91,16 +94,23 @@ class Transport:
         self._sleep = sleep
         self._clock = clock
         self._rng = rng or random.Random()
+        limits = httpx.Limits(max_connections=connections, max_keepalive_connections=connections)
         self._client = httpx.Client(
-            limits=httpx.Limits(max_connections=connections, max_keepalive_connections=connections),
+            limits=limits,
             timeout=httpx.Timeout(patience.read_seconds, connect=patience.connect_seconds, pool=None),
             follow_redirects=True,
+            verify=_trust(),
             headers={"User-Agent": "lesionflow"},
         )
+        # The client's own work on a request (cookies, redirects, authentication) costs as much as the transfer of a
+        # small file, so files go past it; a proxy, which only the client looks for, keeps them with it.
+        self._files = None if getproxies() else httpx.HTTPTransport(limits=limits, verify=_trust())
 
     def close(self) -> None:
         """Close every connection."""
         self._client.close()
+        if self._files is not None:
+            self._files.close()
 
     def get(self, address: httpx.URL, *, sink: BinaryIO | None = None) -> Answer:
         """Return a successful answer to a GET; with a sink, the body goes there block by block.
@@ -125,14 +135,32 @@ class Transport:
         Raises as ``get`` does.
         """
         headers = {"Accept-Encoding": "identity"} | ({"If-None-Match": f'"{unless}"'} if unless else {})
-        return self._patiently(self._client.build_request("GET", address, headers=headers), None)
+        return self._patiently(self._client.build_request("GET", address, headers=headers), None, self._send_file)
 
-    def _patiently(self, request: httpx.Request, sink: BinaryIO | None) -> Answer:
+    def _send(self, request: httpx.Request) -> httpx.Response:
+        return self._client.send(request, stream=True)
+
+    def _send_file(self, request: httpx.Request) -> httpx.Response:
+        if self._files is None:
+            return self._send(request)
+        response = self._files.handle_request(request)
+        response.request = request
+        if response.has_redirect_location:
+            response.close()
+            return self._send(request)
+        return response
+
+    def _patiently(
+        self,
+        request: httpx.Request,
+        sink: BinaryIO | None,
+        send: Callable[[httpx.Request], httpx.Response] | None = None,
+    ) -> Answer:
         deadline = self._clock() + self._patience.request_seconds
         attempt = 0
         while True:
             try:
-                return self._attempt(request, sink, deadline)
+                return self._attempt(request, sink, deadline, send or self._send)
             except SourceUnavailable as error:
                 wait = self._wait_seconds(attempt, error)
                 attempt += 1
@@ -140,8 +168,14 @@ class Transport:
                     raise
             self._sleep(wait)
 
-    def _attempt(self, request: httpx.Request, sink: BinaryIO | None, deadline: float) -> Answer:
-        with _translate(request.url), contextlib.closing(self._client.send(request, stream=True)) as response:
+    def _attempt(
+        self,
+        request: httpx.Request,
+        sink: BinaryIO | None,
+        deadline: float,
+        send: Callable[[httpx.Request], httpx.Response],
+    ) -> Answer:
+        with _translate(request.url), contextlib.closing(send(request)) as response:
             # A body shorter than its announced length is an error of the protocol, so it never gets here.
             blocks = self._blocks(response, request.url, deadline)
             if not (response.is_success or response.status_code == _NOT_MODIFIED):
@@ -173,6 +207,12 @@ class Transport:
             return min(float(asked), longest)
         # Between half and all of the growing wait, so that workers that failed together come back apart.
         return min(self._patience.first_wait_seconds * 2**attempt, longest) * self._rng.uniform(0.5, 1.0)
+
+
+@functools.cache
+def _trust() -> ssl.SSLContext:
+    """Return the certificates that are trusted, read once: that takes longer than fifty files."""
+    return httpx.create_ssl_context()
 
 
 @contextlib.contextmanager

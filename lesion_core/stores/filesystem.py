@@ -89,9 +89,9 @@ def settle(stream: BinaryIO) -> None:
     os.fsync(stream.fileno())
 
 
-def settle_folder(folder: Path) -> None:
-    """Bring a folder's names to the disk."""
-    descriptor = os.open(folder, os.O_RDONLY)
+def settle_path(path: Path) -> None:
+    """Bring a file's bytes, or a folder's names, to the disk."""
+    descriptor = os.open(path, os.O_RDONLY)
     try:
         os.fsync(descriptor)
     finally:

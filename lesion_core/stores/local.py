@@ -5,7 +5,8 @@ import hashlib
 import io
 import os
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO
 
@@ -16,7 +17,7 @@ from lesion_core.stores.filesystem import (
     locked,
     locks_exclude,
     settle,
-    settle_folder,
+    settle_path,
     temporary_file,
     translated,
 )
@@ -25,6 +26,7 @@ from lesion_core.types import StoreKey
 
 _LOCK_NAME = ".lock"
 _COPY_BYTES = 1 << 20
+_SETTLED_AT_ONCE = 8
 
 
 class LocalStore:
@@ -81,6 +83,26 @@ class LocalStore:
         """Store an object whole, replacing what was there; raises ``StoreRefused`` where the disk is full."""
         with self._prepared(key, source) as (temporary, target), self._naming(target):
             os.replace(temporary, target)
+
+    def stage(self, key: StoreKey, body: bytes) -> None:
+        """Store an object whole, not yet brought to the disk: many small files wait for it once, in ``settle``.
+
+        Takes no part in the lock, so it is not for keys that are also written conditionally.
+        """
+        target = self._path(key)
+        with translated(target), temporary_file(target) as (sink, temporary):
+            sink.write(body)
+            sink.flush()
+            os.replace(temporary, target)
+
+    def settle(self, keys: Iterable[StoreKey]) -> None:
+        """Bring staged objects, and then their names, to the disk; raises ``StoreRefused`` where it is full."""
+        paths = [self._path(key) for key in keys]
+        folders = sorted({folder for path in paths for folder in (path.parent, path.parent.parent)})
+        with translated(self._root), ThreadPoolExecutor(_SETTLED_AT_ONCE) as pool:
+            for part in (paths, folders):
+                blocks = [part[start::_SETTLED_AT_ONCE] for start in range(_SETTLED_AT_ONCE)]
+                list(pool.map(_settle_all, blocks))
 
     def create(self, key: StoreKey, body: bytes) -> str:
         """Store an object only if there is none, and return its tag; raises ``StoreConflict``."""
@@ -159,7 +181,12 @@ class LocalStore:
         """Give or take names alone, and bring the names to the disk."""
         with locked(self._root / _LOCK_NAME):
             yield
-            settle_folder(target.parent)
+            settle_path(target.parent)
+
+
+def _settle_all(paths: Sequence[Path]) -> None:
+    for path in paths:
+        settle_path(path)
 
 
 def _entries(folder: Path) -> list[tuple[str, bool]]:

@@ -1,6 +1,6 @@
 """What every place where bytes live can do."""
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO, Protocol
@@ -45,6 +45,15 @@ class Store(Protocol):
 
     def write(self, key: StoreKey, source: bytes | BinaryIO) -> None:
         """Store an object whole, replacing what was there."""
+
+    def stage(self, key: StoreKey, body: bytes) -> None:
+        """Store an object whole, seen at once, but sure to outlast a power failure only after ``settle``.
+
+        For objects named by their content: not to be mixed with conditional writes of the same key.
+        """
+
+    def settle(self, keys: Iterable[StoreKey]) -> None:
+        """Bring staged objects to where they outlast a power failure."""
 
     def create(self, key: StoreKey, body: bytes) -> str:
         """Store an object only if there is none, and return its tag; raises ``StoreConflict``."""

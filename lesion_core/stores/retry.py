@@ -6,7 +6,7 @@ jitter is from Brooker, "Exponential Backoff And Jitter", AWS Architecture Blog,
 
 import random
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO, TypeVar
 
@@ -89,6 +89,15 @@ class RetryingStore:
             self._store.write(key, source)
 
         return self._patiently(write_from_start)
+
+    def stage(self, key: StoreKey, body: bytes) -> None:
+        """Store an object whole, to be settled later."""
+        self._patiently(lambda: self._store.stage(key, body))
+
+    def settle(self, keys: Iterable[StoreKey]) -> None:
+        """Bring staged objects to where they outlast a power failure."""
+        staged = list(keys)
+        self._patiently(lambda: self._store.settle(staged))
 
     def create(self, key: StoreKey, body: bytes) -> str:
         """Store an object only if there is none."""

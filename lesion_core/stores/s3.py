@@ -5,7 +5,7 @@ import io
 import re
 import threading
 import uuid
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO
 
@@ -135,6 +135,13 @@ class S3Store:
             self._client.upload_fileobj(
                 _KeptOpen(source), self._bucket, self._full(key), Config=TransferConfig(max_concurrency=4)
             )
+
+    def stage(self, key: StoreKey, body: bytes) -> None:
+        """Store an object whole; a server that has answered has it."""
+        self._put(key, body)
+
+    def settle(self, keys: Iterable[StoreKey]) -> None:
+        """Nothing is left to do."""
 
     def create(self, key: StoreKey, body: bytes) -> str:
         """Store an object only if there is none; raises ``StoreConflict``, or ``StoreRefused`` where not honoured."""

@@ -17,7 +17,7 @@ RECORD = Path(__file__).with_name("steps.json")
 
 # step -> (module that holds STEP_VERSION, files and folders whose code decides the output)
 STEPS: dict[str, tuple[str, tuple[str, ...]]] = {
-    "ingest": ("lesion_core.isic.ingest", ("isic", "images.py")),
+    "ingest": ("lesion_core.isic.version", ("isic", "images.py")),
     "prepare": ("lesion_core.dataset.prepare", ("dataset", "images.py")),
     "train": (
         "lesion_core.training.version",

@@ -1,0 +1,33 @@
+"""Where the parts of a mapped task run: threads of this process, or a Dask cluster."""
+
+from typing import Any
+
+from prefect.task_runners import TaskRunner, ThreadPoolTaskRunner
+
+from lesion_core.errors import ConfigError
+from tasks.edge import read_settings
+
+
+def task_runner() -> TaskRunner[Any]:
+    """Return the runner that ``LESION_RUNNER`` names.
+
+    Prefect wants a runner where a flow is defined, so this is read when the flow's module is imported. An address
+    names a running cluster; without one, a local cluster lives as long as the flow's run.
+
+    Raises:
+        ConfigError: Dask is asked for and not installed.
+    """
+    settings = read_settings()
+    if settings.runner == "threads":
+        return ThreadPoolTaskRunner(max_workers=settings.shards_at_once)
+    try:
+        from prefect_dask.task_runners import DaskTaskRunner  # an extra: most deployments need no cluster
+    except ImportError as error:
+        raise ConfigError(
+            "expected the package prefect-dask for LESION_RUNNER=dask, found none; install the extra: "
+            "pip install 'lesionflow[dask]'"
+        ) from error
+    if settings.dask_address:
+        return DaskTaskRunner(address=settings.dask_address)
+    workers = {"n_workers": settings.shards_at_once, "threads_per_worker": 1, "dashboard_address": None}
+    return DaskTaskRunner(cluster_kwargs=workers)
