@@ -16,6 +16,7 @@ _FILE = f"/{SPOILED}.jpg"
 _BODY = jpeg(SPOILED)
 _HTML_500 = "<!doctype html><title>Server Error (500)</title>"
 _SOON = {"Retry-After": "0"}
+_OTHER_TAG = {"ETag": f'"{"0" * 32}"'}
 _SLOW = {"request_seconds": 0.5}
 _IMPATIENT = {"read_seconds": 0.2}
 _SMALL = {"most_bytes": 200_000}
@@ -278,6 +279,19 @@ ANSWER_CASES = (
         Reported("it is larger than 200,000 bytes"),
         _file(send(_BODY + bytes(300_000))),
         _SMALL,
+    ),
+    AnswerCase(
+        "a file whose ETag is the MD5 of other bytes, twice the same",
+        Arrived("taken as right: not every such tag is an MD5"),
+        _file(send(_BODY, headers=_OTHER_TAG)),
+    ),
+    AnswerCase(
+        "a file whose ETag is the MD5 of other bytes, each time others",
+        Reported("its bytes are not those that their ETag names"),
+        _file(*(send(jpeg(seed), headers=_OTHER_TAG) for seed in range(90, 110))),
+    ),
+    AnswerCase(
+        "304 for a file that nobody has yet", Reported("the file is empty"), _file(send(b"", 304, {"ETag": '"x"'}))
     ),
     AnswerCase("a redirect to the file's new place", Arrived("from there"), _file(_to("/8.jpg"))),
 )

@@ -91,6 +91,11 @@ IMAGE_CASES = (
     ),
     ImageCase("a DICOM file", Reported("the file is a DICOM file"), lambda: bytes(128) + b"DICM" + bytes(64)),
     ImageCase(
+        "a JPEG 2000",
+        Reported("the file is no JPEG, PNG, WebP, TIFF, BMP or GIF picture"),
+        lambda: b"\0\0\0\x0cjP  \r\n\x87\n" + bytes(64),
+    ),
+    ImageCase(
         "PostScript",
         Reported("the file is no JPEG, PNG, WebP, TIFF, BMP or GIF picture"),
         lambda: b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 48 32\n",
