@@ -144,10 +144,11 @@ def _meet(
     """Run into the fault: without any tolerance, then, where that is what it takes, with some."""
     try:
         with serve() as url:
-            source = _source(url, listing=listing)
+            source, is_short = _source(url, listing=listing), False
             try:
                 snapshot = ingest(source, store, patience=patience)
             except ShortfallError as shortfall:
+                is_short = True
                 _check_short(shortfall, spoiled, store)
                 snapshot = ingest(source.model_copy(update={"tolerance": 0.9}), store, patience=patience)
     except LesionError as error:
@@ -157,6 +158,7 @@ def _meet(
     assert {isic_id(number) for number in (*EARLIER, *BESIDE)} <= set(images.index)
     assert snapshot.n_images == len(images)
     named = issues[issues["isic_id"] != ""]
+    assert is_short == (len(named) < len(issues) or issues["stage"].isin(["download", "decode"]).any())
     assert snapshot.n_excluded == (named["outcome"] == "excluded").sum() or len(named) < len(issues)
     told = set(images.index) | set(named["isic_id"])
     assert told == {isic_id(number) for number in numbers(spoiled)} or len(named) < len(issues)

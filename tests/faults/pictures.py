@@ -102,6 +102,14 @@ def bomb(side: int) -> bytes:
     return PNG_SIGNATURE + chunk(b"IHDR", header) + chunk(b"IDAT", zlib.compress(bytes(4096))) + chunk(b"IEND", b"")
 
 
+def whole_bomb(side: int) -> bytes:
+    """A PNG of ``side`` × ``side`` black pixels that are all there, packed a thousand times smaller."""
+    header = struct.pack(">IIBBBBB", side, side, 8, 0, 0, 0, 0)
+    packer, row = zlib.compressobj(1), bytes(side + 1)
+    body = b"".join([*(packer.compress(row) for _ in range(side)), packer.flush()])
+    return PNG_SIGNATURE + chunk(b"IHDR", header) + chunk(b"IDAT", body) + chunk(b"IEND", b"")
+
+
 def text_bomb(kind: bytes) -> bytes:
     """A PNG with a comment (or a profile) that unpacks to 64 MB."""
     whole = encoded(picture())
