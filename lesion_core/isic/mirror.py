@@ -5,13 +5,9 @@ needs. What differs: images come in the order of their ids, thumbnails are the f
 pixels), negative limits count as none, and ``-field:*ending`` excludes what it says.
 """
 
-import base64
-import binascii
 import contextlib
-import csv
 import functools
 import hashlib
-import io
 import logging
 import mimetypes
 import socket
@@ -33,26 +29,13 @@ from lesion_core.errors import ConfigError
 from lesion_core.isic.folder import ArchiveFolder, Entry, FolderCollection, read_folder
 from lesion_core.isic.paging import Unprocessable, answer_page
 from lesion_core.isic.query import parse_query
-from lesion_core.isic.statements import MEASURED, escaped
-from lesion_core.types import JsonDict, Value
+from lesion_core.isic.tables import LICENCE_TEXTS, Wanted, metadata_csv, wanted_by
+from lesion_core.types import JsonDict
 
 API_PATH = "/api/v2"
 FILES_PATH = "/files"
 _SEARCHES_KEPT = 8
 _START_SECONDS = 20.0
-
-
-class _Wanted(Value):
-    """What a bulk token stands for; the archive takes collections as numbers or as text."""
-
-    query: str | None = None
-    collections: tuple[int, ...] | str | None = None
-
-    def numbers(self) -> tuple[int, ...]:
-        """Return the collections as numbers."""
-        if isinstance(self.collections, str):
-            return tuple(int(part) for part in self.collections.split(",") if part.strip())
-        return self.collections or ()
 
 
 class _Selection:
@@ -65,8 +48,6 @@ class _Selection:
 
 class _Mirror:
     """The routes over one folder."""
-
-    _OWN_COLUMNS = ("isic_id", "attribution", "copyright_license")
 
     def __init__(self, folder: ArchiveFolder) -> None:
         self._folder = folder
@@ -85,6 +66,7 @@ class _Mirror:
             Route(f"{API_PATH}/zip-download/url/", self.give_token, methods=["POST"]),
             Route(f"{API_PATH}/zip-download/metadata-file/", self.send_metadata),
             Route(f"{API_PATH}/zip-download/file-listing/", self.send_file_listing),
+            Route(f"{API_PATH}/zip-download/license-file/{{licence}}/", self.send_licence),
             Route("/collections/{number:int}/metadata/", self.send_collection_metadata),
             Route(f"{API_PATH}/collections/", self.list_collections),
             Route(f"{API_PATH}/collections/{{number}}/", self.show_collection),
@@ -108,48 +90,39 @@ class _Mirror:
 
     async def give_token(self, request: Request) -> Response:
         try:
-            wanted = _Wanted.model_validate_json(await request.body())
+            wanted = Wanted.model_validate_json(await request.body())
         except ValidationError as error:
             raise Unprocessable("body", "value_error", "Input should be a query and collections") from error
         parse_query(wanted.query or "")
-        token = base64.urlsafe_b64encode(wanted.model_dump_json().encode()).decode()
-        return JSONResponse(f"{_host(request)}/download?zsid={token}")
+        return JSONResponse(f"{_host(request)}/download?zsid={wanted.token()}")
 
     def send_metadata(self, request: Request) -> Response:
-        return self._table(self._bulk(request))
+        return _table(self._bulk(request))
 
     def send_collection_metadata(self, request: Request) -> Response:
         number = request.path_params["number"]
         if number not in self._members:
             raise HTTPException(404)
-        return self._table(self._selected("", (number,)))
+        return _table(self._selected("", (number,)))
 
     def send_file_listing(self, request: Request) -> Response:
-        selection = self._bulk(request)
         files = [
             {"url": self._file_url(entry, request), "zipPath": entry.file_name or f"{entry.isic_id}.jpg"}
-            for entry in selection.entries
+            for entry in self._bulk(request).entries
         ]
         return JSONResponse({"suggestedFilename": "ISIC-images.zip", "files": files})
 
-    def _bulk(self, request: Request) -> "_Selection":
-        try:
-            token = base64.urlsafe_b64decode(request.query_params.get("token", ""))
-            wanted = _Wanted.model_validate_json(token)
-        except (binascii.Error, ValueError) as error:
-            raise HTTPException(401, "Unauthorized") from error
-        return self._selected(wanted.query or "", wanted.numbers())
+    def send_licence(self, request: Request) -> Response:
+        text = LICENCE_TEXTS.get(request.path_params["licence"])
+        if text is None:
+            raise HTTPException(404)
+        return Response(text, media_type="text/plain")
 
-    def _table(self, selection: "_Selection") -> Response:
-        """Answer the metadata as CSV: the archive's own columns, then every key that is used, sorted."""
-        used = {name for entry in selection.entries for name in entry.row} - {*self._OWN_COLUMNS, "public", *MEASURED}
-        text = io.StringIO(newline="")
-        writer = csv.writer(text)
-        writer.writerow([*self._OWN_COLUMNS, *sorted(used)])
-        for entry in selection.entries:
-            writer.writerow([escaped(entry.row.get(name, "")) for name in (*self._OWN_COLUMNS, *sorted(used))])
-        headers = {"Content-Disposition": 'attachment; filename="metadata.csv"'}
-        return Response(text.getvalue(), media_type="text/csv", headers=headers)
+    def _bulk(self, request: Request) -> "_Selection":
+        wanted = wanted_by(request.query_params.get("token", ""))
+        if wanted is None:
+            raise HTTPException(401, "Unauthorized")
+        return self._selected(wanted.query or "", wanted.numbers())
 
     def _file_url(self, entry: Entry, request: Request) -> str:
         return f"{_host(request)}{FILES_PATH}/{entry.file_name or f'{entry.isic_id}.jpg'}"
@@ -207,6 +180,11 @@ class _Mirror:
             "metadata": entry.metadata(self._folder.path),
             "public": True,
         }
+
+
+def _table(selection: _Selection) -> Response:
+    headers = {"Content-Disposition": 'attachment; filename="metadata.csv"'}
+    return Response(metadata_csv(selection.entries), media_type="text/csv", headers=headers)
 
 
 def _host(request: Request) -> str:

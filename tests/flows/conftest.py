@@ -69,7 +69,7 @@ def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
     home = tmp_path_factory.mktemp("stack")
     archive = home / "archive"
     write_archive(archive, n_images=N_IMAGES)
-    addresses = local.Addresses.choose()
+    addresses = local.Addresses(*(local.free_port(0) for _ in range(3)))  # another run may hold the usual ports
     with local.running_stack(home, addresses, archive, addresses.mirror) as stack:
         yield Running(stack, addresses)
 
