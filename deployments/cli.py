@@ -64,14 +64,41 @@ def deploy(
 @app.command()
 def models() -> None:
     """List model versions, and what each channel points at."""
+    from lesion_core.evaluation.exposure import find_exposure
+    from lesion_core.isic.withdrawals import withdrawn_ids
     from lesion_core.registry.channels import read_channel
     from lesion_core.registry.versions import list_models
 
     store = open_store(LesionSettings())
+    withdrawn = withdrawn_ids(store)
     states = {channel: read_channel(store, channel)[0] for channel in ("approved", "candidate")}
     for model in list_models(store):
         marks = [channel for channel, state in states.items() if state and state.model.id == model.id]
         typer.echo(f"{model.id}  on {model.dataset.id}{'  SYNTHETIC' if model.synthetic else ''}  {' '.join(marks)}")
+        if warning := find_exposure(store, model, withdrawn).in_words():
+            typer.echo(f"  WITHDRAWN: {warning}; `lesion card {model.id}` names them")
+
+
+@app.command()
+def card(model: Annotated[str, typer.Argument(help="Model id, such as isic-quick/0f3a9c1d22b4")]) -> None:
+    """Print a model's card from its newest report, with the images withdrawn since."""
+    from lesion_core.evaluation.card import current_card
+    from lesion_core.evaluation.report import latest_report
+    from lesion_core.registry.versions import get_model
+
+    store = open_store(LesionSettings())
+    typer.echo(current_card(store, latest_report(store, get_model(store, model))))
+
+
+@app.command()
+def gc(
+    delete: Annotated[bool, typer.Option("--delete", help="Delete; without it, only say what would go")] = False,
+    retention_days: Annotated[int, typer.Option(min=1, help="What is younger stays")] = 30,
+) -> None:
+    """Say, or delete, what no channel leads to any more, and the bytes of withdrawn images."""
+    from deployments.cleaning import clean
+
+    clean(open_store(LesionSettings()), retention_days=retention_days, delete=delete, say=typer.echo)
 
 
 @app.command()

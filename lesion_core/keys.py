@@ -6,6 +6,7 @@
     listings/<name>/<digest12>/…                   what the archive lists, in shards · issues.parquet · index.json
     shards/<name>/<digest12>/…                     what became of one shard of a listing · index.json
     snapshots/<name>/<digest12>/…                  images.parquet · issues.parquet · index.json
+    members/<name>/<digest12>.parquet              images and splits of a dataset that was removed, append-only
     withdrawn/<isic_id>.json                       images that the archive took back, append-only
     datasets/<name>/<digest12>/…                   manifest.parquet · splits.parquet · certificate.json · records/ · …
     models/<recipe>/<digest12>/…                   model.keras · model.onnx · recipe.json · … · index.json
@@ -79,6 +80,12 @@ def snapshot_key(name: str, digest: str) -> StoreKey:
 def dataset_key(name: str, digest: str) -> StoreKey:
     """Return the folder of a dataset."""
     return _join("datasets", name, digest[:DIGEST_LENGTH])
+
+
+def members_key(dataset_id: str) -> StoreKey:
+    """Return the key of the list of images that the removed dataset called ``dataset_id`` had."""
+    name, digest = dataset_id.split("/")
+    return _join("members", name, f"{digest}.parquet")
 
 
 def model_key(recipe: str, digest: str) -> StoreKey:

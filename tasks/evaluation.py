@@ -3,6 +3,7 @@
 from prefect import task
 
 from lesion_core import jobs
+from lesion_core.evaluation.card import current_card
 from lesion_core.evaluation.identity import report_key_of
 from lesion_core.evaluation.report import read_metrics
 from lesion_core.evaluation.spec import EvaluateJob
@@ -39,4 +40,4 @@ def publish_evaluation(report: ReportRef) -> None:
     publish.table(publish.EVAL_PER_CLASS, metrics.class_rows(), title)
     figures = [(caption, read_file(store, report, f"figures/{name}.png")) for caption, name in _FIGURES]
     publish.pictures(publish.EVAL_FIGURES, figures, title)
-    publish.markdown(publish.MODEL_CARD, read_file(store, report, "card.md").decode(), title)
+    publish.markdown(publish.MODEL_CARD, current_card(store, report), title)

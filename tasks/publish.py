@@ -30,6 +30,8 @@ EVAL_PER_CLASS = "eval-per-class"
 EVAL_FIGURES = "eval-figures"
 GATE_DECISION = "gate-decision"
 MODEL_CARD = "model-card"
+ARCHIVE_CHANGES = "archive-changes"
+ARCHIVE_DRIFT = "archive-drift"
 
 _SECONDS_BETWEEN_UPDATES = 2.0
 

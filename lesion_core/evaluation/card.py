@@ -3,13 +3,17 @@
 Its sections follow Mitchell et al. 2019, "Model Cards for Model Reporting" (arXiv:1810.03993), and CLEAR Derm
 (Daneshjou et al. 2022, doi:10.1001/jamadermatol.2021.4915). Every number is read from the report or from the files
 of the model and the dataset; none is written here.
+
+A stored card never changes; what the archive withdrew since is added where the card is shown (``current_card``).
 """
 
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from lesion_core.dataset.summary import DatasetSummary
-from lesion_core.evaluation.report import Metrics
+from lesion_core.evaluation.exposure import find_exposure
+from lesion_core.evaluation.report import CARD_NAME, Metrics, read_predictions
+from lesion_core.isic.withdrawals import withdrawn_ids
 from lesion_core.labels import CLASS_NAMES, CLASS_ORDER, Diagnosis
 from lesion_core.serving.model_folder import ModelFolder
 from lesion_core.serving.wording import (
@@ -19,11 +23,20 @@ from lesion_core.serving.wording import (
     disclaimer_without_model,
     percent,
 )
-from lesion_core.types import ModelRef
+from lesion_core.stores.folders import read_file
+from lesion_core.stores.protocol import Store
+from lesion_core.types import ModelRef, ReportRef
 
 SYNTHETIC_LINE = (
     "**SYNTHETIC: generated images are in this model or in its test. No number here has a clinical meaning.**"
 )
+WITHDRAWN_TITLE = "Withdrawn images"
+_USES = {
+    "train": "For training",
+    "validation": "For choosing epochs",
+    "calibration": "For calibration",
+    "test": "For this report's measurement",
+}
 _MAX_ATTRIBUTIONS = 40
 _SPLITS = ("train", "validation", "calibration", "test", "quarantined")
 
@@ -50,6 +63,34 @@ def write_card(metrics: Metrics, model: ModelRef, folder: ModelFolder, dataset: 
     )
     mark = f"{SYNTHETIC_LINE}\n\n" if metrics.subject.synthetic else ""
     return mark + "\n\n".join(sections) + "\n"
+
+
+def current_card(store: Store, report: ReportRef) -> str:
+    """Return a report's card, with what the archive withdrew since of the images that went into it.
+
+    Raises:
+        ArtifactNotFound: The report is not in the store.
+        ArtifactCorrupt: Stored bytes are not those that were published.
+    """
+    card = read_file(store, report, CARD_NAME).decode()
+    withdrawn = withdrawn_ids(store)
+    if not withdrawn:
+        return card
+    exposure = find_exposure(store, report.model, withdrawn)
+    tested = sorted(withdrawn.intersection(read_predictions(store, report)["isic_id"]))
+    lines = [*_withdrawn(exposure.images), *_withdrawn({report.split: tuple(tested)} if tested else {})]
+    lines += [f"Which images it saw in `{name}` is not known: that is stored no more." for name in exposure.untold]
+    if not lines:
+        return card
+    opening = (
+        f"The archive has withdrawn {exposure.n_images:,} images that this model was made from, and {len(tested):,} "
+        "that it was measured on, since they were used. Later datasets are without them; the numbers above are not."
+    )
+    return f"{card}\n{_section(WITHDRAWN_TITLE, [opening, _bullets(lines)])}\n"
+
+
+def _withdrawn(images: Mapping[str, Sequence[str]]) -> Iterable[str]:
+    return (f"{_USES[split]} ({len(ids):,}): {', '.join(ids)}" for split, ids in images.items())
 
 
 def _opening(metrics: Metrics, model: ModelRef, folder: ModelFolder) -> str:

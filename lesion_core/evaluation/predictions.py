@@ -1,7 +1,6 @@
 """What the served model says about every image of a split, as pixels go in and as tables come out."""
 
 import hashlib
-import io
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -9,18 +8,17 @@ import numpy as np
 import pandas as pd
 
 from lesion_core.dataset.manifest import MANIFEST_NAME
-from lesion_core.dataset.records import SPLITS_NAME, OpenDataset
+from lesion_core.dataset.records import OpenDataset
 from lesion_core.errors import ArtifactCorrupt, DataError
+from lesion_core.evaluation.exposure import MADE_FROM, read_members
 from lesion_core.evaluation.report import PROBABILITY_COLUMNS
 from lesion_core.images import Preprocessing, preprocess
 from lesion_core.labels import CLASS_ORDER, MALIGNANT
 from lesion_core.serving.predictor import Predictor
-from lesion_core.stores.folders import read_file
 from lesion_core.stores.protocol import Store
 from lesion_core.types import ModelRef, Progress, ProgressCallback
 
 _AT_A_TIME = 128
-_MADE_FROM = ("train", "validation", "calibration")
 _MALIGNANT = [CLASS_ORDER.index(name) for name in MALIGNANT]
 
 
@@ -49,16 +47,14 @@ def count_seen(store: Store, model: ModelRef, dataset: OpenDataset, rows: pd.Dat
     Within one dataset its certificate excludes it; another dataset may hold images of the one trained on.
 
     Raises:
-        ArtifactNotFound: The dataset it was trained on is no longer in the store.
+        ArtifactNotFound: The dataset it was trained on is no longer in the store, nor the list of its images.
     """
     if model.dataset.sha256 == dataset.ref.sha256:
         return 0
     files = _read_files(dataset.folder).loc[rows["isic_id"]]
-    splits = pd.read_parquet(io.BytesIO(read_file(store, model.dataset, SPLITS_NAME)))
-    used = splits.loc[splits["split"].isin(_MADE_FROM), "isic_id"]
-    manifest = pd.read_parquet(io.BytesIO(read_file(store, model.dataset, MANIFEST_NAME)))
-    used_bytes = manifest.loc[manifest["isic_id"].isin(used), "sha256"]
-    return int((files.index.isin(used) | files["sha256"].isin(used_bytes)).sum())
+    members = read_members(store, model.dataset)
+    used = members[members["split"].isin(MADE_FROM)]
+    return int((files.index.isin(used["isic_id"]) | files["sha256"].isin(used["sha256"])).sum())
 
 
 class Pictures:

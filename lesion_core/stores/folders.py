@@ -159,7 +159,9 @@ def publish(
         return found  # another worker published first and cleared files that were also ours
     _create_index(store, folder_key, index)
     winner = _found(store, folder_key)
-    if store.honours_conditions() and files_folder(folder_key, winner[0]) != home:
+    if files_folder(folder_key, winner[0]) == home:
+        _mend(store, home, source, files)
+    elif store.honours_conditions():
         for name in files:  # no index names them and, on this store, none ever will
             store.remove(f"{home}/{name}")
     return winner
@@ -252,6 +254,14 @@ def _upload(store: Store, key: StoreKey, path: Path, entry: FileEntry) -> None:
     with path.open("rb") as stream:
         store.write(key, stream)
     _verify(store, key, entry)
+
+
+def _mend(store: Store, home: StoreKey, source: Path, files: dict[StoreKey, FileEntry]) -> None:
+    """Store again what was collected as nobody's between its upload and the index that now names it."""
+    there = set(store.list(f"{home}/"))
+    for name, entry in files.items():
+        if f"{home}/{name}" not in there:
+            _upload(store, f"{home}/{name}", source / name, entry)
 
 
 def _create_index(store: Store, folder_key: StoreKey, index: FolderIndex) -> None:

@@ -1,6 +1,7 @@
 """Objects as plain files below one directory."""
 
 import contextlib
+import datetime
 import hashlib
 import io
 import os
@@ -21,7 +22,7 @@ from lesion_core.stores.filesystem import (
     temporary_file,
     translated,
 )
-from lesion_core.stores.protocol import ObjectStat, Store
+from lesion_core.stores.protocol import ObjectEntry, ObjectStat, Store
 from lesion_core.types import StoreKey
 
 _LOCK_NAME = ".lock"
@@ -125,6 +126,15 @@ class LocalStore:
     def list(self, prefix: str) -> Iterator[StoreKey]:
         """Yield the keys that begin with ``prefix``, sorted; one folder's names are in memory at a time."""
         yield from self._keys_below(self._root, checked_prefix(prefix))
+
+    def entries(self, prefix: str) -> Iterator[ObjectEntry]:
+        """Yield what ``list`` yields, each with size and time; what goes away meanwhile is left out."""
+        for key in self.list(prefix):
+            path = self._path(key)
+            with translated(path), contextlib.suppress(FileNotFoundError):
+                facts = path.stat()
+                modified = datetime.datetime.fromtimestamp(facts.st_mtime, datetime.UTC)
+                yield ObjectEntry(key=key, size_bytes=facts.st_size, modified=modified)
 
     def remove(self, key: StoreKey) -> None:
         """Remove an object; removing what is not there is no error."""

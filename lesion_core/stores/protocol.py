@@ -1,5 +1,6 @@
 """What every place where bytes live can do."""
 
+import datetime
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,6 +15,15 @@ class ObjectStat:
 
     size_bytes: int
     tag: str
+
+
+@dataclass(frozen=True, slots=True)
+class ObjectEntry:
+    """One object in a listing: its key, its size in bytes, and when it was last written, by the store's own clock."""
+
+    key: StoreKey
+    size_bytes: int
+    modified: datetime.datetime
 
 
 class Store(Protocol):
@@ -63,6 +73,9 @@ class Store(Protocol):
 
     def list(self, prefix: str) -> Iterator[StoreKey]:
         """Yield the keys that begin with ``prefix``, sorted."""
+
+    def entries(self, prefix: str) -> Iterator[ObjectEntry]:
+        """Yield what ``list`` yields, each with size and time; no request for each object."""
 
     def remove(self, key: StoreKey) -> None:
         """Remove an object; removing what is not there is no error."""

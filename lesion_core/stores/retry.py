@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO, TypeVar
 
 from lesion_core.errors import ArtifactNotFound, StoreConflict, StoreUnavailable
-from lesion_core.stores.protocol import ObjectStat, Store
+from lesion_core.stores.protocol import ObjectEntry, ObjectStat, Store
 from lesion_core.types import StoreKey
 
 _Answer = TypeVar("_Answer")
@@ -109,13 +109,22 @@ class RetryingStore:
 
     def list(self, prefix: str) -> Iterator[StoreKey]:
         """Yield the keys that begin with ``prefix``, sorted; a break is continued after the last key given out."""
+        return self._continued(lambda: self._store.list(prefix), lambda key: key)
+
+    def entries(self, prefix: str) -> Iterator[ObjectEntry]:
+        """Yield what ``list`` yields, each with size and time; continued as ``list`` is."""
+        return self._continued(lambda: self._store.entries(prefix), lambda entry: entry.key)
+
+    def _continued(
+        self, ask: Callable[[], Iterator[_Answer]], key_of: Callable[[_Answer], StoreKey]
+    ) -> Iterator[_Answer]:
         last: StoreKey | None = None
         for pause in self._pauses():
             try:
-                for key in self._store.list(prefix):
-                    if last is None or key > last:
-                        yield key
-                        last = key
+                for item in ask():
+                    if last is None or key_of(item) > last:
+                        yield item
+                        last = key_of(item)
                 return
             except StoreUnavailable:
                 if pause is None:

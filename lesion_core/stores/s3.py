@@ -32,7 +32,7 @@ from lesion_core.errors import (
     StoreUnavailable,
 )
 from lesion_core.stores.addresses import checked_key, checked_prefix
-from lesion_core.stores.protocol import ObjectStat, Store
+from lesion_core.stores.protocol import ObjectEntry, ObjectStat, Store
 from lesion_core.stores.s3_answers import meaning_of
 from lesion_core.types import StoreKey
 
@@ -155,6 +155,10 @@ class S3Store:
 
     def list(self, prefix: str) -> Iterator[StoreKey]:
         """Yield the keys that begin with ``prefix``, sorted."""
+        return (entry.key for entry in self.entries(prefix))
+
+    def entries(self, prefix: str) -> Iterator[ObjectEntry]:
+        """Yield what ``list`` yields, each with size and time, which the server tells unasked."""
         pages = self._client.get_paginator("list_objects_v2").paginate(
             Bucket=self._bucket, Prefix=self._prefix + checked_prefix(prefix)
         )
@@ -163,7 +167,7 @@ class S3Store:
                 for item in page.get("Contents", ()):
                     key = item["Key"].removeprefix(self._prefix)
                     if not any(part.startswith(".") for part in key.split("/")):  # else a probe
-                        yield key
+                        yield ObjectEntry(key=key, size_bytes=item["Size"], modified=item["LastModified"])
 
     def remove(self, key: StoreKey) -> None:
         """Remove an object; removing what is not there is no error."""

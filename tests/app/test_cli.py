@@ -6,8 +6,15 @@ import sys
 from pathlib import Path
 
 import pytest
+from typer.testing import CliRunner
 
+from deployments.cli import app
+from lesion_core.isic.withdrawals import note_withdrawn
+from lesion_core.registry.channels import move_channel
+from lesion_core.stores.folders import utc_now
+from lesion_core.stores.local import LocalStore
 from tests.conftest import ROOT
+from tests.core.registry.generations import make_generations
 
 
 def lesion(*arguments: str, home: Path, **variables: str) -> "subprocess.CompletedProcess[str]":
@@ -31,6 +38,7 @@ def lesion(*arguments: str, home: Path, **variables: str) -> "subprocess.Complet
         (("demo", "--archive", "/nowhere"), {}, "which has no metadata.csv"),
         (("demo", "--recipe", "isic-quik"), {}, "isic-quick"),
         (("mirror", "/nowhere", "--port", "0"), {}, "/nowhere"),
+        (("card", "quick/0123456789ab"), {}, "nothing stored yet"),
         (("models",), {"LESION_STORE": "ftp://host/x"}, "ftp://host/x"),
         (("predict", "/nowhere"), {}, "found none in /nowhere"),
         (("demo", "--archive", "isic"), {"LESION_ARCHIVE_URL": "http://127.0.0.1:9/api/v2/"}, "SourceUnavailable"),
@@ -43,3 +51,39 @@ def test_a_known_problem_is_one_sentence(
     assert outcome.returncode == 1, outcome.stderr
     assert sentence in outcome.stderr
     assert "Traceback" not in outcome.stderr
+
+
+def test_cleaning_says_what_goes_and_what_stays_and_deletes_only_when_told(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made = make_generations(tmp_path)
+    store, model = LocalStore(made.root), made.old.model
+    move_channel(store, "approved", model, action="approve", approver="Dr. A", reason="first", clock=utc_now)
+    note_withdrawn(store, [made.withdrawn], archive="http://archive", last_seen=made.old.snapshot.id)
+    store.write("mine.txt", b"kept")
+    kept_bytes = set(store.list(""))
+
+    monkeypatch.setenv("LESION_STORE", str(made.root))
+
+    def told(*arguments: str) -> str:
+        outcome = CliRunner().invoke(app, arguments)
+        assert outcome.exit_code == 0, outcome.exception
+        return outcome.stdout
+
+    dry = told("gc")
+    assert "archive            1" in dry
+    assert "withdrawn by the archive" in dry
+    assert f"{made.old.dataset.key} stays and holds pixels of 1 withdrawn images ({made.withdrawn})" in dry
+    assert f"model {model.id}, which channel 'approved' points at" in dry
+    assert "mine.txt" in dry
+    assert "A dry run: nothing was deleted" in dry
+    assert set(store.list("")) == kept_bytes
+
+    assert "Deleted 1 objects" in told("gc", "--delete")
+    assert kept_bytes - set(store.list("")) == {key for key in kept_bytes if f"archive/{made.withdrawn}/" in key}
+    assert "Nothing to delete" in told("gc", "--delete")
+    warned = told("models").splitlines()
+    place = next(number for number, line in enumerate(warned) if line.startswith(model.id))
+    assert "WITHDRAWN: saw 1 of the images that the archive withdrew" in warned[place + 1]
+    assert f"For training (1): {made.withdrawn}" in told("card", model.id)
+    assert not any("WITHDRAWN" in line for line in told("models").splitlines() if made.new.model.id in line)

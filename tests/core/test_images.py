@@ -15,7 +15,7 @@ from pydantic import ValidationError
 
 from lesion_core import images
 from lesion_core.errors import ImageRejected
-from lesion_core.images import ImageFacts, Preprocessing, decode, preprocess, probe, resize
+from lesion_core.images import ImageFacts, Preprocessing, decode, preprocess, preprocess_each, probe, resize
 
 ORIENTATION_TAG = 0x0112
 GPS_TAG = 0x8825
@@ -251,6 +251,9 @@ def test_preprocessing_is_decoding_then_scaling(side: int) -> None:
     assert pixels.dtype == np.uint8
     np.testing.assert_array_equal(pixels, resize(decode(data, image_id="a"), preprocessing))
     np.testing.assert_array_equal(pixels, preprocess(data, preprocessing, image_id="b"))
+    small, same = preprocess_each(data, (Preprocessing(size_px=32), preprocessing), image_id="a")
+    np.testing.assert_array_equal(pixels, same)
+    np.testing.assert_array_equal(small, preprocess(data, Preprocessing(size_px=32), image_id="a"))
 
 
 def test_the_whole_frame_is_squashed_to_a_square() -> None:

@@ -1,14 +1,21 @@
 import re
+import shutil
 from pathlib import Path
 
 import pytest
 
 from lesion_core.dataset.summary import describe
-from lesion_core.evaluation.card import SYNTHETIC_LINE, write_card
+from lesion_core.evaluation.card import SYNTHETIC_LINE, WITHDRAWN_TITLE, current_card, write_card
+from lesion_core.evaluation.exposure import find_exposure, leave_members
 from lesion_core.evaluation.report import read_metrics
+from lesion_core.isic.withdrawals import note_withdrawn
+from lesion_core.keys import index_key
 from lesion_core.serving.model_folder import read_model_folder
 from lesion_core.serving.wording import check_wording
-from lesion_core.stores.folders import materialise, read_file
+from lesion_core.stores.folders import materialise, publish, read_file
+from lesion_core.stores.local import LocalStore
+from lesion_core.stores.references import ref_from_folder
+from lesion_core.types import ModelRef
 from tests.core.evaluation.conftest import Evaluated
 from tests.core.evaluation.worlds import publish_model, publish_report, right
 
@@ -68,3 +75,69 @@ def test_the_first_line_marks_what_is_synthetic(evaluated: Evaluated, tmp_path: 
     assert card.splitlines()[0] == SYNTHETIC_LINE
     assert "SYNTHETIC" in SYNTHETIC_LINE
     assert "generated images" in card
+
+
+@pytest.fixture
+def store(evaluated: Evaluated, tmp_path: Path) -> LocalStore:
+    """A copy of the store, to note withdrawals in."""
+    shutil.copytree(evaluated.place / "store", tmp_path / "store")
+    return LocalStore(tmp_path / "store")
+
+
+def withdraw(store: LocalStore, *isic_ids: str) -> None:
+    note_withdrawn(store, isic_ids, archive="http://archive", last_seen="small/000000000000")
+
+
+def test_a_card_shown_later_names_what_was_withdrawn_since(evaluated: Evaluated, store: LocalStore) -> None:
+    stored = read_file(store, evaluated.report, "card.md").decode()
+    first = {name: evaluated.dataset.split(name)["isic_id"][0] for name in ("train", "calibration", "test")}
+    withdraw(store, "ISIC_9999999")  # in nothing that this model saw
+    assert current_card(store, evaluated.report) == stored
+    withdraw(store, *first.values())
+    card = current_card(store, evaluated.report)
+    assert card.startswith(stored)
+    assert f"\n## {WITHDRAWN_TITLE}\n" in card
+    assert f"- For training (1): {first['train']}\n" in card
+    assert f"- For calibration (1): {first['calibration']}\n" in card
+    assert f"- For this report's measurement (1): {first['test']}\n" in card
+    assert "withdrawn 2 images that this model was made from, and 1 that it was measured on" in card
+    assert check_wording(card) == ()
+    assert read_file(store, evaluated.report, "card.md").decode() == stored
+
+
+def test_a_fine_tuned_model_answers_for_what_its_base_saw(
+    evaluated: Evaluated, store: LocalStore, tmp_path: Path
+) -> None:
+    other = evaluated.model.dataset.model_copy(
+        update={"id": "gone/0123456789ab", "key": "datasets/gone/0123456789ab"}
+    )
+    (tmp_path / "tuned").mkdir()
+    (tmp_path / "tuned" / "model.keras").write_bytes(b"tuned")
+    key, summary = "models/tuned/0123456789ab", {"recipe": "tuned", "dataset": other.model_dump(mode="json")}
+    inputs = {"start_from": evaluated.model.id}
+    published = publish(
+        store,
+        key,
+        tmp_path / "tuned",
+        step="train",
+        step_version=1,
+        inputs=inputs,
+        summary={**summary, "synthetic": False},
+    )
+    model = ref_from_folder(ModelRef, key, *published)
+    withdrawn = evaluated.dataset.split("train")["isic_id"][0]
+    withdraw(store, withdrawn)
+    exposure = find_exposure(store, model)
+    assert exposure.images == {"train": (withdrawn,)}
+    assert exposure.untold == ("gone/0123456789ab",)
+    assert "saw 1 of the images" in exposure.in_words()
+    assert "gone/0123456789ab is not known" in exposure.in_words()
+
+
+def test_what_a_removed_dataset_had_is_still_known(evaluated: Evaluated, store: LocalStore) -> None:
+    withdrawn = evaluated.dataset.split("validation")["isic_id"][0]
+    withdraw(store, withdrawn)
+    leave_members(store, evaluated.dataset.ref.key)
+    store.remove(index_key(evaluated.dataset.ref.key))
+    assert find_exposure(store, evaluated.model).images == {"validation": (withdrawn,)}
+    assert f"- For choosing epochs (1): {withdrawn}\n" in current_card(store, evaluated.report)

@@ -1,5 +1,6 @@
 """What every store does, whatever it is made of."""
 
+import datetime
 import io
 
 import pytest
@@ -87,6 +88,17 @@ def test_listing_is_sorted_and_by_prefix(store: Store) -> None:
     assert list(store.list("a/b")) == ["a/b-c/d", "a/b/c"]
     assert list(store.list("a/b/")) == ["a/b/c"]
     assert list(store.list("nothing/")) == []
+
+
+def test_entries_tell_what_the_list_tells_with_size_and_time(store: Store) -> None:
+    for key, body in {"a/b": b"12345", "a/c/d": b"", "b": b"x"}.items():
+        store.write(key, body)
+    found = list(store.entries("a/"))
+    assert [(entry.key, entry.size_bytes) for entry in found] == [("a/b", 5), ("a/c/d", 0)]
+    now = datetime.datetime.now(datetime.UTC)
+    assert all(abs(now - entry.modified) < datetime.timedelta(minutes=1) for entry in found)
+    assert [entry.key for entry in store.entries("")] == list(store.list(""))
+    assert list(store.entries("nothing/")) == []
 
 
 def test_removing_twice_is_no_error(store: Store) -> None:

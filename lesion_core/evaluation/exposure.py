@@ -1,0 +1,122 @@
+"""Which images a model saw, and which of them the archive has taken back since.
+
+A dataset's own tables tell it. Where a dataset was removed because it held pixels of withdrawn images, the list of
+its images stays behind (``members/``): ids, splits and digests, no pixels.
+"""
+
+import io
+from collections.abc import Collection
+
+import pandas as pd
+from pydantic import Field
+
+from lesion_core.dataset.manifest import MANIFEST_NAME
+from lesion_core.dataset.records import SPLITS_NAME
+from lesion_core.errors import ArtifactNotFound
+from lesion_core.isic.withdrawals import withdrawn_ids
+from lesion_core.keys import members_key
+from lesion_core.stores.folders import get_index, read_file
+from lesion_core.stores.protocol import Store
+from lesion_core.stores.references import find_reference
+from lesion_core.types import DatasetRef, ModelRef, StoreKey, Value
+
+MADE_FROM = ("train", "validation", "calibration")
+
+
+class Exposure(Value):
+    """What a model saw of the images that the archive withdrew."""
+
+    images: dict[str, tuple[str, ...]] = Field(description="Withdrawn images by split, each split sorted")
+    untold: tuple[str, ...] = Field(
+        description="Ids of datasets and models that went into it and are stored no more, so nobody can tell"
+    )
+
+    @property
+    def n_images(self) -> int:
+        """How many they are."""
+        return len({isic_id for ids in self.images.values() for isic_id in ids})
+
+    def in_words(self) -> str:
+        """Return one line for a terminal; empty where there is nothing to say."""
+        said = [f"saw {self.n_images:,} of the images that the archive withdrew"] if self.n_images else []
+        said += [f"what it saw in {', '.join(self.untold)} is not known"] if self.untold else []
+        return "; ".join(said)
+
+
+def find_exposure(store: Store, model: ModelRef, withdrawn: Collection[str] | None = None) -> Exposure:
+    """Return the withdrawn images that a model, or a model it started from, was trained, chosen or calibrated on.
+
+    Args:
+        store: Where everything lives.
+        model: Which model.
+        withdrawn: The withdrawn ids, where the caller has them; else they are read.
+    """
+    taken_back = withdrawn_ids(store) if withdrawn is None else withdrawn
+    if not taken_back:
+        return Exposure(images={}, untold=())
+    seen: dict[str, set[str]] = {split: set() for split in MADE_FROM}
+    lineage, untold = _lineage(store, model)
+    for dataset in {each.dataset.id: each.dataset for each in lineage}.values():
+        try:
+            members = _read_splits(store, dataset)
+        except ArtifactNotFound:
+            untold.append(dataset.id)
+            continue
+        taken = members[members["isic_id"].isin(taken_back)]
+        for split in MADE_FROM:
+            seen[split].update(taken.loc[taken["split"] == split, "isic_id"])
+    return Exposure(
+        images={split: tuple(sorted(ids)) for split, ids in seen.items() if ids}, untold=tuple(sorted(untold))
+    )
+
+
+def _lineage(store: Store, model: ModelRef) -> tuple[list[ModelRef], list[str]]:
+    """Return the model and those it started from, and the ids of those that are stored no more."""
+    lineage, untold = [model], list[str]()
+    while True:
+        try:
+            _, index = get_index(store, lineage[-1].key)
+        except ArtifactNotFound:
+            return lineage, untold
+        base = index.inputs.get("start_from")
+        if not isinstance(base, str) or base in {each.id for each in lineage}:
+            return lineage, untold
+        ref = find_reference(store, ModelRef, f"models/{base}")
+        if ref is None:
+            return lineage, [*untold, base]
+        lineage.append(ref)
+
+
+def read_members(store: Store, dataset: DatasetRef | StoreKey) -> pd.DataFrame:
+    """Return which images a dataset has or, where it was removed, had: columns isic_id, split and sha256.
+
+    Raises:
+        ArtifactNotFound: It is not stored, and nothing was left behind of it.
+        ArtifactCorrupt: Its bytes are not those that were published.
+    """
+    try:
+        manifest = io.BytesIO(read_file(store, dataset, MANIFEST_NAME))
+    except ArtifactNotFound:
+        return _read_left_behind(store, dataset)
+    files = pd.read_parquet(manifest, columns=["isic_id", "sha256"])
+    return _read_splits(store, dataset).merge(files, on="isic_id", validate="1:1")
+
+
+def _read_splits(store: Store, dataset: DatasetRef | StoreKey) -> pd.DataFrame:
+    try:
+        table = io.BytesIO(read_file(store, dataset, SPLITS_NAME))
+    except ArtifactNotFound:
+        return _read_left_behind(store, dataset)
+    return pd.read_parquet(table, columns=["isic_id", "split"])
+
+
+def _read_left_behind(store: Store, dataset: DatasetRef | StoreKey) -> pd.DataFrame:
+    folder = dataset.key if isinstance(dataset, DatasetRef) else dataset
+    return pd.read_parquet(io.BytesIO(store.read(members_key(folder.removeprefix("datasets/")))))
+
+
+def leave_members(store: Store, folder_key: StoreKey) -> None:
+    """Write down which images a complete dataset has, before it is removed; raises as ``read_members`` does."""
+    body = io.BytesIO()
+    read_members(store, folder_key).to_parquet(body, index=False)
+    store.write(members_key(folder_key.removeprefix("datasets/")), body.getvalue())
