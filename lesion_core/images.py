@@ -15,6 +15,7 @@ What a file may hold, and what becomes of it:
 
 import codecs
 import io
+import logging
 import struct
 import zlib
 from collections.abc import Iterator, Sequence
@@ -31,6 +32,10 @@ from lesion_core.types import Value
 MAX_PIXELS = 80_000_000  # about 240 MB as RGB; the archive's largest pictures have some 50 million
 MIN_SIDE_PX = 16
 FORMATS = ("JPEG", "PNG", "WEBP", "TIFF", "BMP", "GIF")  # Pillow opens MPO through JPEG
+
+# Pillow logs every tag that it parses at DEBUG, with its value: names and descriptions of whoever is pictured would
+# be in the logs of anybody who listens to everything.
+logging.getLogger("PIL").setLevel(logging.INFO)
 
 # Formats whose later frames are previews of the first one, not pictures of their own.
 _FIRST_FRAME_IS_THE_PICTURE = ("MPO",)
