@@ -26,10 +26,10 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
 from lesion_core.errors import ConfigError
+from lesion_core.isic.bulk import LICENCE_TEXTS, Wanted, metadata_csv, wanted_by
 from lesion_core.isic.folder import ArchiveFolder, Entry, FolderCollection, read_folder
 from lesion_core.isic.paging import Unprocessable, answer_page
 from lesion_core.isic.query import parse_query
-from lesion_core.isic.bulk import LICENCE_TEXTS, Wanted, metadata_csv, wanted_by
 from lesion_core.types import JsonDict
 
 API_PATH = "/api/v2"

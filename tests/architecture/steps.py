@@ -25,8 +25,14 @@ STEPS: dict[str, tuple[str, tuple[str, ...]]] = {
     ),
     "evaluate": ("lesion_core.evaluation.version", ("evaluation", "serving/predictor.py", "images.py")),
 }
-# The mirror stands in for the archive's server; an ingest does not run it.
-NOT_PART = {"isic/mirror.py", "isic/folder.py", "isic/query.py", "isic/paging.py", "isic/bulk.py", "isic/tables.py", "isic/challenge.py", "isic/survey.py"}
+# The mirror stands in for the archive's server, and the watch only compares: neither decides what an ingest stores.
+NOT_PART = {
+    f"isic/{name}.py"
+    for name in (
+        *("mirror", "folder", "challenge", "tables", "bulk", "query", "paging", "survey"),
+        *("watcher", "changes", "drift", "withdrawals"),
+    )
+}
 
 
 def _bare(tree: ast.Module) -> ast.Module:
