@@ -20,6 +20,7 @@ import struct
 import zlib
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Literal
 
 import numpy as np
@@ -108,6 +109,16 @@ def probe(data: bytes, *, image_id: str) -> ImageFacts:
     """
     image, format_ = _open(data, image_id)
     return ImageFacts(width=image.width, height=image.height, format=format_)
+
+
+def header_size(path: Path) -> tuple[int, int]:
+    """Return width and height as a file's header states them, without decoding; orientation is not applied.
+
+    Raises:
+        ImageRejected: The file has no header of a usable picture; ``image_id`` is its name.
+    """
+    with _translated(path.name), Image.open(path, formats=FORMATS) as image:
+        return image.size
 
 
 def preprocess(data: bytes, preprocessing: Preprocessing, *, image_id: str) -> np.ndarray:

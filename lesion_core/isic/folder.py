@@ -9,10 +9,10 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from PIL import Image
 from pydantic import TypeAdapter, ValidationError
 
-from lesion_core.errors import ManifestError
+from lesion_core.errors import ImageRejected, ManifestError
+from lesion_core.images import header_size
 from lesion_core.isic.challenge import (
     METADATA_ENDING,
     TRUTH_ENDING,
@@ -154,7 +154,6 @@ def _read_collections(path: Path) -> tuple[FolderCollection, ...]:
 
 def _header_size(path: Path) -> tuple[int, int] | None:
     try:
-        with Image.open(path) as image:
-            return image.size
-    except (OSError, ValueError, SyntaxError, Image.DecompressionBombError):
+        return header_size(path)
+    except ImageRejected:
         return None

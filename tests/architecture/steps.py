@@ -19,6 +19,13 @@ RECORD = Path(__file__).with_name("steps.json")
 STEPS: dict[str, tuple[str, tuple[str, ...]]] = {
     "ingest": ("lesion_core.isic.version", ("isic", "images.py")),
     "prepare": ("lesion_core.dataset.prepare", ("dataset", "images.py")),
+    "data-report": (
+        "lesion_core.evaluation.data_spec",
+        (
+            *(f"evaluation/data_{part}.py" for part in ("content", "gallery", "page", "report", "spec")),
+            *("evaluation/figures", "evaluation/shortcuts.py", "dataset/breakdown.py", "dataset/summary.py"),
+        ),
+    ),
     "train": (
         "lesion_core.training.version",
         ("modeling", "training", "images.py", "evaluation/calibration.py", "evaluation/metrics.py"),
