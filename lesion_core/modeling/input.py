@@ -4,8 +4,10 @@ The order of an epoch is a pure function of the labels, the recipe and (seed, ep
 a training that was killed asks for the same epoch from the next batch on and gets the very same images.
 """
 
+import math
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -14,9 +16,10 @@ import tensorflow as tf
 from lesion_core.dataset.records import OpenDataset
 from lesion_core.errors import LesionError
 from lesion_core.labels import N_CLASSES
-from lesion_core.modeling.augment import N_DRAWS, augment, draw
+from lesion_core.modeling.augment import augment, draw
 from lesion_core.modeling.recipe import Recipe
 
+_LABELS, _DRAWS = "class_index", "draws"  # what goes with the inputs of a training batch
 _PREFETCH = 2  # batches made ahead: enough to overlap with the step, too few to matter in memory
 
 
@@ -101,73 +104,76 @@ class TrainingFeed:
             ManifestError: Records are missing or cut short.
             ArtifactCorrupt: Records changed since they were written.
         """
-        recipe, reader = self.recipe, self._reader(epoch)
+        augmentation, reader = self.recipe.augmentation, self._reader(epoch)
 
-        def vary(
-            inputs: dict[str, tf.Tensor], labels: tf.Tensor, draws: tf.Tensor
-        ) -> tuple[dict[str, tf.Tensor], tf.Tensor]:
-            return {**inputs, "image": augment(inputs["image"], draws, recipe.augmentation)}, labels
+        def vary(values: dict[str, tf.Tensor]) -> tuple[dict[str, tf.Tensor], tf.Tensor]:
+            inputs = {name: value for name, value in values.items() if name not in (_LABELS, _DRAWS)}
+            return {**inputs, "image": augment(values["image"], values[_DRAWS], augmentation)}, values[_LABELS]
 
-        numbers = tf.data.Dataset.range(first_batch, self.steps_per_epoch)
-        source = numbers.map(reader.batch, num_parallel_calls=tf.data.AUTOTUNE, deterministic=True)
-        varied = source.map(vary, num_parallel_calls=tf.data.AUTOTUNE, deterministic=True)
-        try:
-            yield from varied.prefetch(_PREFETCH)
-        except tf.errors.OpError:
-            if reader.errors:
-                raise reader.errors[0] from None  # TensorFlow keeps of it only the text
-            raise
+        read = reader.batches(first_batch, self.steps_per_epoch)
+        varied = read.map(vary, num_parallel_calls=tf.data.AUTOTUNE, deterministic=True)
+        yield from reader.delivered(varied)
 
     def _reader(self, epoch: int) -> "_Reader":
+        labels = self.rows["class_index"].to_numpy(np.int32)
         recipe = self.recipe
-        order = epoch_order(
-            self.rows["class_index"].to_numpy(),
-            power=recipe.imbalance.sampling_power,
-            seed=recipe.seed,
-            epoch=epoch,
-        )
-        rows = self.rows
+        order = epoch_order(labels, power=recipe.imbalance.sampling_power, seed=recipe.seed, epoch=epoch)
+        columns = {name: values[order] for name, values in metadata_inputs(self.rows).items()}
         return _Reader(
             dataset=self.dataset,
-            n=recipe.optimisation.batch_size,
-            shards=rows["shard"].to_numpy()[order],
-            places=rows["row"].to_numpy()[order],
-            metadata={name: values[order] for name, values in metadata_inputs(rows).items()},
-            labels=rows["class_index"].to_numpy(np.int32)[order],
-            draws=draw(len(order), seed=recipe.seed, epoch=epoch),
+            size=recipe.optimisation.batch_size,
+            shards=self.rows["shard"].to_numpy()[order],
+            places=self.rows["row"].to_numpy()[order],
+            columns={**columns, _LABELS: labels[order], _DRAWS: draw(len(order), seed=recipe.seed, epoch=epoch)},
         )
 
 
 @dataclass(frozen=True, slots=True)
 class _Reader:
-    """One epoch's images in their order, as arrays, so that a batch is a slice of each."""
+    """Images in the order wanted, as arrays, so that a batch is a slice of each; ``columns`` go with the pixels."""
 
     dataset: OpenDataset
-    n: int
+    size: int
     shards: np.ndarray
     places: np.ndarray
-    metadata: dict[str, np.ndarray]
-    labels: np.ndarray
-    draws: np.ndarray
+    columns: dict[str, np.ndarray]
     errors: list[LesionError] = field(default_factory=list)
 
-    def batch(self, number: tf.Tensor) -> tuple[dict[str, tf.Tensor], tf.Tensor, tf.Tensor]:
-        """Return batch ``number``, int64 (), in TensorFlow's graph: inputs, labels, draws."""
-        inputs = _input_signature(self.n, self.dataset.ref.size_px)
-        specs = [*inputs.values(), tf.TensorSpec((self.n,), tf.int32), tf.TensorSpec((self.n, N_DRAWS), tf.float32)]
-        values = tf.numpy_function(self._read, [number], [spec.dtype for spec in specs])
-        for value, spec in zip(values, specs, strict=True):
-            value.set_shape(spec.shape)
-        return dict(zip(inputs, values, strict=False)), values[-2], values[-1]
+    def batches(self, first: int, end: int) -> tf.data.Dataset:
+        """Return batches ``first`` to ``end``: 'image' uint8 (n, s, s, 3) and the columns, by name.
+
+        Several are read at a time, and they come in order.
+        """
+        numbers = tf.data.Dataset.range(first, end)
+        return numbers.map(self._batch, num_parallel_calls=tf.data.AUTOTUNE, deterministic=True)
+
+    def delivered(self, batches: tf.data.Dataset) -> Iterator[Any]:
+        """Yield what was made of the batches; a record that could not be read is raised as itself."""
+        try:
+            yield from batches.prefetch(_PREFETCH)
+        except tf.errors.OpError:
+            if self.errors:
+                raise self.errors[0] from None  # TensorFlow keeps of it only the text
+            raise
+
+    def _batch(self, number: tf.Tensor) -> dict[str, tf.Tensor]:
+        # The last batch may be smaller, unless there are only whole ones.
+        side = self.dataset.ref.size_px
+        shapes = {"image": (side, side, 3), **{name: values.shape[1:] for name, values in self.columns.items()}}
+        dtypes = [tf.uint8, *(tf.as_dtype(values.dtype) for values in self.columns.values())]
+        values = dict(zip(shapes, tf.numpy_function(self._read, [number], dtypes), strict=True))
+        for name, shape in shapes.items():
+            values[name].set_shape((None, *shape))
+        return values
 
     def _read(self, number: np.int64) -> list[np.ndarray]:
-        here = slice(int(number) * self.n, (int(number) + 1) * self.n)
+        here = slice(int(number) * self.size, (int(number) + 1) * self.size)
         try:
             pixels = self.dataset.records(self.shards[here], self.places[here])
         except LesionError as error:
             self.errors.append(error)
             raise
-        return [pixels, *(values[here] for values in self.metadata.values()), self.labels[here], self.draws[here]]
+        return [pixels, *(values[here] for values in self.columns.values())]
 
 
 def model_inputs(dataset: OpenDataset, rows: pd.DataFrame) -> dict[str, np.ndarray]:
@@ -185,15 +191,14 @@ def metadata_inputs(rows: pd.DataFrame) -> dict[str, np.ndarray]:
 
 
 def evaluation_batches(dataset: OpenDataset, rows: pd.DataFrame, batch_size: int) -> Iterator[dict[str, np.ndarray]]:
-    """Yield the inputs of every row once, in order, without augmentation; the last batch may be smaller."""
-    for start in range(0, len(rows), batch_size):
-        yield model_inputs(dataset, rows.iloc[start : start + batch_size])
+    """Yield the inputs of every row once, in order, without augmentation; the last batch may be smaller.
 
-
-def _input_signature(batch_size: int, size_px: int) -> dict[str, tf.TensorSpec]:
-    return {
-        "image": tf.TensorSpec((batch_size, size_px, size_px, 3), tf.uint8),
-        "age_years": tf.TensorSpec((batch_size,), tf.float32),
-        "sex_code": tf.TensorSpec((batch_size,), tf.int32),
-        "site_code": tf.TensorSpec((batch_size,), tf.int32),
-    }
+    Raises:
+        ManifestError: Records are missing or cut short.
+        ArtifactCorrupt: Records changed since they were written.
+    """
+    reader = _Reader(
+        dataset, batch_size, rows["shard"].to_numpy(), rows["row"].to_numpy(), columns=metadata_inputs(rows)
+    )
+    for inputs in reader.delivered(reader.batches(0, math.ceil(len(rows) / batch_size))):
+        yield {name: value.numpy() for name, value in inputs.items()}

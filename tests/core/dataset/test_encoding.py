@@ -64,6 +64,16 @@ def test_what_is_discarded_leaves_nothing(tmp_path: Path) -> None:
     assert list(tmp_path.iterdir()) == []
 
 
+def test_a_record_that_was_never_put_is_refused(tmp_path: Path) -> None:
+    writer = ShardWriter(tmp_path / "shard.npy", 2, SIZE_PX)
+    writer.put(1, PIXELS[1])
+    writer.finish()
+    shard = Shard.open(tmp_path / "shard.npy", SIZE_PX)
+    np.testing.assert_array_equal(read(shard, 1), PIXELS[[1]])
+    with pytest.raises(ArtifactCorrupt, match="record 0"):
+        read(shard, 0)
+
+
 def test_a_flipped_bit_is_refused_by_shard_and_record_and_the_others_are_read(path: Path) -> None:
     shard = Shard.open(path, SIZE_PX)
     flip(path, shard.offset + 5 * SIZE_PX * SIZE_PX * 3 + 100)

@@ -156,6 +156,12 @@ def test_a_record_that_changed_stops_the_epoch_by_name(dataset: OpenDataset) -> 
     two_epochs = itertools.chain(feed.batches(0), feed.batches(1))  # one leaves out what does not fill a batch
     with pytest.raises(ArtifactCorrupt, match=r"record 1 of .*shard-00001"):
         list(two_epochs)
+    with pytest.raises(ArtifactCorrupt, match=r"record 1 of .*shard-00001"):
+        list(evaluation_batches(dataset, dataset.rows, 8))
+
+
+def test_nothing_to_evaluate_gives_no_batch(dataset: OpenDataset) -> None:
+    assert list(evaluation_batches(dataset, dataset.rows.head(0), 8)) == []
 
 
 def test_a_shuffled_epoch_reads_records_not_shards(tmp_path: Path) -> None:
