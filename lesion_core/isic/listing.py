@@ -28,6 +28,10 @@ from lesion_core.types import ArchiveSource, JsonDict, ListingRef, Progress, Pro
 
 STEP = "list"
 SHARD_IMAGES = 1000
+_SKIPPED_BY = {
+    "pages": "its pages skip rows that were added in one moment (listing: bulk does not)",
+    "bulk": "its bulk table lacks the others",
+}
 LISTING_SCHEMA = pa.schema(
     [
         pa.field("isic_id", pa.string(), nullable=False),
@@ -171,13 +175,10 @@ def _losses(reading: Reading, source: ArchiveSource, catalogue: Catalogue) -> tu
     n_skipped = max(0, (reading.n_stated or 0) - n_listed)
     issues = [*unlisted]
     if n_skipped:
-        reason = (
-            f"the archive counted {reading.n_stated} images and listed {n_listed} ({reading.route}); its pages skip "
-            "rows that were added in one moment, its bulk tables do not"
-        )
+        reason = f"the archive counted {reading.n_stated} images and listed {n_listed}: {_SKIPPED_BY[reading.route]}"
         issues.append(Issue("", "metadata", "excluded", "count", str(reading.n_stated), reason))
     if reading.n_strange:
-        reason = f"the archive's list of files has {reading.n_strange} images that its table of metadata lacks"
+        reason = f"of the files that the archive lists, {reading.n_strange} stand for images that its table lacks"
         issues.append(Issue("", "metadata", "excluded", "files", str(reading.n_strange), reason))
     return len(unlisted) + max(n_skipped, reading.n_strange), issues
 

@@ -351,8 +351,8 @@ BULK_CASES = (
     AnswerCase(
         "a table that lacks a row",
         Reported(
-            "the archive counted 5 images and listed 4: its pages skip rows that were added in one moment (listing: "
-            "bulk does not); the archive's list of files has 1 images that its table of metadata lacks",
+            "the archive counted 5 images and listed 4: its bulk table lacks the others; of the files that the "
+            "archive lists, 1 stand for images that its table lacks",
             "missed",
         ),
         _in_bulk(table=send(_ONE_ROW_SHORT)),
@@ -366,7 +366,7 @@ BULK_CASES = (
     ),
     AnswerCase(
         "a file that the table has no row of",
-        Reported("the archive's list of files has 1 images that its table of metadata lacks", "missed"),
+        Reported("of the files that the archive lists, 1 stand for images that its table lacks", "missed"),
         _in_bulk(files=_strange_file),
     ),
     AnswerCase(
