@@ -402,3 +402,14 @@ def test_a_condemned_folder_exists_for_no_reader(local: LocalStore, generations:
     condemn(local, inventory.folders[generations.old.model.key])
     assert find(local, generations.old.model.key) is None
     assert take_inventory(local).folders[generations.old.model.key].is_condemned
+
+
+def test_a_needed_folder_that_is_torn_is_not_given_back(local: LocalStore, generations: Generations) -> None:
+    """An earlier collection was interrupted among its files; somebody approved the model in between."""
+    inventory, report = take_inventory(local), generations.new.report
+    approve(local, generations.new.model)
+    condemn(local, inventory.folders[report.key])
+    local.remove(next(key for key in local.list(f"{report.key}/") if key.endswith("metrics.json")))
+    remove(local)
+    assert find(local, report.key) is None
+    assert list(local.list(f"{report.key}/")) == []
