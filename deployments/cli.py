@@ -103,7 +103,9 @@ def gc(
 
 @app.command()
 def mirror(
-    folder: Annotated[Path, typer.Argument(help="Folder as isic-cli leaves it: ISIC_*.jpg and metadata.csv")],
+    folder: Annotated[
+        Path, typer.Argument(help="Images with metadata.csv as isic-cli leaves them, or a challenge's set")
+    ],
     port: Annotated[int, typer.Option(min=0, max=65535)] = 8011,
     host: Annotated[str, typer.Option()] = "127.0.0.1",
 ) -> None:

@@ -13,6 +13,7 @@ from rich.table import Table
 from deployments import local, runs
 from lesion_core.errors import ConfigError, LesionError
 from lesion_core.evaluation.report import latest_report, read_metrics
+from lesion_core.isic.folder import is_archive_folder, read_folder
 from lesion_core.isic.survey import survey
 from lesion_core.modeling.recipe import Recipe, choose_recipe, parse_recipe
 from lesion_core.registry.channels import read_channel
@@ -31,6 +32,7 @@ SYNTHETIC_TOLERANCE = 0.02
 STAGES = {
     "ingest": "ingest",
     "prepare-dataset": "prepare",
+    "publish-data-report": "data report",
     "train-model": "train",
     "evaluate-model": "evaluate",
     "decide-gate": "gate",
@@ -58,7 +60,7 @@ def run_demo(request: DemoRequest) -> None:
     """
     started = time.monotonic()
     recipe = _recipe(request)
-    folder = _archive_folder(request)
+    folder = archive_folder(request)
     addresses = local.Addresses.choose()
     url = addresses.mirror if folder else LesionSettings().archive_url
     console.print(f"[bold]lesionflow[/] · {request.archive} images · recipe {recipe.name} · files in {request.home}")
@@ -109,17 +111,24 @@ def _recipe(request: DemoRequest) -> Recipe:
     )
 
 
-def _archive_folder(request: DemoRequest) -> Path | None:
-    """Return the folder that the mirror will serve; ``None`` for the real archive."""
+def archive_folder(request: DemoRequest) -> Path | None:
+    """Return the folder that the mirror will serve (the synthetic one is drawn); ``None`` for the real archive.
+
+    Raises:
+        ConfigError: The folder has none of the tables that the mirror reads.
+        ManifestError: It has, but the table is broken.
+    """
     if request.archive == REAL_ARCHIVE:
         return None
     if request.archive != SYNTHETIC:
         folder = Path(request.archive).resolve()
-        if not (folder / "metadata.csv").is_file():
+        if not is_archive_folder(folder):
             raise ConfigError(
-                f"expected ARCHIVE to be 'isic' or a folder as isic-cli leaves it (ISIC_*.jpg and metadata.csv), got "
-                f"{request.archive!r}, which has no metadata.csv"
+                "expected ARCHIVE to be 'isic', a folder as isic-cli leaves it (ISIC_*.jpg and metadata.csv), or a "
+                "challenge's set (images, *_GroundTruth.csv and *_Metadata.csv), got "
+                f"{request.archive!r}, which has no metadata.csv and no *_GroundTruth.csv"
             )
+        read_folder(folder)  # a broken table is named before anything starts
         return folder
     folder = request.home / "synthetic-archive"
     if not folder.exists():

@@ -25,15 +25,20 @@ def render(name: str) -> str:
 
 
 def _measurements(result: dict[str, Any]) -> str:
-    machine = result["machine"]
     table = [result["table"]["header"], ["---"] * len(result["table"]["header"]), *result["table"]["rows"]]
     lines = [
         *(f"| {' | '.join(map(str, cells))} |" for cells in table),
         "",
-        f"`{result['command']}` on {machine['cores']} cores ({machine['processor']}), {machine['system']}, Python "
-        f"{machine['python']}.",
+        f"`{result['command']}`{_where(result.get('machine'))}.",
     ]
     return "\n".join(lines) + "\n"
+
+
+def _where(machine: dict[str, Any] | None) -> str:
+    """Say on which machine something was measured; behaviour, which is the same everywhere, has none."""
+    if machine is None:
+        return ""
+    return f" on {machine['cores']} cores ({machine['processor']}), {machine['system']}, Python {machine['python']}"
 
 
 def _report(metrics: Metrics) -> str:

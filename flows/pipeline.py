@@ -8,7 +8,7 @@ from lesion_core.modeling.recipe import Recipe
 from lesion_core.registry.approval import ApprovalRequest
 from lesion_core.registry.channels import ChannelState
 from lesion_core.types import ArchiveSource, PrepareOptions
-from tasks.dataset import prepare_dataset
+from tasks.dataset import prepare_dataset, publish_data_report
 from tasks.registry import approve_model, nominate_model
 from tasks.training import load_recipe, train_model
 
@@ -41,6 +41,7 @@ def pipeline_flow(
     recipe = load_recipe(recipe)
     snapshot = ingest_flow(source, recipe.dataset)
     dataset = prepare_dataset(snapshot, splits.for_recipe(recipe.dataset, recipe.size_px))
+    publish_data_report(dataset)
     model = train_model(recipe, dataset)
     decision = assess(model, dataset, recipe.gate)
     nominate_model(decision)

@@ -4,7 +4,7 @@ from prefect import flow
 
 from flows.ingest import ingest_flow
 from lesion_core.types import ArchiveSource, DatasetRef, PrepareOptions
-from tasks.dataset import prepare_dataset
+from tasks.dataset import prepare_dataset, publish_data_report
 
 
 @flow(name="prepare", flow_run_name="prepare-{options.name}-{options.size_px}px")
@@ -14,4 +14,6 @@ def prepare_flow(source: ArchiveSource, options: PrepareOptions) -> DatasetRef:
     Groups that were assigned to a split under this name stay there.
     """
     snapshot = ingest_flow(source, options.name)
-    return prepare_dataset(snapshot, options)
+    dataset = prepare_dataset(snapshot, options)
+    publish_data_report(dataset)
+    return dataset

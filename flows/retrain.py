@@ -7,7 +7,7 @@ from flows.ingest import ingest_flow
 from lesion_core.modeling.recipe import Recipe
 from lesion_core.registry.channels import ChannelState
 from lesion_core.types import ArchiveSource, PrepareOptions
-from tasks.dataset import prepare_dataset
+from tasks.dataset import prepare_dataset, publish_data_report
 from tasks.ingest import list_archive
 from tasks.monitoring import watch_archive
 from tasks.registry import nominate_model
@@ -40,6 +40,7 @@ def retrain_flow(
     watch_archive(source, list_archive(source, recipe.dataset), accept)
     snapshot = ingest_flow(source, recipe.dataset)
     dataset = prepare_dataset(snapshot, splits.for_recipe(recipe.dataset, recipe.size_px))
+    publish_data_report(dataset)
     model = train_model(recipe, dataset)
     decision = assess(model, dataset, recipe.gate)
     return nominate_model(decision)

@@ -15,14 +15,16 @@ What a file may hold, and what becomes of it:
 
 import codecs
 import io
+import logging
 import struct
 import zlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Literal
 
 import numpy as np
-from PIL import Image, ImageCms, ImageOps, UnidentifiedImageError
+from PIL import ExifTags, Image, ImageCms, ImageOps, UnidentifiedImageError
 from pydantic import Field
 
 from lesion_core.errors import ImageRejected
@@ -32,9 +34,14 @@ MAX_PIXELS = 80_000_000  # about 240 MB as RGB; the archive's largest pictures h
 MIN_SIDE_PX = 16
 FORMATS = ("JPEG", "PNG", "WEBP", "TIFF", "BMP", "GIF")  # Pillow opens MPO through JPEG
 
+# Pillow logs every tag that it parses at DEBUG, with its value: names and descriptions of whoever is pictured would
+# be in the logs of anybody who listens to everything.
+logging.getLogger("PIL").setLevel(logging.INFO)
+
 # Formats whose later frames are previews of the first one, not pictures of their own.
 _FIRST_FRAME_IS_THE_PICTURE = ("MPO",)
 _WHITE = (255, 255, 255)
+_ORIENTATION = ExifTags.Base.Orientation
 _MODES = ("1", "L", "LA", "P", "PA", "RGB", "RGBA", "RGBX", "CMYK", "YCbCr", "I;16", "I;16B", "I;16L", "I;16N")
 # What people upload by mistake, told by its first bytes: (offset, signature, what it is).
 _NO_PICTURES: tuple[tuple[int, bytes, str], ...] = (
@@ -104,13 +111,33 @@ def probe(data: bytes, *, image_id: str) -> ImageFacts:
     return ImageFacts(width=image.width, height=image.height, format=format_)
 
 
+def header_size(path: Path) -> tuple[int, int]:
+    """Return width and height as a file's header states them, without decoding; orientation is not applied.
+
+    Raises:
+        ImageRejected: The file has no header of a usable picture; ``image_id`` is its name.
+    """
+    with _translated(path.name), Image.open(path, formats=FORMATS) as image:
+        return image.size
+
+
 def preprocess(data: bytes, preprocessing: Preprocessing, *, image_id: str) -> np.ndarray:
     """Return what the model sees of a file: uint8 ``(size_px, size_px, 3)``; equals ``resize(decode(data))``.
 
     Raises:
         ImageRejected: As for ``decode``.
     """
-    return _scaled(_open(data, image_id)[0], preprocessing)
+    return preprocess_each(data, (preprocessing,), image_id=image_id)[0]
+
+
+def preprocess_each(data: bytes, preprocessings: Sequence[Preprocessing], *, image_id: str) -> tuple[np.ndarray, ...]:
+    """Return what ``preprocess`` returns for each of several sizes, after decoding once.
+
+    Raises:
+        ImageRejected: As for ``decode``.
+    """
+    image, _ = _open(data, image_id)
+    return tuple(_scaled(image, preprocessing) for preprocessing in preprocessings)
 
 
 def resize(pixels: np.ndarray, preprocessing: Preprocessing) -> np.ndarray:
@@ -157,6 +184,8 @@ def _check_header(image: Image.Image, image_id: str) -> None:
 
 def _upright(image: Image.Image) -> Image.Image:
     try:
+        if image.getexif().get(_ORIENTATION, 1) == 1:
+            return image  # as most are; ``exif_transpose`` would copy it
         return ImageOps.exif_transpose(image)
     except _DECODER_ERRORS:
         return image  # broken EXIF says nothing about the orientation; the pixels are fine
@@ -186,7 +215,7 @@ def _to_srgb(image: Image.Image, profile: bytes | None) -> Image.Image:
             return converted if converted is not None else image.convert("RGB")
         except (ImageCms.PyCMSError, *_DECODER_ERRORS):
             pass  # unreadable, or made for another colour mode
-    return image.convert("RGB")
+    return image if image.mode == "RGB" else image.convert("RGB")  # converting to the same mode would copy
 
 
 @contextmanager

@@ -11,6 +11,7 @@
     datasets/<name>/<digest12>/…                   manifest.parquet · splits.parquet · certificate.json · records/ · …
     models/<recipe>/<digest12>/…                   model.keras · model.onnx · recipe.json · … · index.json
     reports/<recipe>-<model12>/<digest12>/…        metrics.json · predictions.parquet · figures/*.png · index.json
+    data-reports/<dataset>/<digest12>/…            report.html · summary.json · figures/*.png · index.json
     gates/<recipe>/<model12>/<digest12>.json       gate decisions, append-only
     channels/<channel>.json                        the only mutable objects
     events/<channel>/<number>.json                 their history, append-only
@@ -96,6 +97,11 @@ def model_key(recipe: str, digest: str) -> StoreKey:
 def report_key(model_id: str, digest: str) -> StoreKey:
     """Return the folder of an evaluation of the model called ``model_id``."""
     return _join("reports", model_id.replace("/", "-"), digest[:DIGEST_LENGTH])
+
+
+def data_report_key(dataset: str, digest: str) -> StoreKey:
+    """Return the folder of the report on a dataset called ``dataset``."""
+    return _join("data-reports", dataset, digest[:DIGEST_LENGTH])
 
 
 def gate_key(model_id: str, digest: str) -> StoreKey:

@@ -2,10 +2,20 @@
 
 from prefect import task
 
+from lesion_core import jobs
 from lesion_core.dataset.prepare import latest_dataset, prepare
 from lesion_core.dataset.records import open_dataset
 from lesion_core.dataset.summary import DatasetSummary, describe
+from lesion_core.evaluation.data_spec import (
+    FIGURES,
+    TABLES_NAME,
+    DataReportJob,
+    DataReportRef,
+    data_report_key_of,
+    page_address,
+)
 from lesion_core.labels import CLASS_ORDER
+from lesion_core.stores.folders import read_file
 from lesion_core.types import DatasetRef, PrepareOptions, SnapshotRef
 from tasks import publish
 from tasks.edge import open_store, read_settings
@@ -33,6 +43,21 @@ def _in_words(summary: DatasetSummary) -> str:
         f"{summary.dataset.id}: {summary.dataset.n_images} images in {summary.dataset.n_groups} independent groups, "
         f"{summary.n_quarantined} quarantined{absent}"
     )
+
+
+@task(name="publish-data-report", **RETRY_TRANSIENT)
+def publish_data_report(dataset: DatasetRef) -> DataReportRef:
+    """Report on a dataset in a child process, and show its figures, tables and remarks."""
+    job, store = DataReportJob(dataset=dataset), open_store()
+    report = jobs.run("data-report", job, DataReportRef, key=data_report_key_of(job), settings=read_settings())
+    figures = [(shown.heading, read_file(store, report, shown.file_name)) for shown in FIGURES]
+    tables = read_file(store, report, TABLES_NAME).decode()
+    publish.markdown(
+        publish.DATA_REPORT,
+        f"{tables}\n\n{publish.pictures_as_markdown(figures)}",
+        f"{dataset.id}; the same as one file: {page_address(store, report)}",
+    )
+    return report
 
 
 @task(name="find-dataset", **RETRY_TRANSIENT)

@@ -1,5 +1,6 @@
 """Where the parts of a mapped task run: threads of this process, or a Dask cluster."""
 
+from importlib.util import find_spec
 from typing import Any
 
 from prefect.task_runners import TaskRunner, ThreadPoolTaskRunner
@@ -20,13 +21,13 @@ def task_runner() -> TaskRunner[Any]:
     settings = read_settings()
     if settings.runner == "threads":
         return ThreadPoolTaskRunner(max_workers=settings.shards_at_once)
-    try:
-        from prefect_dask.task_runners import DaskTaskRunner  # an extra: most deployments need no cluster
-    except ImportError as error:
+    if find_spec("prefect_dask") is None:
         raise ConfigError(
             "expected the package prefect-dask for LESION_RUNNER=dask, found none; install the extra: "
             "pip install 'lesionflow[dask]'"
-        ) from error
+        )
+    from prefect_dask.task_runners import DaskTaskRunner  # an extra: most deployments need no cluster
+
     if settings.dask_address:
         return DaskTaskRunner(address=settings.dask_address)
     workers = {"n_workers": settings.shards_at_once, "threads_per_worker": 1, "dashboard_address": None}

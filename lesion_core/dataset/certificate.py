@@ -1,79 +1,76 @@
-"""The certificate: what a dataset holds, and the proof that nothing stands in two splits.
+"""The certificate: what a dataset holds, and the proof that nothing stands in two splits or in two folds.
 
-Every number is counted in the finished tables. Checking it means counting again.
+What can be counted is counted in the finished tables; checking it means counting again (``census``).
 """
 
 import json
-from collections.abc import Iterable
+import tempfile
+from collections.abc import Collection, Sequence
 from pathlib import Path
 
 import pandas as pd
-import pyarrow as pa
 from pydantic import Field, ValidationError
 
-from lesion_core.dataset.leakage import (
-    EVIDENCE_COLUMNS,
-    NEAR_DUPLICATE,
-    QUARANTINED,
-    assert_disjoint,
-    find_overlaps,
-)
-from lesion_core.dataset.ledger import LEDGER_NAME
+from lesion_core.dataset.census import DUPLICATES_NAME, DUPLICATES_SCHEMA, TABLES, Census, TestSplit, take_census
+from lesion_core.dataset.freezing import check_frozen, digest_of_ids
 from lesion_core.dataset.manifest import MANIFEST_NAME, MANIFEST_SCHEMA, read_table
-from lesion_core.dataset.records import SPLITS_NAME, OpenDataset
-from lesion_core.dataset.splits import SPLITS
+from lesion_core.dataset.records import SPLITS_NAME, SPLITS_SCHEMA, OpenDataset
 from lesion_core.errors import ManifestError
-from lesion_core.labels import CLASS_ORDER
-from lesion_core.stores.filesystem import file_digest
-from lesion_core.types import JsonDict, Sha256, Value
+from lesion_core.stores.folders import get_index, read_file
+from lesion_core.stores.protocol import Store
+from lesion_core.types import DatasetRef, IsicId, JsonDict, PrepareOptions, Value
+
+__all__ = ["DUPLICATES_NAME", "DUPLICATES_SCHEMA", "Census", "TestSplit"]
 
 CERTIFICATE_NAME = "certificate.json"
-DUPLICATES_NAME = "duplicates.parquet"
-DUPLICATES_SCHEMA = pa.schema(
-    [
-        pa.field("first", pa.string(), nullable=False),
-        pa.field("second", pa.string(), nullable=False),
-        pa.field("whole", pa.float64(), nullable=False),
-        pa.field("disc", pa.float64(), nullable=False),
-        pa.field("texture", pa.float64(), nullable=False),
-    ]
-)
-_TABLES = (MANIFEST_NAME, SPLITS_NAME, DUPLICATES_NAME, LEDGER_NAME)
 
 
-class Certificate(Value):
+class Shortcut(Value):
+    """How well something that is no skin predicts the class; see ``shortcuts``."""
+
+    features: str = Field(description="What the model sees: 'width and height', 'source' …")
+    balanced_accuracy: float = Field(ge=0, le=1, description="Mean recall of the classes, cross-validated by group")
+    chance: float = Field(ge=0, le=1, description="1 / number of classes")
+    shuffled_mean: float = Field(
+        ge=0, le=1, description="The same where groups have each other's classes, on average"
+    )
+    shuffled_best: float = Field(ge=0, le=1, description="The best of those: above it, something is to be seen")
+    n_shuffles: int = Field(ge=1, description="How many")
+    n_images: int = Field(ge=1, description="Pictures looked at")
+
+
+class Certificate(Census):
     """Content of ``certificate.json``."""
 
     inputs: JsonDict = Field(description="What the dataset was made from, as in the folder's index")
-    tables: dict[str, Sha256] = Field(description="Digest of each table's file")
-    n_images: int = Field(ge=0)
-    n_groups: int = Field(ge=0)
-    images: dict[str, dict[str, int]] = Field(description="Pictures by split and class")
-    groups: dict[str, int] = Field(description="Groups by split")
-    absent_classes: tuple[str, ...] = Field(description="Classes without a picture in any split")
-    absent_by_split: dict[str, tuple[str, ...]] = Field(description="Classes without a picture in a split")
-    n_quarantined: int = Field(ge=0, description="Pictures left out because new evidence joined two splits")
-    quarantined_groups: tuple[str, ...] = Field(description="The groups they belong to")
-    merged: dict[str, int] = Field(
-        description="Pictures that are not the first of their patient, lesion or bytes, and near-duplicate pairs"
-    )
-    near_duplicates_across_lesions: int = Field(ge=0, description="Pairs that the lesion ids do not join")
-    overlaps: dict[str, int] = Field(description="Pieces of evidence in several splits, by kind: all zero")
+    withdrawn: tuple[IsicId, ...] = Field(description="Images of the snapshot that the archive took back: left out")
+    shortcuts: tuple[Shortcut, ...] = Field(description="What tells the class without looking; refuses nothing")
 
 
-def write_certificate(folder: Path, inputs: JsonDict, splits: pd.DataFrame) -> Certificate:
+def write_certificate(
+    folder: Path,
+    inputs: JsonDict,
+    splits: pd.DataFrame,
+    *,
+    withdrawn: Collection[str] = (),
+    shortcuts: Sequence[Shortcut] = (),
+) -> Certificate:
     """Certify the tables in ``folder`` and write ``certificate.json`` beside them.
 
     Args:
         folder: Holds all tables.
         inputs: What the dataset was made from.
         splits: The rows of ``splits.parquet``.
+        withdrawn: Images that were left out because the archive took them back.
+        shortcuts: What the audit found.
 
     Raises:
-        LeakageError: Something stands in two splits.
-        ManifestError: Tables that do not fit each other.
+        DataError: As for ``take_census``.
     """
-    certificate = _certify(folder, inputs, splits)
+    census = take_census(folder, _options(inputs), splits)
+    certificate = Certificate(
+        **dict(census), inputs=inputs, withdrawn=tuple(sorted(withdrawn)), shortcuts=tuple(shortcuts)
+    )
     content = json.dumps(certificate.model_dump(mode="json"), indent=1, sort_keys=True, ensure_ascii=False)
     (folder / CERTIFICATE_NAME).write_text(content + "\n", encoding="utf-8")
     return certificate
@@ -96,70 +93,69 @@ def verify_certificate(dataset: OpenDataset) -> Certificate:
     """Count everything again in an opened dataset and return its certificate if it is true.
 
     Raises:
-        LeakageError: Something stands in two splits; the message names it.
+        LeakageError: Something stands in two splits or folds; the message names it.
+        LicenceRefused: Pictures under a licence that the stated profile does not allow.
         ManifestError: The certificate says something else than the tables, or they do not fit each other.
+        DataError: The test split gained pictures.
     """
-    stated = read_certificate(dataset.folder)
-    found = _certify(dataset.folder, stated.inputs, dataset.rows)
-    wrong = [name for name in Certificate.model_fields if getattr(found, name) != getattr(stated, name)]
-    if wrong:
-        raise ManifestError(
-            f"expected the certificate of {dataset.ref.id} to fit its tables, but {', '.join(wrong)} differ; the "
-            "dataset was changed after it was certified: prepare it again",
-            fields=wrong,
-        )
+    stated = _verified(dataset.folder, dataset.rows, dataset.ref)
     _check_places(dataset)
     return stated
 
 
-def _certify(folder: Path, inputs: JsonDict, splits: pd.DataFrame) -> Certificate:
-    manifest = read_table(folder / MANIFEST_NAME, MANIFEST_SCHEMA)
-    duplicates = read_table(folder / DUPLICATES_NAME, DUPLICATES_SCHEMA)
-    pairs = list(zip(duplicates["first"], duplicates["second"], strict=True))
-    rows = _joined(manifest, splits)
-    assert_disjoint(rows, pairs)
-    used = rows[rows["split"] != QUARANTINED]
-    aside = rows[rows["split"] == QUARANTINED]
-    images = {split: _by_class(rows[rows["split"] == split]) for split in (*SPLITS, QUARANTINED)}
-    lesion_of = rows.set_index("isic_id")["lesion_id"]
-    return Certificate(
-        inputs=inputs,
-        tables={name: file_digest(folder / name) for name in _TABLES},
-        n_images=len(rows),
-        n_groups=int(rows["group"].nunique()),
-        images=images,
-        groups={split: int(rows.loc[rows["split"] == split, "group"].nunique()) for split in images},
-        absent_classes=_absent(_by_class(used)),
-        absent_by_split={split: _absent(images[split]) for split in SPLITS},
-        n_quarantined=len(aside),
-        quarantined_groups=tuple(sorted(aside["group"].unique())),
-        merged={
-            **{kind: _repeats(rows[kind]) for kind in ("patient_id", "lesion_id", "sha256")},
-            NEAR_DUPLICATE: len(pairs),
-        },
-        near_duplicates_across_lesions=sum(lesion_of[one] != lesion_of[other] for one, other in pairs),
-        overlaps=_overlap_counts(rows, pairs),
+def verify_stored(store: Store, ref: DatasetRef) -> Certificate:
+    """Count everything again in a stored dataset's tables and return its certificate if it is true.
+
+    Only the tables are read, not the pixels. The test split is compared with that of the first dataset that had it.
+
+    Raises:
+        ArtifactNotFound: The dataset, its certificate or a table is not there.
+        ArtifactCorrupt: Stored bytes are not those that were published.
+        DataError: As ``verify_certificate``.
+    """
+    _, index = get_index(store, ref)
+    with tempfile.TemporaryDirectory(prefix="lesion-tables-") as place:
+        folder = Path(place)
+        for name in (CERTIFICATE_NAME, *TABLES):
+            (folder / name).write_bytes(read_file(store, ref, name))
+        rows = read_table(folder / SPLITS_NAME, SPLITS_SCHEMA)
+        stated = _verified(folder, rows, ref)
+    if stated.inputs != index.inputs:
+        raise _untrue(ref, ["inputs"])
+    check_frozen(store, ref.name, stated.test.name, rows.loc[rows["split"] == "test", "isic_id"].to_list())
+    return stated
+
+
+def _verified(folder: Path, rows: pd.DataFrame, ref: DatasetRef) -> Certificate:
+    stated = read_certificate(folder)
+    found = take_census(folder, _options(stated.inputs), rows)
+    wrong = [name for name in Census.model_fields if getattr(found, name) != getattr(stated, name)]
+    ids = read_table(folder / MANIFEST_NAME, MANIFEST_SCHEMA)["isic_id"]
+    if digest_of_ids(stated.withdrawn) != stated.inputs.get("withdrawn") or ids.isin(stated.withdrawn).any():
+        wrong.append("withdrawn")
+    if found.n_images != ref.n_images:
+        wrong.append("n_images")
+    if wrong:
+        raise _untrue(ref, wrong)
+    return stated
+
+
+def _untrue(ref: DatasetRef, wrong: Sequence[str]) -> ManifestError:
+    return ManifestError(
+        f"expected the certificate of {ref.id} to fit its tables, but {', '.join(wrong)} differ; the "
+        "dataset was changed after it was certified: prepare it again",
+        fields=list(wrong),
     )
 
 
-def _joined(manifest: pd.DataFrame, splits: pd.DataFrame) -> pd.DataFrame:
-    """Return the manifest with each picture's split and class as recorded, or refuse tables that disagree."""
-    columns = ["isic_id", "split", "group", "class_index"]
-    rows = manifest.merge(splits[columns], on="isic_id", how="outer", suffixes=("", "_recorded"), indicator=True)
-    unmatched = rows.loc[rows["_merge"] != "both", "isic_id"]
-    if len(unmatched):
+def _options(inputs: JsonDict) -> PrepareOptions:
+    try:
+        return PrepareOptions.model_validate(inputs["options"])
+    except (KeyError, ValidationError) as error:
         raise ManifestError(
-            f"expected the same images in {MANIFEST_NAME} and {SPLITS_NAME}, got {len(unmatched)} in one only "
-            f"(first: {unmatched.iloc[0]}); prepare the dataset again"
-        )
-    diagnosis = rows["class_index"].map(dict(enumerate(map(str, CLASS_ORDER))))
-    differing = rows.loc[(rows["group"] != rows["group_recorded"]) | (rows["diagnosis"] != diagnosis), "isic_id"]
-    if len(differing):
-        raise ManifestError(
-            f"expected the same group and class in {MANIFEST_NAME} and {SPLITS_NAME}, got others for "
-            f"{len(differing)} images (first: {differing.iloc[0]}); prepare the dataset again"
-        )
-    return rows
+            f"expected the certificate to state the options that the dataset was made with, got: {error}; prepare "
+            "the dataset again"
+        ) from error
 
 
 def _check_places(dataset: OpenDataset) -> None:
@@ -172,21 +168,3 @@ def _check_places(dataset: OpenDataset) -> None:
             raise ManifestError(
                 f"expected row {last} in shard {number}, which has {n_rows}; prepare the dataset again"
             )
-
-
-def _by_class(rows: pd.DataFrame) -> dict[str, int]:
-    counts = rows["diagnosis"].value_counts()
-    return {str(name): int(counts.get(str(name), 0)) for name in CLASS_ORDER}
-
-
-def _absent(counts: dict[str, int]) -> tuple[str, ...]:
-    return tuple(name for name, count in counts.items() if not count)
-
-
-def _repeats(values: pd.Series) -> int:
-    return int(values.dropna().duplicated().sum())
-
-
-def _overlap_counts(rows: pd.DataFrame, pairs: Iterable[tuple[str, str]]) -> dict[str, int]:
-    overlaps = find_overlaps(rows, pairs)
-    return {kind: sum(item.kind == kind for item in overlaps) for kind in (*EVIDENCE_COLUMNS, NEAR_DUPLICATE)}

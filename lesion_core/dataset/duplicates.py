@@ -14,19 +14,16 @@ vignette reaches 0.986 over the whole frame, but no such pair above 0.97 there r
 without contrast or structure correlate with nothing: their noise says nothing about whose skin it is. Crops and
 shifts are not found; lesion ids are for those.
 
-The search is not all against all. The absolute values of a thumbnail's low-frequency cosine coefficients, each pair
-(i, j), (j, i) sorted, do not change when the picture is turned or mirrored; and since the transform is orthonormal
-and both operations are contractions, distances between them never exceed those between the pictures. So a k-d tree
-query with the radius that belongs to ``WHOLE`` misses no pair.
+The search (``candidates``) misses no pair that the first of these conditions allows.
 """
 
 from functools import partial
 
 import numpy as np
 import pandas as pd
-from scipy.fft import dctn
 from scipy.ndimage import gaussian_filter
-from scipy.spatial import cKDTree
+
+from lesion_core.dataset.candidates import candidate_pairs
 
 THUMBNAIL_PX = 32
 WHOLE = 0.97
@@ -38,7 +35,6 @@ _BLUR_PX = 1.0
 # Grey levels: below these the thumbnail is flat, and rounding (0.29 levels) is a large part of its structure.
 _MIN_CONTRAST = 2.0
 _MIN_TEXTURE = 0.5
-_N_COEFFICIENTS = 7
 _BLOCK = 4_000
 _LUMINANCE = np.array([0.299, 0.587, 0.114], np.float32)  # ITU-R BT.601
 
@@ -65,28 +61,18 @@ def find_near_duplicates(thumbnails: np.ndarray) -> pd.DataFrame:
     searched = np.flatnonzero(contrast >= _MIN_CONTRAST)
     if len(searched) < 2:
         return pd.DataFrame(columns=list(PAIR_COLUMNS))
-    tree = cKDTree(_invariants(grey[searched]))
-    candidates = searched[tree.query_pairs(np.sqrt(2 * (1 - WHOLE)), output_type="ndarray")]
+    candidates = searched[candidate_pairs(unit_frames(grey[searched]), WHOLE)]
     blocks = [
         _verified(grey, candidates[start : start + _BLOCK]) for start in range(0, max(len(candidates), 1), _BLOCK)
     ]
     return pd.concat(blocks).sort_values(["first", "second"], ignore_index=True)
 
 
-def _invariants(grey: np.ndarray) -> np.ndarray:
-    """Return float32 ``(n, 48)``: the same for all eight orientations of a picture, distances contracted."""
-    low = np.abs(dctn(_unit_frames(grey), axes=(1, 2), norm="ortho")[:, :_N_COEFFICIENTS, :_N_COEFFICIENTS])
-    turned = low.transpose(0, 2, 1)
-    upper, strict = np.triu_indices(_N_COEFFICIENTS), np.triu_indices(_N_COEFFICIENTS, 1)
-    both = (np.maximum(low, turned)[:, upper[0], upper[1]], np.minimum(low, turned)[:, strict[0], strict[1]])
-    return np.concatenate(both, axis=1)[:, 1:]  # the first is the mean, which is zero
-
-
 def _verified(grey: np.ndarray, pairs: np.ndarray) -> pd.DataFrame:
     """Return those candidate pairs, int ``(m, 2)``, that are near-duplicates, with their correlations."""
     first, second = np.sort(pairs.reshape(-1, 2), axis=1).T
     scores = np.full((3, len(first)), -1.0, np.float32)
-    left, right = _unit_frames(grey[first]), _unit_frames(grey[second])
+    left, right = unit_frames(grey[first]), unit_frames(grey[second])
     for turn in _TURNS:
         whole = np.einsum("ihw,ihw->i", left, turn(right))
         alike = np.flatnonzero(whole > WHOLE)  # few are, and only these are looked at closely
@@ -114,7 +100,8 @@ def _within_disc(left: np.ndarray, right: np.ndarray) -> tuple[np.ndarray, np.nd
     return _dot(left[:, disc], right[:, disc], _MIN_CONTRAST), fine
 
 
-def _unit_frames(pictures: np.ndarray) -> np.ndarray:
+def unit_frames(pictures: np.ndarray) -> np.ndarray:
+    """Return pictures ``(n, 32, 32)`` without mean and of length 1; shorter where they have hardly any contrast."""
     return _unit(pictures.reshape(len(pictures), THUMBNAIL_PX**2), _MIN_CONTRAST).reshape(pictures.shape)
 
 

@@ -1,27 +1,55 @@
-"""The ledger: the split that every picture of a dataset's name was ever given, with its evidence.
+"""The ledger: the split and fold that every picture of a dataset's name was ever given, with its evidence.
 
 It outlives the pictures: when one is withdrawn or falls out of a sample, its patient and lesion keep their split,
 because a model may have learnt from it.
 """
 
+import io
+
 import pandas as pd
 import pyarrow as pa
+import pyarrow.parquet as pq
+
+from lesion_core.dataset.manifest import read_table
 
 LEDGER_NAME = "ledger.parquet"
 LEDGER_SCHEMA = pa.schema(
     [
         pa.field("isic_id", pa.string(), nullable=False),
         pa.field("split", pa.string(), nullable=False),
+        pa.field("fold", pa.int8()),  # null: gone before there were folds
+        pa.field("reason", pa.string()),  # why it is quarantined, else null
+        pa.field("test_name", pa.string()),  # the newest test split that it is or was in, else null
         pa.field("patient_id", pa.string()),
         pa.field("lesion_id", pa.string()),
         pa.field("sha256", pa.string(), nullable=False),
     ]
 )
+# What the ledger lacked at first: such a dataset's splits are kept, its pictures get their folds now.
+_FIRST_SCHEMA = pa.schema([field for field in LEDGER_SCHEMA if field.name not in ("fold", "reason", "test_name")])
 
 
 def empty_ledger() -> pd.DataFrame:
     """Return the ledger of a name without datasets."""
     return LEDGER_SCHEMA.empty_table().to_pandas()
+
+
+def parse_ledger(body: bytes) -> pd.DataFrame:
+    """Return the ledger in a file's bytes; ``fold`` is null throughout where it was written before there were folds.
+
+    Raises:
+        ManifestError: It is none.
+    """
+    if pq.read_schema(io.BytesIO(body)).equals(_FIRST_SCHEMA):
+        rows = read_table(io.BytesIO(body), _FIRST_SCHEMA)
+        return rows.assign(fold=None, reason=None, test_name=None)[LEDGER_SCHEMA.names]
+    return read_table(io.BytesIO(body), LEDGER_SCHEMA)
+
+
+def past_folds(ledger: pd.DataFrame) -> dict[str, int]:
+    """Return the fold of each picture that was ever given one, by ``isic_id``."""
+    known = ledger[ledger["fold"].notna()]
+    return dict(zip(known["isic_id"], known["fold"].astype(int), strict=True))
 
 
 def withdrawn_rows(ledger: pd.DataFrame, manifest: pd.DataFrame) -> pd.DataFrame:
@@ -37,4 +65,5 @@ def next_ledger(ledger: pd.DataFrame, manifest: pd.DataFrame) -> pd.DataFrame:
         manifest: Columns of ``LEDGER_SCHEMA``, with the splits now given.
     """
     rows = [manifest[LEDGER_SCHEMA.names], withdrawn_rows(ledger, manifest)]
-    return pd.concat([part for part in rows if len(part)]).sort_values("isic_id", ignore_index=True)
+    joined = pd.concat([part for part in rows if len(part)]).sort_values("isic_id", ignore_index=True)
+    return joined.astype({"fold": "Int8"})

@@ -1,13 +1,12 @@
 """The datasets made under one name, from the first to the newest."""
 
-import io
 from collections.abc import Iterator
 from dataclasses import dataclass
 
 import pandas as pd
 
-from lesion_core.dataset.ledger import LEDGER_NAME, LEDGER_SCHEMA, empty_ledger
-from lesion_core.dataset.manifest import read_table
+from lesion_core.dataset.ledger import LEDGER_NAME, empty_ledger, parse_ledger
+from lesion_core.errors import ConfigError
 from lesion_core.stores.folders import FolderIndex, list_folders, read_file
 from lesion_core.stores.protocol import Store
 from lesion_core.stores.references import ref_from_folder
@@ -25,6 +24,12 @@ class Ancestor:
     def generation(self) -> int:
         """How many datasets of this name it descends from."""
         return int(self.index.inputs["generation"])
+
+    @property
+    def test_name(self) -> str | None:
+        """Name of its test split; ``None`` where it was made before they had names."""
+        name: str | None = self.index.inputs["options"].get("test_name")
+        return name
 
     @property
     def age(self) -> tuple[int, str, str]:
@@ -60,7 +65,44 @@ def read_ledger(store: Store, parent: Ancestor | None) -> pd.DataFrame:
     """
     if parent is None:
         return empty_ledger()
-    return read_table(io.BytesIO(read_file(store, parent.ref, LEDGER_NAME)), LEDGER_SCHEMA)
+    return parse_ledger(read_file(store, parent.ref, LEDGER_NAME))
+
+
+def find_first_of_test(store: Store, name: str, test_name: str) -> Ancestor | None:
+    """Return the oldest dataset called ``name`` that has the test split ``test_name``: the one that froze it."""
+    fitting = (made for made in _all(store, name) if made.test_name == test_name)
+    return min(fitting, key=lambda made: made.age, default=None)
+
+
+def check_folds(parent: Ancestor | None, n_folds: int) -> None:
+    """Refuse another number of folds than the datasets of this name have: a fold is for good.
+
+    Raises:
+        ConfigError: It is another.
+    """
+    known = n_folds if parent is None else parent.index.inputs["options"].get("n_folds", n_folds)
+    if known != n_folds:
+        raise ConfigError(
+            f"expected {known} folds, which the datasets of this name have, got {n_folds}; a picture's fold is for "
+            "good: keep the number, or choose another name"
+        )
+
+
+def is_frozen(store: Store, name: str, parent: Ancestor | None, test_name: str) -> bool:
+    """Return whether the test split of this name may not grow any more.
+
+    Raises:
+        ConfigError: It was succeeded by another one, whose pictures it cannot take back.
+    """
+    if parent is None:
+        return False
+    if parent.test_name != test_name and find_first_of_test(store, name, test_name) is not None:
+        raise ConfigError(
+            f"expected the test split {parent.test_name!r}, which dataset {name!r} has now, or a new name, got "
+            f"{test_name!r}, which came before it; a test split does not shrink to an older one",
+            test_name=test_name,
+        )
+    return parent.test_name == test_name
 
 
 def _all(store: Store, name: str) -> Iterator[Ancestor]:

@@ -8,24 +8,33 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from lesion_core.errors import ManifestError
+from lesion_core.errors import LicenceRefused, ManifestError
 from lesion_core.isic.snapshot import IMAGES_NAME, IMAGES_SCHEMA
 from lesion_core.labels import CLASS_ORDER, SEX_ORDER, SITE_ORDER
 from lesion_core.stores.folders import read_file
 from lesion_core.stores.protocol import Store
-from lesion_core.types import LICENCE_ORDER, SnapshotRef
+from lesion_core.types import LICENCE_ORDER, LICENCE_PROFILES, LicenceProfile, SnapshotRef
 
 MANIFEST_NAME = "manifest.parquet"
 
 _DIAGNOSIS = IMAGES_SCHEMA.get_field_index("diagnosis")
-MANIFEST_SCHEMA = IMAGES_SCHEMA.set(_DIAGNOSIS, IMAGES_SCHEMA.field(_DIAGNOSIS).with_nullable(False)).append(
-    pa.field("group", pa.string(), nullable=False)
+_IMAGES = IMAGES_SCHEMA.set(_DIAGNOSIS, IMAGES_SCHEMA.field(_DIAGNOSIS).with_nullable(False))
+MANIFEST_SCHEMA = pa.schema(
+    [*_IMAGES, pa.field("source", pa.string(), nullable=False), pa.field("group", pa.string(), nullable=False)]
 )
 
 # A filled-in "nothing" would join everybody without an id into one patient or lesion.
 PLACEHOLDERS = frozenset({"", "nan", "none", "null", "na", "n/a", "unknown", "-"})
 MAX_AGE_YEARS = 120
 _MAX_NAMED = 5
+
+
+def source_of(attribution: str) -> str:
+    """Return who took a picture, from whom it asks to credit: case, spaces and a closing full stop do not count.
+
+    The archive states no other origin for every picture. 'Anonymous' is one source: it cannot be told apart.
+    """
+    return " ".join(attribution.split()).rstrip(".").casefold() or "anonymous"
 
 
 def read_images(store: Store, snapshot: SnapshotRef) -> pd.DataFrame:
@@ -63,7 +72,7 @@ def check_images(images: pd.DataFrame, *, source: str) -> None:
     """
     if images.empty:
         raise ManifestError(f"expected images in {source}, got none; widen the query or the accepted licences")
-    required = [field.name for field in MANIFEST_SCHEMA if not field.nullable and field.name != "group"]
+    required = [field.name for field in _IMAGES if not field.nullable]
     for name in required:
         _refuse(images, images[name].isna(), name, "a value in every row", source)
     _refuse(images, images["isic_id"].duplicated(keep=False), "isic_id", "each image once", source)
@@ -82,8 +91,27 @@ def check_images(images: pd.DataFrame, *, source: str) -> None:
         _refuse(images, placeholder, name, "an id, or null where there is none", source)
 
 
+def check_licences(images: pd.DataFrame, profile: LicenceProfile) -> None:
+    """Refuse images under a licence that the profile does not allow.
+
+    Raises:
+        LicenceRefused: Naming the first of them and their number (``isic_ids``, ``profile``).
+    """
+    allowed = LICENCE_PROFILES[profile]
+    refused = images.loc[~images["licence"].isin(allowed)]
+    if len(refused):
+        named = ", ".join(f"{row.isic_id}: {row.licence}" for row in refused.head(_MAX_NAMED).itertuples())
+        raise LicenceRefused(
+            f"expected only images under {', '.join(allowed)} in a dataset of the profile {profile!r}, got "
+            f"{len(refused)} others ({named}{', …' if len(refused) > _MAX_NAMED else ''}); ingest with licences="
+            f"{list(allowed)}, or use the profile 'research-nc' if nothing of it will be used commercially",
+            isic_ids=refused["isic_id"].to_list(),
+            profile=profile,
+        )
+
+
 def write_manifest(images: pd.DataFrame, path: Path) -> None:
-    """Write the images with their ``group``; the same rows give the same bytes with the same pyarrow."""
+    """Write the images with ``source`` and ``group``; the same rows give the same bytes with the same pyarrow."""
     write_table(images, MANIFEST_SCHEMA, path)
 
 

@@ -9,15 +9,26 @@ import pandas as pd
 
 from lesion_core.dataset.certificate import DUPLICATES_NAME, DUPLICATES_SCHEMA, write_certificate
 from lesion_core.dataset.duplicates import find_near_duplicates
+from lesion_core.dataset.folds import assign_folds
+from lesion_core.dataset.freezing import check_frozen, digest_of_ids, frozen_ids, remembered
 from lesion_core.dataset.groups import EVIDENCE, group_images
-from lesion_core.dataset.ledger import LEDGER_NAME, LEDGER_SCHEMA, next_ledger, withdrawn_rows
-from lesion_core.dataset.lineage import descent_of, find_newest, read_ledger
-from lesion_core.dataset.manifest import MANIFEST_NAME, read_images, write_manifest, write_table
+from lesion_core.dataset.ledger import LEDGER_NAME, LEDGER_SCHEMA, next_ledger, past_folds, withdrawn_rows
+from lesion_core.dataset.lineage import check_folds, descent_of, find_newest, is_frozen, read_ledger
+from lesion_core.dataset.manifest import (
+    MANIFEST_NAME,
+    check_licences,
+    read_images,
+    source_of,
+    write_manifest,
+    write_table,
+)
 from lesion_core.dataset.records import SHARD_ROWS, SPLITS_NAME, SPLITS_SCHEMA
 from lesion_core.dataset.shards import write_shards
+from lesion_core.dataset.shortcuts import audit_shortcuts, border_colours
 from lesion_core.dataset.splits import assign_splits, shares_of
-from lesion_core.errors import ArtifactNotFound
+from lesion_core.errors import ArtifactNotFound, DataError
 from lesion_core.images import Preprocessing
+from lesion_core.isic.withdrawals import withdrawn_ids
 from lesion_core.keys import DIGEST_LENGTH, dataset_key, digest_of
 from lesion_core.labels import SEX_ORDER, SITE_ORDER, class_index, code_of
 from lesion_core.stores.filesystem import locked, translated
@@ -36,7 +47,7 @@ from lesion_core.types import (
 )
 
 STEP = "prepare"
-STEP_VERSION = 1
+STEP_VERSION = 2
 
 
 def prepare(
@@ -49,30 +60,34 @@ def prepare(
 ) -> DatasetRef:
     """Make the dataset of a snapshot, or return it at once where it was made before.
 
-    Splits given by earlier datasets of the same name are kept; see ``splits``.
+    Splits and folds given by earlier datasets of the same name are kept; see ``splits``, ``folds`` and ``freezing``.
+    Images that the archive withdrew are left out, so a withdrawal gives another dataset of the same snapshot.
 
     Args:
         snapshot: Images and metadata.
-        options: Name, size, fractions and seed.
+        options: Name, size, fractions, folds, seed, name of the test split, and which licences are allowed.
         store: Where everything lives.
         workdir: Local scratch; an interrupted preparation continues there.
         on_progress: Told the stages 'records', 'groups' and 'publish'.
 
     Raises:
-        ConfigError: The fractions leave too little for training.
+        ConfigError: The fractions leave too little for training, or another number of folds, or an older test split
+            than the name's datasets have.
+        LicenceRefused: Images under a licence that the profile does not allow.
         ManifestError: The snapshot's table breaks its schema.
         DataError: Images that do not decode, or too few lesions to fill the splits.
         StoreError: The store's own.
     """
     shares_of(options)
-    wanted = _wanted(snapshot, options)
+    withdrawn = _withdrawn(snapshot, store)
+    wanted = _wanted(snapshot, options, withdrawn)
     place = workdir / f"{STEP}-{options.name}-{digest_of(wanted)[:DIGEST_LENGTH]}"
     if (made := find_newest(store, options.name, wanted)) is not None:
         return made.ref
     with translated(place), locked(place.with_name(f"{place.name}.lock")):
         if (made := find_newest(store, options.name, wanted)) is not None:
             return made.ref  # by another worker, that held the lock
-        ref = _make(snapshot, options, store, wanted, place, on_progress)
+        ref = _make(snapshot, options, store, wanted, withdrawn, place, on_progress)
         shutil.rmtree(place, ignore_errors=True)
     return ref
 
@@ -102,14 +117,24 @@ class _Tables:
     duplicates: pd.DataFrame
     ledger: pd.DataFrame
 
+    def test_ids(self) -> list[str]:
+        return list(self.splits.loc[self.splits["split"] == "test", "isic_id"])
 
-def _wanted(snapshot: SnapshotRef, options: PrepareOptions) -> JsonDict:
+
+def _withdrawn(snapshot: SnapshotRef, store: Store) -> frozenset[str]:
+    """Return the snapshot's images that the archive withdrew; its table is read only if there are any at all."""
+    withdrawn = withdrawn_ids(store)
+    return withdrawn & frozenset(read_images(store, snapshot)["isic_id"]) if withdrawn else withdrawn
+
+
+def _wanted(snapshot: SnapshotRef, options: PrepareOptions, withdrawn: frozenset[str]) -> JsonDict:
     return {
         "step": STEP,
         "step_version": STEP_VERSION,
         "snapshot": {"id": snapshot.id, "sha256": snapshot.sha256},
         "options": options.model_dump(mode="json"),
         "preprocessing": Preprocessing(size_px=options.size_px).model_dump(mode="json"),
+        "withdrawn": digest_of_ids(withdrawn),
     }
 
 
@@ -118,11 +143,14 @@ def _make(
     options: PrepareOptions,
     store: Store,
     wanted: JsonDict,
+    withdrawn: frozenset[str],
     place: Path,
     on_progress: ProgressCallback,
 ) -> DatasetRef:
-    images = read_images(store, snapshot)
+    images = _usable_images(store, snapshot, withdrawn, options)
     parent = find_newest(store, options.name)
+    check_folds(parent, options.n_folds)
+    may_grow = not is_frozen(store, options.name, parent, options.test_name)
     folder = place / "dataset"
     thumbnails = write_shards(
         store,
@@ -132,11 +160,12 @@ def _make(
         thumbnails_folder=place / "thumbnails",
         on_progress=on_progress,
     )
-    tables = _tables(images, thumbnails, options, read_ledger(store, parent))
+    tables = _tables(images, thumbnails, options, read_ledger(store, parent), may_grow=may_grow)
+    check_frozen(store, options.name, options.test_name, tables.test_ids())
     n_groups = tables.manifest["group"].nunique()
     on_progress(Progress(stage="groups", done=n_groups, total=n_groups, message=f"{len(images)} images"))
     inputs = {**wanted, **descent_of(parent)}
-    _write(tables, folder, inputs)
+    _write(tables, folder, inputs, withdrawn, options.seed)
     key = dataset_key(options.name, digest_of(inputs))
     index, sha256 = publish(
         store,
@@ -157,24 +186,47 @@ def _make(
     return ref_from_folder(DatasetRef, key, index, sha256)
 
 
-def _tables(images: pd.DataFrame, thumbnails: np.ndarray, options: PrepareOptions, ledger: pd.DataFrame) -> _Tables:
+def _usable_images(
+    store: Store, snapshot: SnapshotRef, withdrawn: frozenset[str], options: PrepareOptions
+) -> pd.DataFrame:
+    """Return the snapshot's images without the withdrawn ones, if the profile allows them all."""
+    images = read_images(store, snapshot)
+    kept = images[~images["isic_id"].isin(withdrawn)].reset_index(drop=True)
+    if kept.empty:
+        raise DataError(
+            f"expected images in {snapshot.id}, but the archive withdrew all {len(images)}; ingest again, with a "
+            "wider query"
+        )
+    check_licences(kept, options.profile)
+    return kept
+
+
+def _tables(
+    images: pd.DataFrame, thumbnails: np.ndarray, options: PrepareOptions, ledger: pd.DataFrame, *, may_grow: bool
+) -> _Tables:
     duplicates = _near_duplicates(images, thumbnails)
-    withdrawn = withdrawn_rows(ledger, images)
+    gone = withdrawn_rows(ledger, images)
     evidence = ["isic_id", *EVIDENCE]
-    everyone = pd.concat([images[evidence], withdrawn[evidence]], ignore_index=True)
+    everyone = pd.concat([images[evidence], gone[evidence]], ignore_index=True)
     groups = group_images(everyone, zip(duplicates["first"], duplicates["second"], strict=True)).to_numpy()
-    manifest = images.assign(group=groups[: len(images)])
-    splits = assign_splits(
+    manifest = images.assign(source=images["attribution"].map(source_of), group=groups[: len(images)])
+    group_of_gone = dict(zip(gone["isic_id"], groups[len(images) :], strict=True))
+    past = remembered(ledger, may_grow=may_grow)
+    placed = assign_splits(
         manifest,
         options,
-        dict(zip(ledger["isic_id"], ledger["split"], strict=True)),
-        withdrawn=dict(zip(withdrawn["isic_id"], groups[len(images) :], strict=True)),
+        dict(zip(past["isic_id"], past["split"], strict=True)),
+        withdrawn=group_of_gone,
+        frozen=None if may_grow else frozen_ids(ledger, options.test_name),
     )
+    folds = assign_folds(manifest, options.n_folds, options.seed, past_folds(ledger), withdrawn=group_of_gone)
+    placed = placed.assign(fold=folds)
+    test_name = placed["split"].map({"test": options.test_name})
     return _Tables(
         manifest=manifest,
-        splits=_recorded(manifest, splits),
+        splits=_recorded(manifest, placed),
         duplicates=duplicates,
-        ledger=next_ledger(ledger, manifest.assign(split=splits)),
+        ledger=next_ledger(ledger, manifest.assign(test_name=test_name, **placed)),
     )
 
 
@@ -188,14 +240,15 @@ def _near_duplicates(images: pd.DataFrame, thumbnails: np.ndarray) -> pd.DataFra
     return pairs
 
 
-def _recorded(manifest: pd.DataFrame, splits: pd.Series) -> pd.DataFrame:
+def _recorded(manifest: pd.DataFrame, placed: pd.DataFrame) -> pd.DataFrame:
     """Return the rows of ``splits.parquet``: what training and evaluation need of each picture."""
     place = np.arange(len(manifest))
     return pd.DataFrame(
         {
             "isic_id": manifest["isic_id"],
             "group": manifest["group"],
-            "split": splits,
+            "split": placed["split"],
+            "fold": placed["fold"],
             "class_index": manifest["diagnosis"].map(class_index),
             "age_years": manifest["age_years"],
             "sex_code": [code_of(value, SEX_ORDER) for value in _or_none(manifest["sex"])],
@@ -210,9 +263,11 @@ def _or_none(values: pd.Series) -> list[str | None]:
     return [None if pd.isna(value) else str(value) for value in values]
 
 
-def _write(tables: _Tables, folder: Path, inputs: JsonDict) -> None:
+def _write(tables: _Tables, folder: Path, inputs: JsonDict, withdrawn: frozenset[str], seed: int) -> None:
     write_manifest(tables.manifest, folder / MANIFEST_NAME)
     write_table(tables.splits, SPLITS_SCHEMA, folder / SPLITS_NAME)
     write_table(tables.duplicates, DUPLICATES_SCHEMA, folder / DUPLICATES_NAME)
     write_table(tables.ledger, LEDGER_SCHEMA, folder / LEDGER_NAME)
-    write_certificate(folder, inputs, tables.splits)
+    borders = border_colours(folder, tables.splits)
+    shortcuts = audit_shortcuts(tables.manifest, tables.splits, borders, seed=seed)
+    write_certificate(folder, inputs, tables.splits, withdrawn=withdrawn, shortcuts=shortcuts)

@@ -1,16 +1,18 @@
 """Records: the dataset as arrays on disk, opened without reading them."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import pyarrow as pa
 
+from lesion_core.dataset.encoding import Shard
+from lesion_core.dataset.folds import splits_of_fold
 from lesion_core.dataset.leakage import QUARANTINED
 from lesion_core.dataset.manifest import read_table
 from lesion_core.dataset.splits import SPLITS
-from lesion_core.errors import ConfigError, ManifestError
+from lesion_core.errors import ConfigError
 from lesion_core.stores.folders import materialise
 from lesion_core.stores.protocol import Store
 from lesion_core.types import DatasetRef
@@ -21,6 +23,7 @@ SPLITS_SCHEMA = pa.schema(
         pa.field("isic_id", pa.string(), nullable=False),
         pa.field("group", pa.string(), nullable=False),
         pa.field("split", pa.string(), nullable=False),
+        pa.field("fold", pa.int8(), nullable=False),
         pa.field("class_index", pa.int8(), nullable=False),
         pa.field("age_years", pa.float32()),
         pa.field("sex_code", pa.int8(), nullable=False),
@@ -42,13 +45,15 @@ class OpenDataset:
     """A dataset at hand.
 
     ``rows`` holds one row per picture: ``isic_id``, ``group``, ``split`` (one of ``SPLITS`` or 'quarantined'),
-    ``class_index`` (int8, 0-based in ``CLASS_ORDER``), ``age_years`` (float32, NaN unknown), ``sex_code`` and
-    ``site_code`` (int8, 0 unknown), ``shard`` and ``row`` (int32): where its pixels lie.
+    ``fold`` (int8, 0-based, -1 in none), ``class_index`` (int8, 0-based in ``CLASS_ORDER``), ``age_years`` (float32,
+    NaN unknown), ``sex_code`` and ``site_code`` (int8, 0 unknown), ``shard`` and ``row`` (int32): where its pixels
+    lie.
     """
 
     ref: DatasetRef
     folder: Path
     rows: pd.DataFrame
+    _shards: dict[int, Shard] = field(default_factory=dict, init=False, repr=False, compare=False)
 
     def split(self, name: str) -> pd.DataFrame:
         """Return the rows of one split, index reset.
@@ -60,40 +65,43 @@ class OpenDataset:
             raise ConfigError(f"expected a split of {', '.join(SPLITS)} or {QUARANTINED}, got {name!r}")
         return self.rows[self.rows["split"] == name].reset_index(drop=True)
 
+    def for_fold(self, fold: int) -> "OpenDataset":
+        """Return this dataset with the splits of a cross-validation: ``fold`` is test; see ``splits_of_fold``.
+
+        Raises:
+            ConfigError: There is no such fold.
+        """
+        return replace(self, rows=self.rows.assign(split=splits_of_fold(self.rows, fold)))
+
     def pixels(self, rows: pd.DataFrame) -> np.ndarray:
         """Return the pictures of ``rows`` in their order, uint8 ``(len(rows), size_px, size_px, 3)``, RGB.
 
-        Only the pages asked for are read: shards are memory-mapped.
+        Only these records are read, and each is checked against its own checksum.
 
         Raises:
-            ManifestError: A shard is missing, or is not what the dataset's reference says.
+            ManifestError: A shard is missing, cut short, or not what the dataset's reference says.
+            ArtifactCorrupt: A record is not what was written; the message names shard and row.
         """
+        return self.records(rows["shard"].to_numpy(), rows["row"].to_numpy())
+
+    def records(self, shards: np.ndarray, places: np.ndarray) -> np.ndarray:
+        """Return records by shard and place, int ``(n,)`` each; as ``pixels`` does, from any thread."""
         side = self.ref.size_px
-        gathered = np.empty((len(rows), side, side, 3), np.uint8)
-        shards, places = rows["shard"].to_numpy(), rows["row"].to_numpy()
+        gathered = np.empty((len(shards), side, side, 3), np.uint8)
         for number in np.unique(shards):
             wanted = np.flatnonzero(shards == number)
-            gathered[wanted] = self.shard(int(number))[places[wanted]]
+            self.shard(int(number)).read(places[wanted], gathered, wanted)
         return gathered
 
-    def shard(self, number: int) -> np.ndarray:
-        """Return one shard, memory-mapped, uint8 ``(n, size_px, size_px, 3)``.
+    def shard(self, number: int) -> Shard:
+        """Return one shard; its header is read once.
 
         Raises:
             ManifestError: As for ``pixels``.
         """
-        path = self.folder / shard_name(number)
-        expected = (self.ref.size_px, self.ref.size_px, 3)
-        try:
-            pixels = np.load(path, mmap_mode="r", allow_pickle=False)
-        except (OSError, ValueError) as error:
-            raise ManifestError(f"expected records at {path}, got: {error}; prepare the dataset again") from error
-        if pixels.dtype != np.uint8 or pixels.ndim != 4 or pixels.shape[1:] != expected:
-            raise ManifestError(
-                f"expected uint8 records of shape (n, {', '.join(map(str, expected))}) at {path}, got {pixels.dtype} "
-                f"{pixels.shape}; prepare the dataset again"
-            )
-        return pixels
+        if number not in self._shards:
+            self._shards[number] = Shard.open(self.folder / shard_name(number), self.ref.size_px)
+        return self._shards[number]
 
 
 def open_dataset(store: Store, ref: DatasetRef, cache: Path) -> OpenDataset:

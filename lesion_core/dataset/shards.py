@@ -1,24 +1,34 @@
-"""From a snapshot's bytes to shards of pixels, on all cores, continued after an interruption."""
+"""From a snapshot's bytes to shards of pixels, on all cores, continued after an interruption.
 
+Nothing here grows with the number of pictures: records go to their place in the shard's file as they are made, and
+their thumbnails to a file that is mapped.
+"""
+
+import contextlib
 import hashlib
 import os
-from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections import deque
+from collections.abc import Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 
 from lesion_core.dataset.duplicates import THUMBNAIL_PX, thumbnail_of
+from lesion_core.dataset.encoding import Shard, ShardWriter
 from lesion_core.dataset.records import SHARD_ROWS, shard_name
-from lesion_core.errors import ArtifactCorrupt, DataError, ImageRejected
-from lesion_core.images import Preprocessing, decode, resize
-from lesion_core.stores.filesystem import temporary_file
+from lesion_core.errors import ArtifactCorrupt, DataError, ImageRejected, ManifestError
+from lesion_core.images import Preprocessing, preprocess_each
 from lesion_core.stores.protocol import Store
 from lesion_core.types import Progress, ProgressCallback
 
+THUMBNAILS_NAME = "thumbnails.npy"
+
 _THUMBNAIL = Preprocessing(size_px=THUMBNAIL_PX)
+_AHEAD = 2  # shards begun at a time: while one is brought to the disk, the cores work on the next
 _MAX_NAMED = 10
 
 
@@ -42,8 +52,8 @@ def write_shards(
 ) -> np.ndarray:
     """Decode every picture once; write its pixels in row order and return the grey thumbnails.
 
-    A shard is written whole or not at all, and one that is there is not made again: ``folder`` and
-    ``thumbnails_folder`` must belong to these images and this preprocessing alone.
+    A shard is written whole or not at all, and one that is there is read and checked, not made again: ``folder``
+    and ``thumbnails_folder`` must belong to these images and this preprocessing alone.
 
     Args:
         store: Where the bytes are.
@@ -51,64 +61,124 @@ def write_shards(
             ``i % SHARD_ROWS``.
         preprocessing: Size of the records.
         folder: Where ``records/`` is made.
-        thumbnails_folder: Where each shard's thumbnails are kept for a continuation.
+        thumbnails_folder: Where the thumbnails are kept, also for a continuation.
         on_progress: Told after each shard, stage 'records'.
 
     Returns:
-        uint8 ``(n, 32, 32)``.
+        uint8 ``(n, 32, 32)``, mapped from a file in ``thumbnails_folder``.
 
     Raises:
         DataError: Pictures that do not decode; all are named (``isic_ids``).
         ArtifactCorrupt: Stored bytes that do not match their sha256.
     """
     _clear_partial(folder)
-    pictures = [Picture(*row) for row in images[["isic_id", "image_key", "sha256"]].itertuples(index=False)]
-    thumbnails, rejected = [], list[ImageRejected]()
-    with ThreadPoolExecutor(_n_threads(store), thread_name_prefix="records") as pool:
-        for start in range(0, len(pictures), SHARD_ROWS):
-            number, part = start // SHARD_ROWS, pictures[start : start + SHARD_ROWS]
-            shard = _Shard(folder / shard_name(number), thumbnails_folder / f"{number:05d}.npy")
-            kept = shard.thumbnails(len(part))
-            if kept is None:
-                made = list(pool.map(lambda picture: _record(store, picture, preprocessing), part))
-                rejected += [item for item in made if isinstance(item, ImageRejected)]
-                if rejected:
-                    continue  # to name them all; nothing more needs to be written
-                kept = shard.write([item for item in made if not isinstance(item, ImageRejected)])
-            thumbnails.append(kept)
-            on_progress(Progress(stage="records", done=start + len(part), total=len(pictures)))
+    thumbnails = _open_thumbnails(thumbnails_folder / THUMBNAILS_NAME, len(images), folder)
+    rejected: list[ImageRejected] = []
+    with contextlib.ExitStack() as cleanup, _workers(store) as pool:
+        making = _Making(store, images, preprocessing, folder, thumbnails, pool, cleanup)
+        for shard in _ahead(making.shards()):
+            unusable = shard.finish()
+            rejected += unusable
+            if not unusable:
+                on_progress(Progress(stage="records", done=shard.rows.stop, total=len(images)))
     if rejected:
         raise _unusable(rejected)
-    return np.concatenate(thumbnails)
+    return thumbnails
 
 
 @dataclass(frozen=True, slots=True)
-class _Shard:
-    """The two files of a shard; the thumbnails come last, so where they are, the shard is whole."""
+class _Begun:
+    """A shard whose records are being made; without a writer it was there already."""
 
-    path: Path
-    thumbnails_path: Path
+    rows: range
+    thumbnails: np.memmap
+    writer: ShardWriter | None = None
+    records: Sequence[Future[ImageRejected | None]] = ()
 
-    def thumbnails(self, n_rows: int) -> np.ndarray | None:
-        """Return the thumbnails of a shard that is there and has ``n_rows``, else ``None``."""
+    def finish(self) -> list[ImageRejected]:
+        """Wait for the records, give the shard its name, or return the pictures that kept it from being whole."""
+        rejected = [found for record in self.records if (found := record.result()) is not None]
+        if self.writer is not None and not rejected:
+            self.thumbnails.flush()  # first, so that where a shard is, its thumbnails are
+            self.writer.finish()
+        return rejected
+
+
+@dataclass(frozen=True, slots=True)
+class _Making:
+    """What the shards of one preparation are made of."""
+
+    store: Store
+    images: pd.DataFrame
+    preprocessing: Preprocessing
+    folder: Path
+    thumbnails: np.memmap
+    pool: ThreadPoolExecutor
+    cleanup: contextlib.ExitStack
+
+    def shards(self) -> Iterator[_Begun]:
+        """Begin one shard after the other, in order."""
+        for start in range(0, len(self.images), SHARD_ROWS):
+            rows = range(start, min(start + SHARD_ROWS, len(self.images)))
+            path = self.folder / shard_name(start // SHARD_ROWS)
+            if _is_whole(path, len(rows), self.preprocessing.size_px):
+                yield _Begun(rows, self.thumbnails)
+            else:
+                yield self._begin(path, rows)
+
+    def _begin(self, path: Path, rows: range) -> _Begun:
+        writer = ShardWriter(path, len(rows), self.preprocessing.size_px)
+        self.cleanup.callback(writer.discard)
+        columns = self.images[["isic_id", "image_key", "sha256"]].iloc[rows.start : rows.stop]
+        records = [
+            self.pool.submit(self._record, Picture(*row), writer, number, rows.start + number)
+            for number, row in enumerate(columns.itertuples(index=False))
+        ]
+        return _Begun(rows, self.thumbnails, writer, records)
+
+    def _record(self, picture: Picture, writer: ShardWriter, row: int, place: int) -> ImageRejected | None:
+        data = _read(self.store, picture)
         try:
-            kept = np.load(self.thumbnails_path, allow_pickle=False)
-            pixels = np.load(self.path, mmap_mode="r", allow_pickle=False)
-        except (OSError, ValueError):
-            return None
-        return kept if len(kept) == len(pixels) == n_rows else None
-
-    def write(self, made: Sequence[tuple[np.ndarray, np.ndarray]]) -> np.ndarray:
-        """Write both files and return the thumbnails."""
-        thumbnails = np.stack([thumbnail for _, thumbnail in made])
-        _save(self.path, np.stack([pixels for pixels, _ in made]))
-        _save(self.thumbnails_path, thumbnails)
-        return thumbnails
+            pixels, small = preprocess_each(data, (self.preprocessing, _THUMBNAIL), image_id=picture.isic_id)
+        except ImageRejected as error:
+            return error
+        writer.put(row, pixels)
+        self.thumbnails[place] = thumbnail_of(small)
+        return None
 
 
-def _record(
-    store: Store, picture: Picture, preprocessing: Preprocessing
-) -> tuple[np.ndarray, np.ndarray] | ImageRejected:
+def _ahead(shards: Iterator[_Begun]) -> Iterator[_Begun]:
+    """Yield shards in order, ``_AHEAD`` of them begun."""
+    begun = deque(islice(shards, _AHEAD))
+    while begun:
+        yield begun.popleft()
+        begun.extend(islice(shards, 1))
+
+
+def _is_whole(path: Path, n_rows: int, size_px: int) -> bool:
+    """Tell whether a shard was made before; to read it takes a small part of the time to make it."""
+    try:
+        shard = Shard.open(path, size_px)
+        shard.verify()
+    except (ManifestError, ArtifactCorrupt):
+        return False
+    return len(shard) == n_rows
+
+
+def _open_thumbnails(path: Path, n_images: int, folder: Path) -> np.memmap:
+    """Map the thumbnails' file, uint8 ``(n, 32, 32)``; where it must be made, no shard in ``folder`` counts."""
+    shape = (n_images, THUMBNAIL_PX, THUMBNAIL_PX)
+    with contextlib.suppress(OSError, ValueError):
+        kept = np.lib.format.open_memmap(path, mode="r+")
+        if kept.shape == shape and kept.dtype == np.uint8:
+            return kept
+    for shard in folder.glob(shard_name(0).replace("00000", "*")):
+        shard.unlink()
+    path.parent.mkdir(parents=True, exist_ok=True)
+    return np.lib.format.open_memmap(path, mode="w+", dtype=np.uint8, shape=shape)
+
+
+def _read(store: Store, picture: Picture) -> bytes:
     data = store.read(picture.image_key)
     actual = hashlib.sha256(data).hexdigest()
     if actual != picture.sha256:
@@ -119,16 +189,22 @@ def _record(
             expected=picture.sha256,
             actual=actual,
         )
+    return data
+
+
+@contextlib.contextmanager
+def _workers(store: Store) -> Iterator[ThreadPoolExecutor]:
+    """Threads: decoding, scaling, hashing and writing free the interpreter lock; an error ends all at once."""
+    pool = ThreadPoolExecutor(_n_threads(store), thread_name_prefix="records")
     try:
-        pixels = decode(data, image_id=picture.isic_id)
-    except ImageRejected as error:
-        return error
-    return resize(pixels, preprocessing), thumbnail_of(resize(pixels, _THUMBNAIL))
+        yield pool
+    finally:
+        pool.shutdown(cancel_futures=True)
 
 
 def _n_threads(store: Store) -> int:
-    """Decoding frees the interpreter lock, so one thread a core; a remote store is waited for, so four."""
-    n_cores = os.cpu_count() or 1
+    """One thread a core; a remote store is waited for, so four."""
+    n_cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     return n_cores if store.root is not None else 4 * n_cores
 
 
@@ -136,13 +212,6 @@ def _clear_partial(folder: Path) -> None:
     """Remove what a killed process left half-written."""
     for path in folder.rglob(".*"):
         path.unlink()
-
-
-def _save(path: Path, array: np.ndarray) -> None:
-    with temporary_file(path) as (stream, temporary):
-        np.save(stream, array, allow_pickle=False)
-        stream.flush()
-        os.replace(temporary, path)
 
 
 def _unusable(rejected: Sequence[ImageRejected]) -> DataError:

@@ -1,21 +1,23 @@
-"""Which split each picture belongs to: by whole groups, class by class, and for good.
+"""Which split each picture belongs to: by whole groups, class by class and source by source, and for good.
 
 A group that has a split keeps it, however the dataset grows. Where new evidence joins groups of different
 splits, the side nearer to the final report wins (test, calibration, validation, train), and the other side's
 pictures are quarantined: an earlier model may have learnt from them, so they may not be tested on, and their
 twins are being tested on, so they may not be learnt from.
+
+The test split is frozen under its name: after the first dataset that has it, it never gains a picture. New groups go
+elsewhere, and a new picture of a group in test is set aside until the test has another name.
 """
 
-import hashlib
-import math
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
+from enum import StrEnum
 
-import numpy as np
 import pandas as pd
 
+from lesion_core.dataset.filling import Filling
 from lesion_core.dataset.leakage import QUARANTINED
 from lesion_core.errors import ConfigError, DataError, ManifestError
-from lesion_core.labels import CLASS_ORDER, N_CLASSES, class_index
+from lesion_core.labels import CLASS_ORDER, class_index
 from lesion_core.types import PrepareOptions
 
 SPLITS = ("train", "validation", "calibration", "test")
@@ -25,28 +27,37 @@ _FIRST_NEEDS = ("train", "test", "validation", "calibration")
 _MIN_TRAIN = 0.1
 
 
+class Reason(StrEnum):
+    """Why a picture is quarantined."""
+
+    JOINED = "new evidence joined two splits"
+    FROZEN = "new picture of a group in the frozen test"
+
+
 def assign_splits(
     manifest: pd.DataFrame,
     options: PrepareOptions,
     ledger: Mapping[str, str] | None = None,
     *,
     withdrawn: Mapping[str, str] | None = None,
-) -> pd.Series:
-    """Return each picture's split: one of ``SPLITS`` or ``QUARANTINED``.
+    frozen: Collection[str] | None = None,
+) -> pd.DataFrame:
+    """Return each picture's ``split``, one of ``SPLITS`` or ``QUARANTINED``, and the ``reason`` for the latter.
 
-    New groups are drawn in an order that depends on the seed and their name alone. Class by class, the rarest first,
-    each goes where the class is furthest below its share, if it fits there. A class with one group is in train;
-    the second group goes to test, the third to validation, the fourth to calibration.
+    New groups are drawn and placed as ``Filling`` says. A class with one group is in train; the second group goes to
+    test, the third to validation, the fourth to calibration.
 
     Args:
-        manifest: Columns ``isic_id``, ``group``, ``diagnosis`` (of ``CLASS_ORDER``); the row order does not matter.
+        manifest: Columns ``isic_id``, ``group``, ``diagnosis`` (of ``CLASS_ORDER``), ``source``; the row order does
+            not matter.
         options: Fractions (shares of a class's pictures; train takes the rest) and seed.
         ledger: Splits given before, by ``isic_id``.
         withdrawn: Group of each ledger picture that is not in ``manifest`` any more; it still holds its group's
             split.
+        frozen: The only pictures that may be in test; ``None``: the test may grow.
 
     Returns:
-        Strings, index as in ``manifest``.
+        Index as in ``manifest``.
 
     Raises:
         ConfigError: The fractions leave less than a tenth for training.
@@ -58,12 +69,16 @@ def assign_splits(
     if unknown := set(past.values()) - set(_WEAKEST_FIRST):
         raise ManifestError(f"expected splits of {', '.join(_WEAKEST_FIRST)} in the ledger, got {sorted(unknown)}")
     given = _given(manifest, past, withdrawn or {})
+    held = manifest["group"].map(given)
     before = manifest["isic_id"].map(past)
-    parted = before.notna() & (before != manifest["group"].map(given))
-    chosen = {**given, **_Filling(manifest[~parted], shares, options.seed, given).run()}
-    splits = manifest["group"].map(chosen).mask(parted, QUARANTINED).rename("split")
+    barred = (held == "test") & ~manifest["isic_id"].isin(manifest["isic_id"] if frozen is None else frozen)
+    parted = before.notna() & (before != held)
+    placed = manifest[~parted & ~barred].assign(class_index=manifest["diagnosis"].map(class_index))
+    chosen = {**given, **_place(placed, shares, options.seed, given, may_grow=frozen is None)}
+    splits = manifest["group"].map(chosen).mask(parted | barred, QUARANTINED).rename("split")
     _check_filled(manifest, splits)
-    return splits
+    reason = pd.Series(str(Reason.JOINED), index=manifest.index).mask(barred & ~parted, str(Reason.FROZEN))
+    return pd.DataFrame({"split": splits, "reason": reason.where(splits == QUARANTINED, None)})
 
 
 def shares_of(options: PrepareOptions) -> dict[str, float]:
@@ -97,59 +112,16 @@ def _given(manifest: pd.DataFrame, past: Mapping[str, str], withdrawn: Mapping[s
     return given
 
 
-class _Filling:
-    """Distributes new groups over the splits; counts are pictures by class and split."""
-
-    def __init__(
-        self, manifest: pd.DataFrame, shares: Mapping[str, float], seed: int, given: Mapping[str, str]
-    ) -> None:
-        classes = manifest["diagnosis"].map(class_index)
-        table = pd.crosstab(manifest["group"], classes).reindex(columns=range(N_CLASSES), fill_value=0)
-        self.sizes: dict[str, np.ndarray] = dict(zip(table.index, table.to_numpy(), strict=True))
-        totals = table.to_numpy().sum(axis=0)
-        self.rarest_first = sorted(range(N_CLASSES), key=lambda number: (totals[number], number))
-        self.targets = np.array([shares[split] for split in SPLITS])[None, :] * totals[:, None]
-        self.counts = np.zeros((N_CLASSES, len(SPLITS)))
-        self.chosen: dict[str, str] = {}
-        for group, split in given.items():
-            if group in self.sizes and split in SPLITS:
-                self._put(group, split)
-        fresh = [group for group in self.sizes if group not in given]
-        self.drawn = sorted(fresh, key=lambda group: hashlib.sha256(f"{seed}:{group}".encode()).digest())
-
-    def run(self) -> dict[str, str]:
-        """Return the split of every group."""
-        members: dict[int, list[str]] = {number: [] for number in range(N_CLASSES)}
-        for group in self.drawn:
-            rarest = next(number for number in self.rarest_first if self.sizes[group][number])
-            members[rarest].append(group)
-        for number in self.rarest_first:
-            for group in self._start(number, members[number]):
-                self._put(group, self._neediest(number, self.sizes[group][number]))
-        return self.chosen
-
-    def _start(self, number: int, groups: list[str]) -> list[str]:
-        """Give each split that has none of the class its first group; return the groups that are left."""
-        left = list(groups)
-        for split in _FIRST_NEEDS:
-            column = SPLITS.index(split)
-            if left and not self.counts[number, column]:
-                room = max(1, math.ceil(self.targets[number, column]))
-                first = min(left, key=lambda group: max(0, self.sizes[group][number] - room))
-                left.remove(first)
-                self._put(first, split)
-        return left
-
-    def _neediest(self, number: int, size: int) -> str:
-        after = self.counts[number] + size
-        targets = np.maximum(self.targets[number], 1e-9)
-        fits = after <= np.ceil(targets)
-        excess = np.where(fits, self.counts[number] / targets, 1 + after / targets)
-        return SPLITS[int(np.argmin(excess))]
-
-    def _put(self, group: str, split: str) -> None:
-        self.chosen[group] = split
-        self.counts[:, SPLITS.index(split)] += self.sizes[group]
+def _place(
+    pictures: pd.DataFrame, shares: Mapping[str, float], seed: int, given: Mapping[str, str], *, may_grow: bool
+) -> dict[str, str]:
+    """Return the split of every group; if the test may not grow, the others share what is not in it."""
+    if may_grow:
+        return Filling(pictures, shares, seed=seed, given=given, first=_FIRST_NEEDS).run()
+    others = {split: share / (1 - shares["test"]) for split, share in shares.items() if split != "test"}
+    rest = pictures[pictures["group"].map(given) != "test"]
+    first = [split for split in _FIRST_NEEDS if split != "test"]
+    return Filling(rest, others, seed=seed, given=given, first=first).run()
 
 
 def _check_filled(manifest: pd.DataFrame, splits: pd.Series) -> None:

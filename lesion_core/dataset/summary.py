@@ -9,6 +9,8 @@ from lesion_core.dataset.records import OpenDataset
 from lesion_core.types import DatasetRef, Value
 
 UNKNOWN = "unknown"
+# What the archive may record of a picture besides its diagnosis, and often does not.
+RECORDED_FIELDS = ("age_years", "sex", "site", "lesion_id", "patient_id", "confirm_type")
 
 
 class DatasetSummary(Value):
@@ -52,10 +54,7 @@ def describe(dataset: OpenDataset) -> DatasetSummary:
         age_years=_ages(manifest["age_years"]),
         sexes=_counts(manifest["sex"]),
         sites=_counts(manifest["site"]),
-        missing={
-            name: float(manifest[name].isna().mean())
-            for name in ("age_years", "sex", "site", "lesion_id", "patient_id", "confirm_type")
-        },
+        missing={name: float(manifest[name].isna().mean()) for name in RECORDED_FIELDS},
         licences=_counts(manifest["licence"]),
         attributions=_counts(manifest["attribution"]),
         confirm_types=_counts(manifest["confirm_type"]),

@@ -111,9 +111,9 @@ class Catalogue:
 
 @contextlib.contextmanager
 def _on_disk(path: Path) -> Iterator[None]:
-    """Raise what SQLite says of a full or forbidden disk as the error of a store."""
-    try:
-        yield
-    except sqlite3.OperationalError as error:
-        with translated(path):
+    """Raise what SQLite or the system says of a full or forbidden disk as the error of a store."""
+    with translated(path):
+        try:
+            yield
+        except sqlite3.OperationalError as error:
             raise OSError(f"the listing cannot be written: {error}") from error

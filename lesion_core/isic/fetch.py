@@ -7,7 +7,7 @@ from pathlib import Path
 
 from lesion_core.isic.client import ArchiveClient
 from lesion_core.isic.download import Arrival, MissingImage, fetch_images, file_name
-from lesion_core.isic.holdings import StoredImage, find_holdings, stored_keys
+from lesion_core.isic.holdings import StoredImage, find_holdings
 from lesion_core.isic.listing import ListedImage, read_shard
 from lesion_core.isic.selection import text_of
 from lesion_core.isic.snapshot import IMAGES_NAME, ImageRow, Issue, read_parquet, write_tables
@@ -37,7 +37,7 @@ def fetch_shard(
     """Bring the wanted images of one shard into the store, and keep what became of them; return its reference.
 
     Only what the store lacks is transferred. A shard of which everything arrived is returned at once as long as its
-    bytes are there; one with images missing is tried again each time.
+    bytes are there and no newer ones are known; one with images missing is tried again each time.
 
     Args:
         source: Connections, address and whether to revalidate.
@@ -56,7 +56,7 @@ def fetch_shard(
     inputs: JsonDict = {"step": STEP, "step_version": STEP_VERSION, "listing": listing.id, "number": number}
     name = listing.name
     done = find_reference(store, ShardRef, shard_key(name, digest_of(inputs)))
-    if done is not None and not source.revalidate and _is_stored(store, done):
+    if done is not None and not source.revalidate and _is_current(store, done, tables):
         return done
     listed = list(read_shard(store, listing, number))
     wanted = [image for image in listed if image.is_wanted]
@@ -84,11 +84,17 @@ def fetch_shard(
     return ref_from_folder(ShardRef, key, index, sha256)
 
 
-def _is_stored(store: Store, shard: ShardRef) -> bool:
-    """Return whether the raw bytes of every image of a shard are in the store."""
+def _is_current(store: Store, shard: ShardRef, tables: Sequence[Path]) -> bool:
+    """Return whether every image of a shard is in the store, and the newest snapshot knows no other bytes of it."""
     rows = list(read_parquet(read_file(store, shard, IMAGES_NAME), columns=["isic_id", "image_key"]))
-    keys = stored_keys(store, [row["isic_id"] for row in rows])
-    return all(row["image_key"] in keys.get(row["isic_id"], ()) for row in rows)
+    holdings = find_holdings(store, tables[:1], [row["isic_id"] for row in rows])
+    newest = {isic_id: image.image_key for isic_id, image in holdings.known.items()}
+    return all(
+        row["image_key"] == newest[row["isic_id"]]
+        if row["isic_id"] in newest
+        else row["image_key"] in holdings.keys.get(row["isic_id"], ())
+        for row in rows
+    )
 
 
 def _summary(

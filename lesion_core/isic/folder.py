@@ -1,26 +1,34 @@
-"""A folder as the archive's official downloader leaves it: ``ISIC_*.jpg`` flat, and ``metadata.csv``."""
+"""A folder as the archive's official downloader leaves it: ``ISIC_*.jpg`` flat, and ``metadata.csv``.
 
-import csv
+A challenge's set (images and two tables, ``challenge``) is read in the same form.
+"""
+
 import json
 import os
-import re
-from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from PIL import Image
 from pydantic import TypeAdapter, ValidationError
 
-from lesion_core.errors import ManifestError
-from lesion_core.isic.statements import typed, unescaped
+from lesion_core.errors import ImageRejected, ManifestError
+from lesion_core.images import header_size
+from lesion_core.isic.challenge import (
+    METADATA_ENDING,
+    TRUTH_ENDING,
+    find_challenge,
+    images_folder,
+    isic_id_of,
+    read_challenge,
+)
+from lesion_core.isic.statements import typed
+from lesion_core.isic.tables import check_ids, read_table
 from lesion_core.types import IsicId, JsonDict, Value
 
 METADATA_NAME = "metadata.csv"
 COLLECTIONS_NAME = "collections.json"
 WHOLE_FOLDER = 1
 _EXTENSIONS = (".jpg", ".jpeg", ".png", ".tif", ".tiff")
-_ISIC_ID = re.compile(r"ISIC_[0-9]{7}")
 _OWN_COLUMNS = ("isic_id", "attribution", "copyright_license")
 _ACQUISITION = ("pixels_x", "pixels_y", "image_type", "dermoscopic_type", "image_manipulation")
 _SHOWN = 5
@@ -68,7 +76,10 @@ class Entry:
 
 @dataclass(frozen=True, slots=True)
 class ArchiveFolder:
-    """The folder's images in the order of their ids, and its collections, newest (highest number) first."""
+    """The folder's images in the order of their ids, and its collections, newest (highest number) first.
+
+    ``path`` is where the image files lie.
+    """
 
     path: Path
     entries: tuple[Entry, ...]
@@ -80,86 +91,50 @@ class ArchiveFolder:
 
 
 def read_folder(path: Path) -> ArchiveFolder:
-    """Read ``metadata.csv`` (and ``collections.json``, if any) and look which files are there.
+    """Read the table of a folder (and ``collections.json``, if any) and look which files are there.
 
-    A row whose file is missing stays; a file without a row is left out. No image is opened.
+    Without ``metadata.csv``, a challenge's two tables are read (``challenge``). A row whose file is missing stays; a
+    file without a row is left out. No image is opened.
 
     Raises:
         ManifestError: There is no table, or it is no table of images with unique archive ids.
     """
-    rows = _read_rows(path / METADATA_NAME)
-    files = _files_by_id(path)
-    entries = [Entry(row, *files.get(row["isic_id"], (None, 0))) for row in rows]
+    if (path / METADATA_NAME).is_file() or (tables := find_challenge(path)) is None:
+        rows, place, files = _read_rows(path / METADATA_NAME), path, _files_by_id(path)
+    else:
+        place = images_folder(path, tables)
+        rows, files = read_challenge(tables), _files_by_id(place, isic_id_of)
+    entries = [Entry({"public": "true", **row}, *files.get(row["isic_id"], (None, 0))) for row in rows]
     entries.sort(key=lambda entry: entry.isic_id)
-    return ArchiveFolder(path, tuple(entries), _read_collections(path))
+    return ArchiveFolder(place, tuple(entries), _read_collections(path))
+
+
+def is_archive_folder(path: Path) -> bool:
+    """Say whether a folder has a table that ``read_folder`` reads; what the table holds is not looked at."""
+    return (path / METADATA_NAME).is_file() or any(path.glob(f"*{TRUTH_ENDING}"))
 
 
 def _read_rows(path: Path) -> list[Mapping[str, str]]:
+    advice = "export the table from the archive again, or rename the column"
     try:
-        with path.open(encoding="utf-8-sig", newline="") as file:
-            table = list(csv.reader(file, strict=True))
+        table = read_table(path, columns=("isic_id",), advice=advice)
     except FileNotFoundError as error:
         raise ManifestError(
-            f"expected {path}, the table that the archive's downloader writes beside the images, found none; name "
-            "the folder that holds it"
+            f"expected {path}, the table that the archive's downloader writes beside the images, or a challenge's "
+            f"NAME{TRUTH_ENDING} and NAME{METADATA_ENDING}, found none; name the folder that holds them"
         ) from error
-    except (UnicodeDecodeError, csv.Error) as error:
-        raise ManifestError(f"expected {path} as comma-separated UTF-8, got {error}; export it again") from error
-    header = [name.strip() for name in table[0]] if table else []
-    _check_header(path, header)
-    rows = [_row(path, number, header, cells) for number, cells in enumerate(table[1:], start=2) if any(cells)]
-    _check_ids(path, rows)
-    return rows
+    check_ids(path, [row.cells.get("isic_id", "") for row in table.rows])
+    return [row.cells for row in table.rows]
 
 
-def _check_header(path: Path, header: Sequence[str]) -> None:
-    if "isic_id" not in header:
-        raise ManifestError(
-            f"expected a column isic_id in {path}, got {', '.join(header[:8]) or 'an empty file'}; export the table "
-            "from the archive again, or rename the column"
-        )
-    repeated = [name for name, count in Counter(header).items() if count > 1]
-    if repeated:
-        raise ManifestError(f"expected each column once in {path}, got {', '.join(repeated)} again; remove one")
-
-
-def _row(path: Path, number: int, header: Sequence[str], cells: Sequence[str]) -> Mapping[str, str]:
-    if len(cells) != len(header):
-        raise ManifestError(
-            f"expected {len(header)} cells in row {number} of {path}, got {len(cells)}; put values that contain "
-            "commas in double quotes"
-        )
-    texts = {name: unescaped(cell) for name, cell in zip(header, cells, strict=True)}
-    return {"public": "true", **{name: text for name, text in texts.items() if text}}
-
-
-def _check_ids(path: Path, rows: Sequence[Mapping[str, str]]) -> None:
-    ids = [row.get("isic_id", "") for row in rows]
-    unfit = [isic_id or "an empty cell" for isic_id in ids if not _ISIC_ID.fullmatch(isic_id)]
-    if unfit:
-        raise ManifestError(
-            f"expected ids such as ISIC_0024306 in {path}, got {_some(unfit)}; images of your own need such ids, "
-            "too, in table and file name"
-        )
-    repeated = [isic_id for isic_id, count in Counter(ids).items() if count > 1]
-    if repeated:
-        raise ManifestError(
-            f"expected each image once in {path}, got {_some(repeated)} again; remove the repetitions"
-        )
-
-
-def _some(values: Sequence[str]) -> str:
-    more = f" and {len(values) - _SHOWN} more" if len(values) > _SHOWN else ""
-    return ", ".join(values[:_SHOWN]) + more
-
-
-def _files_by_id(path: Path) -> dict[str, tuple[str, int]]:
+def _files_by_id(path: Path, id_of: Callable[[str], str] = str) -> dict[str, tuple[str, int]]:
+    """Return name and size of each image file, by the id that its name stands for; the shortest name first."""
     found: dict[str, tuple[str, int]] = {}
     with os.scandir(path) as listing:
         for item in sorted(listing, key=lambda item: item.name):
             stem, extension = os.path.splitext(item.name)
-            if extension.lower() in _EXTENSIONS and stem not in found and item.is_file():
-                found[stem] = (item.name, item.stat().st_size)
+            if extension.lower() in _EXTENSIONS and id_of(stem) not in found and item.is_file():
+                found[id_of(stem)] = (item.name, item.stat().st_size)
     return found
 
 
@@ -179,7 +154,6 @@ def _read_collections(path: Path) -> tuple[FolderCollection, ...]:
 
 def _header_size(path: Path) -> tuple[int, int] | None:
     try:
-        with Image.open(path) as image:
-            return image.size
-    except (OSError, ValueError, SyntaxError, Image.DecompressionBombError):
+        return header_size(path)
+    except ImageRejected:
         return None

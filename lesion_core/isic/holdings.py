@@ -37,11 +37,13 @@ class Holdings:
     """What is there.
 
     Attributes:
+        keys: Keys of the stored bytes, by id; several where the archive replaced them.
         known: Images that an earlier snapshot describes.
         unproven: Keys of images that are stored but in no snapshot (an earlier run was interrupted), by id;
             their bytes are yet to be checked.
     """
 
+    keys: Mapping[str, Sequence[StoreKey]] = field(default_factory=dict)
     known: Mapping[str, StoredImage] = field(default_factory=dict)
     unproven: Mapping[str, StoreKey] = field(default_factory=dict)
 
@@ -60,7 +62,7 @@ def find_holdings(store: Store, tables: Sequence[Path], wanted: Collection[str])
         tables: Images of earlier snapshots, from ``earlier_tables``; of each, only rows near the ids are read.
         wanted: Archive ids.
     """
-    keys = stored_keys(store, wanted)
+    keys = _stored_keys(store, wanted)
     known: dict[str, StoredImage] = {}
     for table in tables:
         if len(known) == len(keys):
@@ -68,10 +70,10 @@ def find_holdings(store: Store, tables: Sequence[Path], wanted: Collection[str])
         for image in _described(table, min(keys), max(keys)):
             if image.image_key in keys.get(image.isic_id, ()):
                 known.setdefault(image.isic_id, image)
-    return Holdings(known, {isic_id: some[-1] for isic_id, some in keys.items() if isic_id not in known})
+    return Holdings(keys, known, {isic_id: some[-1] for isic_id, some in keys.items() if isic_id not in known})
 
 
-def stored_keys(store: Store, wanted: Collection[str]) -> dict[str, list[StoreKey]]:
+def _stored_keys(store: Store, wanted: Collection[str]) -> dict[str, list[StoreKey]]:
     """Return the keys of the raw bytes of each wanted image that has any; ids that lie together are found fastest."""
     if not wanted:
         return {}

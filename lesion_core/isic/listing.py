@@ -172,8 +172,8 @@ def _losses(reading: Reading, source: ArchiveSource, catalogue: Catalogue) -> tu
     issues = [*unlisted]
     if n_skipped:
         reason = (
-            f"the archive counted {reading.n_stated} images and listed {n_listed}: its pages skip rows that were "
-            "added in one moment (listing: bulk does not)"
+            f"the archive counted {reading.n_stated} images and listed {n_listed} ({reading.route}); its pages skip "
+            "rows that were added in one moment, its bulk tables do not"
         )
         issues.append(Issue("", "metadata", "excluded", "count", str(reading.n_stated), reason))
     if reading.n_strange:

@@ -14,7 +14,7 @@ import socket
 import threading
 import time
 from collections.abc import Awaitable, Callable, Iterator
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 
 import uvicorn
 from pydantic import ValidationError
@@ -26,10 +26,10 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
 from lesion_core.errors import ConfigError
+from lesion_core.isic.bulk import LICENCE_TEXTS, Wanted, metadata_csv, wanted_by
 from lesion_core.isic.folder import ArchiveFolder, Entry, FolderCollection, read_folder
 from lesion_core.isic.paging import Unprocessable, answer_page
 from lesion_core.isic.query import parse_query
-from lesion_core.isic.tables import LICENCE_TEXTS, Wanted, metadata_csv, wanted_by
 from lesion_core.types import JsonDict
 
 API_PATH = "/api/v2"
@@ -107,7 +107,7 @@ class _Mirror:
 
     def send_file_listing(self, request: Request) -> Response:
         files = [
-            {"url": self._file_url(entry, request), "zipPath": entry.file_name or f"{entry.isic_id}.jpg"}
+            {"url": self._file_url(entry, request), "zipPath": f"{entry.isic_id}{_extension(entry)}"}
             for entry in self._bulk(request).entries
         ]
         return JSONResponse({"suggestedFilename": "ISIC-images.zip", "files": files})
@@ -180,6 +180,10 @@ class _Mirror:
             "metadata": entry.metadata(self._folder.path),
             "public": True,
         }
+
+
+def _extension(entry: Entry) -> str:
+    return PurePosixPath(entry.file_name or "image.jpg").suffix
 
 
 def _table(selection: _Selection) -> Response:

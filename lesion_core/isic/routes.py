@@ -29,7 +29,6 @@ _FEWEST_REPETITIONS = 1000
 _IDS_PER_QUERY = 100  # a page's worth; the archive takes request lines up to 8,190 bytes
 _OWN_COLUMNS = ("isic_id", "attribution", "copyright_license")
 _TABLE_FORM = "the archive's metadata as a CSV table in UTF-8 with isic_id, attribution and copyright_license"
-_LARGEST_CELL = 1 << 20
 _REPORT_EVERY = 500
 _Row = TypeVar("_Row")
 log = logging.getLogger(__name__)
@@ -116,7 +115,6 @@ def _counted(rows: Iterator[_Row], take: Callable[[Iterator[_Row]], int]) -> tup
 
 def _table_rows(table: BinaryIO) -> Iterator[CatalogueRow]:
     table.seek(0)
-    csv.field_size_limit(_LARGEST_CELL)
     with io.TextIOWrapper(table, encoding="utf-8-sig", newline="") as text:
         reader = csv.DictReader(text, strict=True, restval="")
         try:

@@ -1,14 +1,22 @@
-"""A seeded, class-stratified sample of whole groups, drawn from a listing before anything is downloaded."""
+"""A seeded, class-stratified sample of whole groups, drawn from a listing before anything is downloaded.
+
+The listing may be long, so candidates are kept as a few numbers each, not as objects.
+"""
 
 import hashlib
-from collections import Counter, defaultdict
-from collections.abc import Iterable, Sequence
+from array import array
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
+
+import numpy as np
+from scipy.sparse import coo_array
+from scipy.sparse.csgraph import connected_components
 
 from lesion_core.labels import CLASS_ORDER, Diagnosis
 
 # A class with so many groups can fill four splits and still be counted in each of them.
 GROUPS_PER_CLASS = 16
+_PREFIX = "ISIC_"
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,11 +30,25 @@ class Candidate:
 
 
 @dataclass(frozen=True, slots=True)
-class _Group:
-    """Images of one patient or lesion, filed under the rarest class among them."""
+class _Groups:
+    """Images in the order of their ids, joined by patient or lesion, directly or through others.
 
-    isic_ids: tuple[str, ...]
-    stratum: Diagnosis
+    Attributes:
+        numbers: int64 (n,), the numbers in the ids.
+        order: int64 (n,), positions of the images, group by group.
+        starts: int64 (g + 1,), where each group begins in ``order``.
+        strata: int64 (g,), the rarest class of each group.
+    """
+
+    numbers: np.ndarray
+    order: np.ndarray
+    starts: np.ndarray
+    strata: np.ndarray
+
+    def members(self, group: int) -> list[str]:
+        """Return the ids of a group, sorted."""
+        positions = self.order[self.starts[group] : self.starts[group + 1]]
+        return [_id_of(number) for number in self.numbers[positions]]
 
 
 def draw_sample(candidates: Iterable[Candidate], *, limit: int, seed: int) -> frozenset[str]:
@@ -38,22 +60,23 @@ def draw_sample(candidates: Iterable[Candidate], *, limit: int, seed: int) -> fr
     same sample whatever the order of the listing, and for one seed a larger sample contains most of a
     smaller one.
     """
-    images = sorted(candidates, key=lambda candidate: candidate.isic_id)
-    waiting = _ordered_strata(_groups(images), seed)
-    sizes = {stratum: sum(len(group.isic_ids) for group in groups) for stratum, groups in waiting.items()}
-    drawn: dict[Diagnosis, list[str]] = {stratum: [] for stratum in waiting}
+    groups = _group(candidates)
+    waiting = _ordered_strata(groups, seed)
+    sizes = np.diff(groups.starts)
+    totals = {stratum: int(sizes[ids].sum()) for stratum, ids in waiting.items()}
+    drawn: dict[int, list[str]] = {stratum: [] for stratum in waiting}
 
     def n_drawn() -> int:
         return sum(len(ids) for ids in drawn.values())
 
     for _ in range(_floor(limit, len(waiting))):
-        for stratum, groups in waiting.items():
-            if groups and n_drawn() < limit:
-                drawn[stratum].extend(groups.pop().isic_ids)
+        for stratum, ids in waiting.items():
+            if ids and n_drawn() < limit:
+                drawn[stratum].extend(groups.members(ids.pop()))
     while n_drawn() < limit and any(waiting.values()):
-        open_strata = [stratum for stratum, groups in waiting.items() if groups]
-        scarcest = min(open_strata, key=lambda stratum: len(drawn[stratum]) / sizes[stratum])
-        drawn[scarcest].extend(waiting[scarcest].pop().isic_ids)
+        open_strata = [stratum for stratum, ids in waiting.items() if ids]
+        scarcest = min(open_strata, key=lambda stratum: len(drawn[stratum]) / totals[stratum])
+        drawn[scarcest].extend(groups.members(waiting[scarcest].pop()))
     return frozenset(isic_id for ids in drawn.values() for isic_id in ids)
 
 
@@ -61,40 +84,65 @@ def _floor(limit: int, n_strata: int) -> int:
     return max(1, min(GROUPS_PER_CLASS, limit // (2 * max(1, n_strata))))
 
 
-def _groups(images: Sequence[Candidate]) -> list[_Group]:
-    """Join images that share a lesion or a patient, directly or through others."""
-    leaders = list(range(len(images)))
-
-    def leader_of(index: int) -> int:
-        while leaders[index] != index:
-            leaders[index] = leaders[leaders[index]]
-            index = leaders[index]
-        return index
-
-    first_with: dict[tuple[str, str], int] = {}
-    for index, image in enumerate(images):
-        for kind, value in (("lesion", image.lesion_id), ("patient", image.patient_id)):
-            if value:
-                leaders[leader_of(index)] = leader_of(first_with.setdefault((kind, value), index))
-    members: dict[int, list[Candidate]] = defaultdict(list)
-    for index, image in enumerate(images):
-        members[leader_of(index)].append(image)
-    counts = Counter(image.diagnosis for image in images)
-    return [_group(group, counts) for group in members.values()]
+def _id_of(number: int) -> str:
+    return f"{_PREFIX}{number:07d}"
 
 
-def _group(images: Sequence[Candidate], counts: Counter[Diagnosis]) -> _Group:
-    rarest = min({image.diagnosis for image in images}, key=lambda item: (counts[item], CLASS_ORDER.index(item)))
-    return _Group(tuple(image.isic_id for image in images), rarest)
+def _group(candidates: Iterable[Candidate]) -> _Groups:
+    numbers, classes, lesions, patients = array("q"), array("b"), array("Q"), array("Q")
+    for candidate in candidates:
+        numbers.append(int(candidate.isic_id.removeprefix(_PREFIX)))
+        classes.append(CLASS_ORDER.index(candidate.diagnosis))
+        lesions.append(_digest(candidate.lesion_id))
+        patients.append(_digest(candidate.patient_id))
+    by_id = np.argsort(np.asarray(numbers), kind="stable")
+    links = [_links(np.asarray(values)[by_id]) for values in (lesions, patients)]
+    number_of_group = _components(np.concatenate(links), len(by_id))
+    labels = np.asarray(classes, np.int64)[by_id]
+    order = np.argsort(number_of_group, kind="stable")
+    starts = np.searchsorted(number_of_group[order], np.arange(number_of_group.max(initial=-1) + 2))
+    return _Groups(np.asarray(numbers)[by_id], order, starts, _rarest(labels[order], starts))
 
 
-def _ordered_strata(groups: Iterable[_Group], seed: int) -> dict[Diagnosis, list[_Group]]:
+def _digest(value: str | None) -> int:
+    """Return 64 bits that stand for an id; 0 where there is none."""
+    return int.from_bytes(hashlib.blake2b(value.encode(), digest_size=8).digest(), "little") if value else 0
+
+
+def _links(values: np.ndarray) -> np.ndarray:
+    """Return pairs of neighbours, int64 (m, 2), among the positions that share a value other than 0."""
+    order = np.argsort(values, kind="stable")
+    ordered = values[order]
+    same = (ordered[1:] == ordered[:-1]) & (ordered[1:] != 0)
+    return np.stack([order[:-1][same], order[1:][same]], axis=1)
+
+
+def _components(links: np.ndarray, size: int) -> np.ndarray:
+    graph = coo_array((np.ones(len(links), np.int8), (links[:, 0], links[:, 1])), shape=(size, size))
+    return np.asarray(connected_components(graph, directed=False)[1], np.int64)
+
+
+def _rarest(labels: np.ndarray, starts: np.ndarray) -> np.ndarray:
+    """Return the class of each group that has the fewest images in all; ties go to the first in ``CLASS_ORDER``."""
+    counts = np.bincount(labels, minlength=len(CLASS_ORDER))
+    by_rarity = sorted(range(len(CLASS_ORDER)), key=lambda label: (counts[label], label))
+    rank = np.empty(len(CLASS_ORDER), np.int64)
+    rank[by_rarity] = np.arange(len(CLASS_ORDER))
+    if not len(labels):
+        return np.empty(0, np.int64)
+    return np.asarray(by_rarity)[np.minimum.reduceat(rank[labels], starts[:-1])]
+
+
+def _ordered_strata(groups: _Groups, seed: int) -> Mapping[int, list[int]]:
     """Return the groups by class, each class in an order that depends on seed and group alone."""
 
-    def place(group: _Group) -> str:
-        return hashlib.sha256(f"{seed}:{group.isic_ids[0]}".encode()).hexdigest()
+    def places() -> Iterator[bytes]:
+        for start in groups.starts[:-1]:
+            first = _id_of(groups.numbers[groups.order[start]])
+            yield hashlib.sha256(f"{seed}:{first}".encode()).digest()
 
-    strata: dict[Diagnosis, list[_Group]] = {diagnosis: [] for diagnosis in CLASS_ORDER}
-    for group in sorted(groups, key=place):
-        strata[group.stratum].append(group)
-    return {diagnosis: groups for diagnosis, groups in strata.items() if groups}
+    order = np.argsort(np.fromiter(places(), dtype="S32", count=len(groups.strata)), kind="stable")
+    strata: dict[int, list[int]] = {label: [] for label in range(len(CLASS_ORDER))}
+    for group in order:
+        strata[int(groups.strata[group])].append(int(group))
+    return {label: ids for label, ids in strata.items() if ids}

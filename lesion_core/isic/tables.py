@@ -1,56 +1,103 @@
-"""The bulk tables that the mirror serves, in the archive's form: tokens, metadata as CSV, licences."""
+"""Comma-separated tables as people and programs export them, read strictly: one clear error for each fault."""
 
-import base64
-import binascii
 import csv
-import io
-from collections.abc import Sequence
+import re
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
 
-from pydantic import ValidationError
+from lesion_core.errors import ManifestError
+from lesion_core.isic.statements import unescaped
 
-from lesion_core.isic.folder import Entry
-from lesion_core.isic.statements import MEASURED, escaped
-from lesion_core.types import Licence, Value
-
-_OWN_COLUMNS = ("isic_id", "attribution", "copyright_license")
-LICENCE_TEXTS: dict[Licence, str] = {
-    "CC-0": "https://creativecommons.org/publicdomain/zero/1.0/",
-    "CC-BY": "https://creativecommons.org/licenses/by/4.0/",
-    "CC-BY-NC": "https://creativecommons.org/licenses/by-nc/4.0/",
-}
+_ISIC_ID = re.compile(r"ISIC_[0-9]{7}")
+_OTHER_DELIMITERS = {";": "semicolons", "\t": "tabs", "|": "bars"}
+_SHOWN = 5
 
 
-class Wanted(Value):
-    """The search that a bulk token stands for; the archive takes collections as numbers or as text."""
+@dataclass(frozen=True, slots=True)
+class Row:
+    """One line: its number in the file (the header is 1), and its cells by column, empty ones left out."""
 
-    query: str | None = None
-    collections: tuple[int, ...] | str | None = None
-
-    def numbers(self) -> tuple[int, ...]:
-        """Return the collections as numbers; raises ``ValueError`` where they are none."""
-        if isinstance(self.collections, str):
-            return tuple(int(part) for part in self.collections.split(",") if part.strip())
-        return self.collections or ()
-
-    def token(self) -> str:
-        """Return the token."""
-        return base64.urlsafe_b64encode(self.model_dump_json().encode()).decode()
+    number: int
+    cells: Mapping[str, str]
 
 
-def wanted_by(token: str) -> Wanted | None:
-    """Return the search that a token stands for, or ``None`` where it is no token."""
+@dataclass(frozen=True, slots=True)
+class Table:
+    """A table as it is in the file; lines without any value are left out."""
+
+    path: Path
+    header: tuple[str, ...]
+    rows: tuple[Row, ...]
+
+
+def read_table(path: Path, *, columns: Sequence[str], advice: str) -> Table:
+    """Read a table whose header must hold ``columns``; a byte order mark is skipped.
+
+    Args:
+        path: Its file.
+        columns: What it needs at least, in any order.
+        advice: What to do where a column is missing.
+
+    Raises:
+        FileNotFoundError: There is no such file.
+        ManifestError: It is no comma-separated UTF-8, a column is missing or repeated, or a row is too short or long.
+    """
     try:
-        return Wanted.model_validate_json(base64.urlsafe_b64decode(token))
-    except (binascii.Error, ValidationError, ValueError):
-        return None
+        with path.open(encoding="utf-8-sig", newline="") as file:
+            lines = list(csv.reader(file, strict=True))
+    except (UnicodeDecodeError, csv.Error) as error:
+        raise ManifestError(f"expected {path} as comma-separated UTF-8, got {error}; export it again") from error
+    header = tuple(name.strip() for name in lines[0]) if lines else ()
+    _check_header(path, header, columns, advice)
+    rows = (_row(path, number, header, cells) for number, cells in enumerate(lines[1:], start=2) if any(cells))
+    return Table(path, header, tuple(rows))
 
 
-def metadata_csv(entries: Sequence[Entry]) -> str:
-    """Return the entries as the archive's CSV: its own columns, then every key that is used, sorted; no pixels."""
-    used = {name for entry in entries for name in entry.row} - {*_OWN_COLUMNS, "public", *MEASURED}
-    columns = (*_OWN_COLUMNS, *sorted(used))
-    text = io.StringIO(newline="")
-    writer = csv.writer(text)
-    writer.writerow(columns)
-    writer.writerows([escaped(entry.row.get(name, "")) for name in columns] for entry in entries)
-    return text.getvalue()
+def check_ids(path: Path, ids: Sequence[str]) -> None:
+    """Check that every row names an archive id, and each only once.
+
+    Raises:
+        ManifestError: It does not.
+    """
+    unfit = [isic_id or "an empty cell" for isic_id in ids if not _ISIC_ID.fullmatch(isic_id)]
+    if unfit:
+        raise ManifestError(
+            f"expected ids such as ISIC_0024306 in {path}, got {some(unfit)}; images of your own need such ids, "
+            "too, in table and file name"
+        )
+    repeated = [isic_id for isic_id, count in Counter(ids).items() if count > 1]
+    if repeated:
+        raise ManifestError(f"expected each image once in {path}, got {some(repeated)} again; remove the repetitions")
+
+
+def some(values: Sequence[str]) -> str:
+    """Return the first few values, and how many more there are."""
+    more = f" and {len(values) - _SHOWN} more" if len(values) > _SHOWN else ""
+    return ", ".join(values[:_SHOWN]) + more
+
+
+def _check_header(path: Path, header: Sequence[str], columns: Sequence[str], advice: str) -> None:
+    missing = [name for name in columns if name not in header]
+    other = next((words for sign, words in _OTHER_DELIMITERS.items() if len(header) == 1 and sign in header[0]), "")
+    if missing and other:
+        raise ManifestError(f"expected {path} with commas between the cells, got {other}; export it with commas")
+    if missing:
+        raise ManifestError(
+            f"expected {'a column' if len(missing) == 1 else 'the columns'} {', '.join(missing)} in {path}, got "
+            f"{', '.join(header[:8]) or 'an empty file'}; {advice}"
+        )
+    repeated = [name for name, count in Counter(header).items() if count > 1]
+    if repeated:
+        raise ManifestError(f"expected each column once in {path}, got {', '.join(repeated)} again; remove one")
+
+
+def _row(path: Path, number: int, header: Sequence[str], cells: Sequence[str]) -> Row:
+    if len(cells) != len(header):
+        raise ManifestError(
+            f"expected {len(header)} cells in row {number} of {path}, got {len(cells)}; put values that contain "
+            "commas in double quotes"
+        )
+    texts = {name: unescaped(cell) for name, cell in zip(header, cells, strict=True)}
+    return Row(number, {name: text for name, text in texts.items() if text})

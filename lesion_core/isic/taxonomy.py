@@ -4,6 +4,9 @@ The archive describes a diagnosis by a path of up to five levels (``diagnosis_1.
 (``anatom_site_1..5``) plus ``anatom_site_special``. The rules below reproduce the published ground truth of
 the challenge's training set (https://challenge.isic-archive.com/data/#2019) from today's vocabulary.
 
+A challenge's ground truth tells a class and no path (``challenge_class``). It counts where the archive says nothing,
+and must not contradict what the archive says.
+
 A value that no rule covers is an ``Unmapped`` with its reason; nothing is guessed. In particular
 ``diagnosis_1`` alone ("Benign") names no class, and a lower level that contradicts an upper one names none.
 """
@@ -13,8 +16,9 @@ from dataclasses import dataclass
 
 from lesion_core.labels import CLASS_ORDER, SITE_ORDER, Diagnosis, Sex, Site
 
-TAXONOMY_VERSION = 1
+TAXONOMY_VERSION = 2
 OLDEST_YEARS = 120
+CHALLENGE_FIELD = "challenge_class"
 Metadata = Mapping[str, object]
 
 
@@ -67,6 +71,7 @@ _RULES: tuple[_Rule, ...] = (
     ),
 )
 _DIAGNOSIS_FIELDS = ("diagnosis_1", "diagnosis_2", "diagnosis_3")
+_ALL_LEVELS = (*_DIAGNOSIS_FIELDS, "diagnosis_4", "diagnosis_5")
 _CLASSES_IN_WORDS = ", ".join(CLASS_ORDER)
 
 
@@ -74,8 +79,24 @@ def classify(metadata: Metadata) -> Diagnosis | Unmapped:
     """Return the class of an image, or why it has none.
 
     A path decides down to the level that its rule names. An upper level may be absent where a lower one
-    is unambiguous, but must not contradict it.
+    is unambiguous, but must not contradict it. A challenge's class is taken only where there is no path at all.
     """
+    stated = _text(metadata, CHALLENGE_FIELD)
+    if stated and not any(_text(metadata, name) for name in _ALL_LEVELS):
+        return _classify_stated(stated)
+    found = _classify_path(metadata)
+    if stated and not isinstance(found, Unmapped) and stated != found:
+        return Unmapped(CHALLENGE_FIELD, stated, f"contradicts the archive's diagnosis, which is {found}")
+    return found
+
+
+def _classify_stated(stated: str) -> Diagnosis | Unmapped:
+    if stated in CLASS_ORDER:
+        return Diagnosis(stated)
+    return Unmapped(CHALLENGE_FIELD, stated, f"is none of the eight classes ({_CLASSES_IN_WORDS})")
+
+
+def _classify_path(metadata: Metadata) -> Diagnosis | Unmapped:
     first, second, third = (_text(metadata, name) for name in _DIAGNOSIS_FIELDS)
     rules = [rule for rule in _RULES if _fits(rule, second, third)]
     if not rules:

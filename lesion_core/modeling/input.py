@@ -5,13 +5,14 @@ a training that was killed asks for the same epoch from the next batch on and ge
 """
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 import pandas as pd
 import tensorflow as tf
 
 from lesion_core.dataset.records import OpenDataset
+from lesion_core.errors import LesionError
 from lesion_core.labels import N_CLASSES
 from lesion_core.modeling.augment import N_DRAWS, augment, draw
 from lesion_core.modeling.recipe import Recipe
@@ -91,8 +92,33 @@ class TrainingFeed:
         """Whole batches in an epoch; what is left over is not shown in that epoch."""
         return len(self.rows) // self.recipe.optimisation.batch_size
 
-    def batches(self, epoch: int, first_batch: int = 0) -> tf.data.Dataset:
-        """Return the batches of ``epoch`` (from 0) from ``first_batch`` on: (inputs, class index int32 (n,))."""
+    def batches(self, epoch: int, first_batch: int = 0) -> Iterator[tuple[dict[str, tf.Tensor], tf.Tensor]]:
+        """Yield the batches of ``epoch`` (from 0) from ``first_batch`` on: (inputs, class index int32 (n,)).
+
+        Records are read and augmented on several threads, and come in the order of the epoch nevertheless.
+
+        Raises:
+            ManifestError: Records are missing or cut short.
+            ArtifactCorrupt: Records changed since they were written.
+        """
+        recipe, reader = self.recipe, self._reader(epoch)
+
+        def vary(
+            inputs: dict[str, tf.Tensor], labels: tf.Tensor, draws: tf.Tensor
+        ) -> tuple[dict[str, tf.Tensor], tf.Tensor]:
+            return {**inputs, "image": augment(inputs["image"], draws, recipe.augmentation)}, labels
+
+        numbers = tf.data.Dataset.range(first_batch, self.steps_per_epoch)
+        source = numbers.map(reader.batch, num_parallel_calls=tf.data.AUTOTUNE, deterministic=True)
+        varied = source.map(vary, num_parallel_calls=tf.data.AUTOTUNE, deterministic=True)
+        try:
+            yield from varied.prefetch(_PREFETCH)
+        except tf.errors.OpError:
+            if reader.errors:
+                raise reader.errors[0] from None  # TensorFlow keeps of it only the text
+            raise
+
+    def _reader(self, epoch: int) -> "_Reader":
         recipe = self.recipe
         order = epoch_order(
             self.rows["class_index"].to_numpy(),
@@ -100,28 +126,48 @@ class TrainingFeed:
             seed=recipe.seed,
             epoch=epoch,
         )
-        draws = draw(len(order), seed=recipe.seed, epoch=epoch)
-
-        def generate() -> Iterator[tuple[dict[str, np.ndarray], np.ndarray, np.ndarray]]:
-            size = recipe.optimisation.batch_size
-            for batch in range(first_batch, self.steps_per_epoch):
-                here = slice(batch * size, (batch + 1) * size)
-                rows = self.rows.iloc[order[here]]
-                yield model_inputs(self.dataset, rows), rows["class_index"].to_numpy(np.int32), draws[here]
-
-        def vary(
-            inputs: dict[str, tf.Tensor], labels: tf.Tensor, draws: tf.Tensor
-        ) -> tuple[dict[str, tf.Tensor], tf.Tensor]:
-            return {**inputs, "image": augment(inputs["image"], draws, recipe.augmentation)}, labels
-
-        n = recipe.optimisation.batch_size
-        signature = (
-            _input_signature(n, recipe.size_px),
-            tf.TensorSpec((n,), tf.int32),
-            tf.TensorSpec((n, N_DRAWS), tf.float32),
+        rows = self.rows
+        return _Reader(
+            dataset=self.dataset,
+            n=recipe.optimisation.batch_size,
+            shards=rows["shard"].to_numpy()[order],
+            places=rows["row"].to_numpy()[order],
+            metadata={name: values[order] for name, values in metadata_inputs(rows).items()},
+            labels=rows["class_index"].to_numpy(np.int32)[order],
+            draws=draw(len(order), seed=recipe.seed, epoch=epoch),
         )
-        source = tf.data.Dataset.from_generator(generate, output_signature=signature)
-        return source.map(vary, num_parallel_calls=1, deterministic=True).prefetch(_PREFETCH)
+
+
+@dataclass(frozen=True, slots=True)
+class _Reader:
+    """One epoch's images in their order, as arrays, so that a batch is a slice of each."""
+
+    dataset: OpenDataset
+    n: int
+    shards: np.ndarray
+    places: np.ndarray
+    metadata: dict[str, np.ndarray]
+    labels: np.ndarray
+    draws: np.ndarray
+    errors: list[LesionError] = field(default_factory=list)
+
+    def batch(self, number: tf.Tensor) -> tuple[dict[str, tf.Tensor], tf.Tensor, tf.Tensor]:
+        """Return batch ``number``, int64 (), in TensorFlow's graph: inputs, labels, draws."""
+        inputs = _input_signature(self.n, self.dataset.ref.size_px)
+        specs = [*inputs.values(), tf.TensorSpec((self.n,), tf.int32), tf.TensorSpec((self.n, N_DRAWS), tf.float32)]
+        values = tf.numpy_function(self._read, [number], [spec.dtype for spec in specs])
+        for value, spec in zip(values, specs, strict=True):
+            value.set_shape(spec.shape)
+        return dict(zip(inputs, values, strict=False)), values[-2], values[-1]
+
+    def _read(self, number: np.int64) -> list[np.ndarray]:
+        here = slice(int(number) * self.n, (int(number) + 1) * self.n)
+        try:
+            pixels = self.dataset.records(self.shards[here], self.places[here])
+        except LesionError as error:
+            self.errors.append(error)
+            raise
+        return [pixels, *(values[here] for values in self.metadata.values()), self.labels[here], self.draws[here]]
 
 
 def model_inputs(dataset: OpenDataset, rows: pd.DataFrame) -> dict[str, np.ndarray]:

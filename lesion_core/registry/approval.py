@@ -8,7 +8,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field, StringConstraints
 
-from lesion_core.errors import GateNotPassed, PromotionError
+from lesion_core.errors import ArtifactNotFound, GateNotPassed, PromotionError
 from lesion_core.registry.channels import (
     APPROVED,
     CANDIDATE,
@@ -18,11 +18,12 @@ from lesion_core.registry.channels import (
     read_channel,
 )
 from lesion_core.registry.decisions import RecordedDecision, Rejection, latest_decision, record_rejection
-from lesion_core.registry.gate import replaces_photographs
+from lesion_core.registry.gate import check_certificates, replaces_photographs
 from lesion_core.registry.protocol import Clock
 from lesion_core.registry.versions import get_model
 from lesion_core.stores.protocol import Store
-from lesion_core.types import GateDecision, ModelRef, Value
+from lesion_core.stores.references import get_reference
+from lesion_core.types import GateDecision, ModelRef, ReportRef, Value
 
 NOMINATOR = "gate"
 
@@ -63,7 +64,8 @@ def nominate(decision: GateDecision, store: Store, *, clock: Clock) -> ChannelSt
         clock: Returns the time, with its zone.
 
     Raises:
-        GateNotPassed: The gate or a person refused it; the message names why.
+        GateNotPassed: The gate or a person refused it, or a dataset's certificate is not true now; the message
+            names why.
         PromotionConflict: Somebody else moved the channel meanwhile.
     """
     recorded = _passed_decision(store, decision.model)
@@ -93,7 +95,7 @@ def decide(request: ApprovalRequest, store: Store, *, clock: Clock) -> ChannelSt
     Raises:
         ArtifactNotFound: There is no such model version; the message names those that are.
         GateNotPassed: Approval of a model that the gate or a person refused, that was never gated, or that was
-            compared with another model than the one approved now.
+            compared with another model than the one approved now; or a dataset whose certificate is not true now.
         PromotionError: Rejection of the model that is approved.
         PromotionConflict: Somebody else moved the channel meanwhile.
     """
@@ -175,7 +177,34 @@ def _passed_decision(store: Store, model: ModelRef) -> RecordedDecision:
             model_id=model.id,
             failed=[check.name for check in recorded.decision.checks if not check.passed],
         )
+    _require_certified(store, recorded.decision)
     return recorded
+
+
+def _require_certified(store: Store, decision: GateDecision) -> None:
+    """Make sure, whatever a decision says, that the datasets behind it are certified as they lie in the store now."""
+    model = decision.model
+    try:
+        report = get_reference(store, ReportRef, "reports", decision.report_id)
+    except ArtifactNotFound as error:
+        raise GateNotPassed(
+            f"expected the report {decision.report_id} that the gate decided on, found none; evaluate {model.id} and "
+            "let the gate decide again",
+            model_id=model.id,
+        ) from error
+    if report.model.sha256 != model.sha256:
+        raise GateNotPassed(
+            f"expected a report on {model.id}, but {report.id} is one on {report.model.id}; evaluate {model.id} and "
+            "let the gate decide again",
+            model_id=model.id,
+        )
+    if failed := [check for check in check_certificates(store, report) if not check.passed]:
+        raise GateNotPassed(
+            f"expected {model.id} to come from certified datasets, but: "
+            f"{'; '.join(f'{check.name} ({check.detail})' for check in failed)}. What is approved now stays",
+            model_id=model.id,
+            failed=[check.name for check in failed],
+        )
 
 
 def _require_compared(recorded: RecordedDecision, approved: ModelRef) -> None:

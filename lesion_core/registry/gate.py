@@ -6,14 +6,14 @@ What it finds is a value. It is raised as an error only where somebody tries to 
 import numpy as np
 from pydantic import ValidationError
 
-from lesion_core.dataset.certificate import CERTIFICATE_NAME, Certificate
-from lesion_core.errors import ArtifactCorrupt, ArtifactNotFound
+from lesion_core.dataset.certificate import verify_stored
+from lesion_core.errors import ArtifactCorrupt, ArtifactNotFound, DataError
 from lesion_core.evaluation.comparison import Difference, paired_difference
 from lesion_core.evaluation.report import Metrics, read_metrics, read_predictions
 from lesion_core.modeling.recipe import GatePolicy
 from lesion_core.registry.decisions import latest_decision, list_decisions, record_decision
 from lesion_core.serving.model_folder import Provenance
-from lesion_core.stores.folders import get_index, read_file
+from lesion_core.stores.folders import read_file
 from lesion_core.stores.protocol import Store
 from lesion_core.types import LICENCE_ORDER, DatasetRef, GateCheck, GateDecision, ModelRef, ReportRef
 
@@ -41,7 +41,7 @@ def decide(report: ReportRef, policy: GatePolicy, store: Store, *, against: Repo
     """
     metrics = read_metrics(store, report)
     checks = [
-        *_check_certificates(store, report),
+        *check_certificates(store, report),
         _check_subject(report, metrics),
         _check_unseen(metrics),
         _check_chance(metrics, policy),
@@ -64,7 +64,11 @@ def replaces_photographs(candidate: ModelRef, approved: ModelRef) -> bool:
     return candidate.synthetic and not approved.synthetic
 
 
-def _check_certificates(store: Store, report: ReportRef) -> list[GateCheck]:
+def check_certificates(store: Store, report: ReportRef) -> list[GateCheck]:
+    """Check the certificates of the dataset that a model was tested on and of the one it was trained on.
+
+    Everything in them that can be counted is counted again in the stored tables.
+    """
     trained_on = report.model.dataset
     checks = [_check_certificate(store, report.dataset, "tested on")]
     if trained_on.sha256 != report.dataset.sha256:
@@ -73,25 +77,18 @@ def _check_certificates(store: Store, report: ReportRef) -> list[GateCheck]:
 
 
 def _check_certificate(store: Store, dataset: DatasetRef, role: str) -> GateCheck:
-    """Check that a dataset's certificate is there, is about its very tables, and found nothing in two splits.
-
-    Counting again is done where the whole dataset is at hand: before training, and before evaluation.
-    """
     name = f"certificate of the dataset {role}"
     try:
-        certificate = Certificate.model_validate_json(read_file(store, dataset, CERTIFICATE_NAME))
-        _, index = get_index(store, dataset)
-    except (ArtifactNotFound, ArtifactCorrupt, ValidationError) as error:
-        return GateCheck(name=name, passed=False, detail=f"{dataset.id} has no certificate that can be read: {error}")
-    stored = {table: index.files[table].sha256 for table in certificate.tables if table in index.files}
-    if stored != certificate.tables or certificate.n_images != dataset.n_images:
-        return GateCheck(name=name, passed=False, detail=f"{dataset.id} has other tables than were certified")
-    n_overlaps = sum(certificate.overlaps.values())
+        certificate = verify_stored(store, dataset)
+    except (DataError, ArtifactNotFound, ArtifactCorrupt) as error:
+        return GateCheck(name=name, passed=False, detail=f"{dataset.id} has no true certificate: {error}")
+    n_overlaps = sum(certificate.overlaps.values()) + sum(certificate.fold_overlaps.values())
     return GateCheck(
         name=name,
         passed=n_overlaps == 0,
         detail=f"{dataset.id}: {certificate.n_images:,} images in {certificate.n_groups:,} groups, {n_overlaps:,} "
-        "lesions, patients, files or look-alikes in two splits, 0 allowed",
+        "lesions, patients, files or look-alikes in two splits or folds, 0 allowed; test split "
+        f"{certificate.test.name!r} of {certificate.test.n_images:,} images",
     )
 
 

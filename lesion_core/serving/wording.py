@@ -74,6 +74,7 @@ _BANNED: tuple[str, ...] = (
     r"\b(state[- ]of[- ]the[- ]art|world[- ]class|revolutionary)\b",
 )
 _BANNED_PATTERN = re.compile("|".join(_BANNED), re.IGNORECASE)
+_MAX_CREDITED = 8
 
 
 class Measured(Value):
@@ -165,7 +166,7 @@ def disclaimer(
         Statement(title="What a result means", text=f"{BENIGN_WARNING} {_prevalence_warning(limits)}"),
         Statement(title="Measured limits", text=_measured(limits)),
         Statement(title="What it can name", text=_classes(provenance.absent_classes)),
-        Statement(title="What it was trained on", text=_training(provenance)),
+        Statement(title="What it was trained on", text=f"{_training(provenance)} {credit_line(provenance)}"),
         *_general(keeps_record),
         Statement(title="Version", text=version_line(approval, provenance)),
     )
@@ -189,6 +190,15 @@ def version_line(approval: Approval, provenance: Provenance) -> str:
         f"{reason}. "
         f"Training data licence: {provenance.licence}. Questions and wrong answers go to the approver."
     )
+
+
+def credit_line(provenance: Provenance) -> str:
+    """Name the licence that the model inherits, and whom its images are by."""
+    named = [text.strip() for text in provenance.attributions if text.strip()]
+    rest = len(named) - _MAX_CREDITED
+    credit = f"Images by: {'; '.join(named[:_MAX_CREDITED])}" if named else "No attribution is recorded"
+    more = f"; and {rest} more, in the model card" if rest > 0 else ""
+    return f"{credit}{more}. Licence {provenance.licence}, that of the most restricted image; so is the model's."
 
 
 def brief_disclaimer() -> str:

@@ -13,6 +13,7 @@ from lesion_core.errors import ConfigError
 from lesion_core.keys import id_of
 from lesion_core.modeling.network import build_network, load_network
 from lesion_core.modeling.recipe import Recipe
+from lesion_core.serving.model_folder import ModelFolder, read_model_folder
 from lesion_core.stores.filesystem import locked, translated
 from lesion_core.stores.folders import materialise, publish
 from lesion_core.stores.protocol import Store
@@ -57,11 +58,11 @@ def _train(
 ) -> ModelRef:
     recipe = job.recipe
     dataset = _open(job, store, workdir)
-    base = None if job.start_from is None else get_reference(store, ModelRef, "models", job.start_from)
+    base = None if job.start_from is None else _base(job.start_from, store, workdir)
     _make_repeatable(recipe)
     model = build_network(recipe)
     if base is not None:
-        _start_from(model, base, materialise(store, base, workdir / "models"), recipe)
+        _start_from(model, base, recipe)
     fitted = fit(model, recipe, dataset, backups=scratch / "backup", on_progress=on_progress)
     on_progress(Progress(stage="export", done=0, total=1, message="writing model.onnx and proving it equal"))
     folder = scratch / "model"
@@ -102,25 +103,32 @@ def _make_repeatable(recipe: Recipe) -> None:
         tf.config.experimental.enable_op_determinism()
 
 
-def _start_from(model: keras.Model, base: ModelRef, folder: Path, recipe: Recipe) -> None:
+def _base(model_id: str, store: Store, workdir: Path) -> ModelFolder:
+    """Bring the model to start from to this machine."""
+    ref = get_reference(store, ModelRef, "models", model_id)
+    return read_model_folder(materialise(store, ref, workdir / "models"), model_id=ref.id)
+
+
+def _start_from(model: keras.Model, base: ModelFolder, recipe: Recipe) -> None:
     """Give ``model`` the weights of an earlier version.
 
     Raises:
         ConfigError: The two networks differ.
     """
-    earlier = load_network(folder / "model.keras")
+    earlier = load_network(base.path / "model.keras")
     ours, theirs = ([tuple(weight.shape) for weight in network.weights] for network in (model, earlier))
     if ours != theirs:
         raise ConfigError(
-            f"expected model {base.id} to have the network of recipe {recipe.name!r} ({len(ours)} weights), got "
-            f"{len(theirs)} weights of other shapes; use its own backbone, head and size_px, or leave start_from out"
+            f"expected model {base.model_id} to have the network of recipe {recipe.name!r} ({len(ours)} weights), "
+            f"got {len(theirs)} weights of other shapes; use its own backbone, head and size_px, or leave start_from "
+            "out"
         )
     model.set_weights(earlier.get_weights())
 
 
-def _summary(job: TrainJob, base: ModelRef | None) -> JsonDict:
+def _summary(job: TrainJob, base: ModelFolder | None) -> JsonDict:
     return {
         "recipe": job.recipe.name,
         "dataset": job.dataset.model_dump(mode="json"),
-        "synthetic": job.dataset.synthetic or (base is not None and base.synthetic),
+        "synthetic": job.dataset.synthetic or (base is not None and base.provenance.synthetic),
     }

@@ -20,10 +20,11 @@ from lesion_core.modeling.export import export_onnx
 from lesion_core.modeling.input import class_counts, evaluation_batches, model_inputs
 from lesion_core.modeling.recipe import Recipe
 from lesion_core.modeling.summary import describe_network
+from lesion_core.serving.model_folder import ModelFolder
 from lesion_core.serving.predictor import OnnxModel
 from lesion_core.training.fit import FitResult
 from lesion_core.training.step import make_logits
-from lesion_core.types import LICENCE_ORDER, JsonDict, ModelRef
+from lesion_core.types import LICENCE_ORDER, JsonDict
 
 PARITY_TOLERANCE = 1e-3  # on logits: a thousandth of a nat moves no probability by more than 0.0003
 _PARITY_IMAGES = 256
@@ -31,7 +32,12 @@ _BATCH = 32
 
 
 def write_model(
-    folder: Path, model: keras.Model, recipe: Recipe, dataset: OpenDataset, fitted: FitResult, base: ModelRef | None
+    folder: Path,
+    model: keras.Model,
+    recipe: Recipe,
+    dataset: OpenDataset,
+    fitted: FitResult,
+    base: ModelFolder | None,
 ) -> None:
     """Write every file of a model version into ``folder``, which must be there and empty.
 
@@ -118,26 +124,32 @@ def vocabulary() -> JsonDict:
     return {name: [str(item) for item in order] for name, order in orders.items()}
 
 
-def describe_provenance(dataset: OpenDataset, base: ModelRef | None) -> JsonDict:
-    """Return what the model was trained on, and what that asks of whoever uses it.
+def describe_provenance(dataset: OpenDataset, base: ModelFolder | None) -> JsonDict:
+    """Return what the model was made from, and what that asks of whoever uses it.
 
-    A model that was fine-tuned from another answers for both training sets.
+    A model that was fine-tuned from another answers for that one's images too, and for those it came from in turn:
+    its licence is the most restrictive of them all, and all of them are credited.
     """
     ref, rows = dataset.ref, dataset.split("train")
-    manifest = pd.read_parquet(dataset.folder / "manifest.parquet", columns=["isic_id", "attribution"])
-    trained_on = manifest[manifest["isic_id"].isin(rows["isic_id"])]
     counts = class_counts(rows["class_index"].to_numpy())
-    licences = {ref.licence} | ({base.dataset.licence} if base else set())
+    licences = {ref.licence} | ({base.provenance.licence} if base else set())
     return {
         "dataset": ref.model_dump(mode="json"),
         "licence": max(licences, key=LICENCE_ORDER.index),
-        "attributions": sorted(trained_on["attribution"].dropna().unique().tolist()),
-        "synthetic": ref.synthetic or (base is not None and base.synthetic),
+        "attributions": sorted(_credits(dataset) | set(base.provenance.attributions if base else ())),
+        "synthetic": ref.synthetic or (base is not None and base.provenance.synthetic),
         "n_train_images": len(rows),
         "class_counts": {str(label): int(n) for label, n in zip(CLASS_ORDER, counts, strict=True)},
         "absent_classes": [str(label) for label, n in zip(CLASS_ORDER, counts, strict=True) if n == 0],
-        "start_from": base.id if base else None,
+        "start_from": base.model_id if base else None,
     }
+
+
+def _credits(dataset: OpenDataset) -> set[str]:
+    """Return whom to credit for the images that the model was fitted, chosen and calibrated on."""
+    manifest = pd.read_parquet(dataset.folder / "manifest.parquet", columns=["isic_id", "attribution"])
+    used = dataset.rows[dataset.rows["split"].isin(("train", "validation", "calibration"))]
+    return set(manifest.loc[manifest["isic_id"].isin(used["isic_id"]), "attribution"].dropna())
 
 
 def _write_json(path: Path, value: JsonDict) -> None:

@@ -19,14 +19,27 @@ RECORD = Path(__file__).with_name("steps.json")
 STEPS: dict[str, tuple[str, tuple[str, ...]]] = {
     "ingest": ("lesion_core.isic.version", ("isic", "images.py")),
     "prepare": ("lesion_core.dataset.prepare", ("dataset", "images.py")),
+    "data-report": (
+        "lesion_core.evaluation.data_spec",
+        (
+            *(f"evaluation/data_{part}.py" for part in ("content", "gallery", "page", "report", "spec")),
+            *("evaluation/figures", "evaluation/shortcuts.py", "dataset/breakdown.py", "dataset/summary.py"),
+        ),
+    ),
     "train": (
         "lesion_core.training.version",
         ("modeling", "training", "images.py", "evaluation/calibration.py", "evaluation/metrics.py"),
     ),
     "evaluate": ("lesion_core.evaluation.version", ("evaluation", "serving/predictor.py", "images.py")),
 }
-# The mirror stands in for the archive's server; an ingest does not run it.
-NOT_PART = {"isic/mirror.py", "isic/folder.py", "isic/query.py", "isic/paging.py", "isic/tables.py", "isic/survey.py"}
+# The mirror stands in for the archive's server, and the watch only compares: neither decides what an ingest stores.
+NOT_PART = {
+    f"isic/{name}.py"
+    for name in (
+        *("mirror", "folder", "challenge", "tables", "bulk", "query", "paging", "survey"),
+        *("watcher", "changes", "drift", "withdrawals"),
+    )
+}
 
 
 def _bare(tree: ast.Module) -> ast.Module:

@@ -1,6 +1,7 @@
 """Bytes to pixels: what is converted how, and what is refused in which words."""
 
 import io
+import logging
 import struct
 import zlib
 from collections.abc import Callable
@@ -14,7 +15,7 @@ from pydantic import ValidationError
 
 from lesion_core import images
 from lesion_core.errors import ImageRejected
-from lesion_core.images import ImageFacts, Preprocessing, decode, preprocess, probe, resize
+from lesion_core.images import ImageFacts, Preprocessing, decode, preprocess, preprocess_each, probe, resize
 
 ORIENTATION_TAG = 0x0112
 GPS_TAG = 0x8825
@@ -80,13 +81,15 @@ def test_broken_exif_does_not_cost_the_picture() -> None:
     assert decode(data, image_id="a").shape == (40, 60, 3)
 
 
-def test_position_and_camera_never_come_out() -> None:
+def test_position_and_camera_never_come_out(caplog: pytest.LogCaptureFixture) -> None:
     exif = Image.Exif()
     exif.get_ifd(GPS_TAG)[1] = "N"
     exif[0x010F] = "SECRET-CAMERA"
     data = encoded(picture(), "JPEG", exif=exif)
     assert b"SECRET-CAMERA" in data
+    caplog.set_level(logging.DEBUG)
     pixels = decode(data, image_id="a")
+    assert "SECRET-CAMERA" not in caplog.text
     assert type(pixels) is np.ndarray
     assert b"SECRET-CAMERA" not in pixels.tobytes()
     assert set(ImageFacts.model_fields) == {"width", "height", "format"}
@@ -248,6 +251,9 @@ def test_preprocessing_is_decoding_then_scaling(side: int) -> None:
     assert pixels.dtype == np.uint8
     np.testing.assert_array_equal(pixels, resize(decode(data, image_id="a"), preprocessing))
     np.testing.assert_array_equal(pixels, preprocess(data, preprocessing, image_id="b"))
+    small, same = preprocess_each(data, (Preprocessing(size_px=32), preprocessing), image_id="a")
+    np.testing.assert_array_equal(pixels, same)
+    np.testing.assert_array_equal(small, preprocess(data, Preprocessing(size_px=32), image_id="a"))
 
 
 def test_the_whole_frame_is_squashed_to_a_square() -> None:

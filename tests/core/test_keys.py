@@ -57,6 +57,7 @@ def test_ids_and_folders_agree() -> None:
     assert keys.id_of(key) == "isic-quick/0123456789ab"
     assert keys.index_key(key) == f"{key}/index.json"
     assert keys.report_key(keys.id_of(key), "f" * 64) == f"reports/isic-quick-0123456789ab/{'f' * 12}"
+    assert keys.data_report_key("isic", "f" * 64) == f"data-reports/isic/{'f' * 12}"
     assert keys.gate_key(keys.id_of(key), "f" * 64) == f"gates/isic-quick/0123456789ab/{'f' * 12}.json"
     assert keys.event_key("approved", 3) < keys.event_key("approved", 12)
 

@@ -2,23 +2,42 @@
 
 from lesion_core.evaluation.figures.architecture import draw_architecture
 from lesion_core.evaluation.figures.canvas import Subject
-from lesion_core.evaluation.figures.data import Case, draw_class_distribution, draw_history, draw_misclassified
+from lesion_core.evaluation.figures.composition import (
+    Grid,
+    Panel,
+    draw_ages,
+    draw_class_distribution,
+    draw_grid,
+    draw_panels,
+    name_rows,
+)
+from lesion_core.evaluation.figures.outcome import Case, draw_history, draw_misclassified
 from lesion_core.evaluation.figures.performance import (
     draw_confusion_matrix,
     draw_reliability,
     draw_roc,
     draw_sensitivity,
 )
+from lesion_core.evaluation.figures.pictures import draw_samples, draw_shortcuts, draw_sizes
 
 __all__ = [
     "Case",
+    "Grid",
+    "Panel",
     "Subject",
+    "draw_ages",
     "draw_architecture",
     "draw_class_distribution",
     "draw_confusion_matrix",
+    "draw_grid",
     "draw_history",
     "draw_misclassified",
+    "draw_panels",
     "draw_reliability",
     "draw_roc",
+    "draw_samples",
     "draw_sensitivity",
+    "draw_shortcuts",
+    "draw_sizes",
+    "name_rows",
 ]

@@ -3,7 +3,7 @@
 import pandas as pd
 import pytest
 
-from lesion_core.dataset.leakage import EVIDENCE_COLUMNS, QUARANTINED, assert_disjoint, find_overlaps
+from lesion_core.dataset.leakage import EVIDENCE_COLUMNS, NO_FOLD, QUARANTINED, assert_disjoint, find_overlaps
 from lesion_core.errors import LeakageError, ManifestError
 
 
@@ -16,6 +16,7 @@ def rows() -> pd.DataFrame:
             "lesion_id": [None, "L2", None, None],
             "sha256": ["1" * 64, "2" * 64, "3" * 64, "4" * 64],
             "split": ["train", "validation", "test", "calibration"],
+            "fold": [0, 1, 2, 3],
         }
     )
 
@@ -23,6 +24,26 @@ def rows() -> pd.DataFrame:
 def test_disjoint_rows_pass() -> None:
     assert_disjoint(rows(), [])
     assert find_overlaps(rows()) == []
+
+
+@pytest.mark.parametrize("kind", EVIDENCE_COLUMNS)
+def test_each_kind_of_leak_between_folds_is_named(kind: str) -> None:
+    leaky = rows().assign(split="train")
+    leaky.loc[[0, 2], kind] = "SHARED"
+    with pytest.raises(LeakageError, match=f"{kind} SHARED in fold 0 and fold 2"):
+        assert_disjoint(leaky)
+    assert_disjoint(leaky.assign(fold=1))
+
+
+def test_a_near_duplicate_pair_across_folds_is_named() -> None:
+    with pytest.raises(LeakageError, match="near_duplicate A ~ D in fold 0 and fold 3"):
+        assert_disjoint(rows().assign(split="train"), [("A", "D")])
+
+
+def test_pictures_in_no_fold_are_no_leak_between_folds() -> None:
+    leaky = rows().assign(split="train")
+    leaky.loc[[0, 2], "lesion_id"] = "SHARED"
+    assert_disjoint(leaky.assign(fold=[0, 1, NO_FOLD, 3]), [("A", "C")])
 
 
 @pytest.mark.parametrize("kind", EVIDENCE_COLUMNS)

@@ -84,7 +84,7 @@ def test_a_missing_column_is_named() -> None:
 
 
 def test_a_manifest_keeps_every_value(tmp_path: Path) -> None:
-    images = frame(rows(age_years=None)).assign(group=["a", "b", "c"])
+    images = frame(rows(age_years=None)).assign(source="clinic", group=["a", "b", "c"])
     write_manifest(images, tmp_path / "manifest.parquet")
     pd.testing.assert_frame_equal(read_table(tmp_path / "manifest.parquet", MANIFEST_SCHEMA), images)
 

@@ -8,10 +8,15 @@ import numpy as np
 import pytest
 
 from lesion_core.dataset.manifest import MANIFEST_NAME, MANIFEST_SCHEMA, read_table
-from lesion_core.dataset.records import SPLITS_SCHEMA, OpenDataset
-from lesion_core.errors import ConfigError, ManifestError
+from lesion_core.dataset.prepare import prepare
+from lesion_core.dataset.records import SPLITS_SCHEMA, OpenDataset, open_dataset, shard_name
+from lesion_core.errors import ArtifactCorrupt, ConfigError, ManifestError
 from lesion_core.images import Preprocessing, preprocess
 from lesion_core.labels import SEX_ORDER, SITE_ORDER, class_index, code_of
+from lesion_core.stores.local import LocalStore
+from lesion_core.types import DatasetRef
+from tests.core.dataset.conftest import OPTIONS
+from tests.core.dataset.snapshots import simple_pictures, store_snapshot
 
 
 def test_every_picture_s_pixels_are_those_of_its_own_file(dataset: OpenDataset) -> None:
@@ -63,3 +68,59 @@ def test_records_of_another_size_are_refused(dataset: OpenDataset) -> None:
 def test_a_missing_shard_is_refused(dataset: OpenDataset, tmp_path: Path) -> None:
     with pytest.raises(ManifestError, match="shard-00000"):
         replace(dataset, folder=tmp_path).pixels(dataset.rows)
+
+
+class Far(LocalStore):
+    """A store without a directory of its own, so that datasets are copied to the cache."""
+
+    @property
+    def root(self) -> Path | None:
+        return None
+
+
+def flip(path: Path) -> bytes:
+    """Flip one bit in the middle of a shard; return what it was."""
+    whole = path.read_bytes()
+    body = bytearray(whole)
+    body[len(body) // 2] ^= 1
+    path.write_bytes(body)
+    return whole
+
+
+@pytest.fixture
+def far(tmp_path: Path) -> tuple[Far, DatasetRef]:
+    store = Far(tmp_path / "store")
+    snapshot = store_snapshot(store, simple_pictures(range(20)), tmp_path / "snapshot")
+    return store, prepare(snapshot, OPTIONS, store, workdir=tmp_path / "work")
+
+
+def test_a_flipped_bit_in_the_store_is_refused_by_name_when_opened(
+    far: tuple[Far, DatasetRef], tmp_path: Path
+) -> None:
+    store, ref = far
+    [stored] = (tmp_path / "store").glob(f"datasets/**/{shard_name(0)}")
+    flip(stored)
+    for place in (store, LocalStore(tmp_path / "store")):
+        with pytest.raises(ArtifactCorrupt, match=r"shard-00000\.npy.*sha256"):
+            open_dataset(place, ref, tmp_path / "cache")
+
+
+def test_a_flipped_bit_in_a_copy_that_was_verified_is_refused_when_read_and_mended_when_opened(
+    far: tuple[Far, DatasetRef], tmp_path: Path
+) -> None:
+    opened = open_dataset(*far, tmp_path / "cache")
+    whole = flip(opened.folder / shard_name(0))
+    with pytest.raises(ArtifactCorrupt, match=r"record \d+ of .*shard-00000\.npy.*open the dataset again"):
+        opened.pixels(opened.rows)
+    again = open_dataset(*far, tmp_path / "cache")
+    assert (again.folder / shard_name(0)).read_bytes() == whole
+    assert len(again.pixels(again.rows)) == 20
+
+
+def test_a_copy_cut_short_while_it_is_open_is_refused(far: tuple[Far, DatasetRef], tmp_path: Path) -> None:
+    opened = open_dataset(*far, tmp_path / "cache")
+    opened.pixels(opened.rows.head(1))
+    with (opened.folder / shard_name(0)).open("r+b") as stream:
+        stream.truncate(5_000)
+    with pytest.raises(ManifestError, match="ends within a record"):
+        opened.pixels(opened.rows)

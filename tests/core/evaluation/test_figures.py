@@ -12,7 +12,7 @@ from PIL import Image
 
 from lesion_core.evaluation import figures
 from lesion_core.evaluation.estimates import Estimate
-from lesion_core.evaluation.figures import Case, Subject
+from lesion_core.evaluation.figures import Case, Grid, Panel, Subject
 from lesion_core.evaluation.figures.layout import lay_out
 from lesion_core.evaluation.metrics import confusion_matrix, reliability, roc_of
 from lesion_core.labels import CLASS_ORDER, Diagnosis
@@ -30,6 +30,10 @@ HISTORY = pd.DataFrame(
         "val_balanced_accuracy": [0.2, 0.5, 0.4],
     }
 )
+ONES = np.ones(8, int)
+# An attribution is whatever somebody wrote: a formula to matplotlib, a script without a sign in the font, a novel.
+FOREIGN = ["$\\frac{1}{2$", "皮肤科 \x07", "A department " * 30, ""]
+EMPTY_FIRST = np.array([[0, *[2] * 7]] * 4)
 Draw = Callable[[Path, Subject], Path]
 
 
@@ -60,6 +64,36 @@ DRAWINGS: dict[str, Draw] = {
         HISTORY.assign(val_balanced_accuracy=np.nan).drop(columns="stage"), path, subject
     ),
     "misclassified": lambda path, subject: figures.draw_misclassified(_cases(7), 9, path, subject),
+    "ages": lambda path, subject: figures.draw_ages(
+        np.arange(8)[:, None] * np.arange(19), np.array([0, *[2000] * 7]), 5, path, subject
+    ),
+    "panels": lambda path, subject: figures.draw_panels(
+        "By class",
+        [
+            Panel("Sex", {"female": ONES, "unknown": ONES}, "unknown"),
+            Panel("Licence", {FOREIGN[0]: ONES, FOREIGN[1]: ONES}),
+        ],
+        path,
+        subject,
+    ),
+    "grid": lambda path, subject: figures.draw_grid(
+        "Sources",
+        Grid("% of the class", FOREIGN, list(CLASS_ORDER), np.eye(4, 8, dtype=int), EMPTY_FIRST),
+        path,
+        subject,
+    ),
+    "sizes": lambda path, subject: figures.draw_sizes(
+        np.array([[640 + number, 480] for number in range(5000)]), np.ones((5000, 8), int), path, subject
+    ),
+    "one size": lambda path, subject: figures.draw_sizes(np.array([[200, 150]]), ONES[None], path, subject),
+    "shortcuts": lambda path, subject: figures.draw_shortcuts(
+        [("size", SCORE), ("x", UNKNOWN)], 0.125, path, subject
+    ),
+    "no shortcuts": lambda path, subject: figures.draw_shortcuts([], None, path, subject),
+    "samples": lambda path, subject: figures.draw_samples(
+        {place: np.full((place, 16, 16, 3), 90, np.uint8) for place in range(8)}, ONES, path, subject
+    ),
+    "no samples": lambda path, subject: figures.draw_samples({}, ONES * 0, path, subject),
     "nothing misclassified": lambda path, subject: figures.draw_misclassified([], 0, path, subject),
 }
 

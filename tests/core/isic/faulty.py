@@ -4,6 +4,7 @@ import contextlib
 import json
 import socket
 import struct
+import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -11,6 +12,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
 Answer = Callable[[BaseHTTPRequestHandler], None]
+_AT_ONCE = struct.pack("ii", 1, 0)  # SO_LINGER: closing drops what was not sent, and resets
 
 
 def send(
@@ -46,7 +48,7 @@ def reset_after(body: bytes, n_bytes: int) -> Answer:
         handler.end_headers()
         handler.wfile.write(body[:n_bytes])
         handler.wfile.flush()
-        handler.connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+        handler.connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _AT_ONCE)
         handler.close_connection = True
 
     return answer
@@ -88,6 +90,20 @@ def stall(seconds: float) -> Answer:
     return answer
 
 
+class _Server(ThreadingHTTPServer):
+    """Resets connections that are to linger for no time, and takes it quietly when a client hangs up."""
+
+    def shutdown_request(self, request: socket.socket) -> None:  # type: ignore[override]
+        """End a connection, without a polite end where it is to be reset."""
+        is_reset = request.getsockopt(socket.SOL_SOCKET, socket.SO_LINGER, len(_AT_ONCE)) == _AT_ONCE
+        self.close_request(request) if is_reset else super().shutdown_request(request)
+
+    def handle_error(self, request: object, client_address: object) -> None:
+        """Show what went wrong, unless it is the connection."""
+        if not isinstance(sys.exception(), ConnectionError):
+            super().handle_error(request, client_address)  # type: ignore[arg-type]
+
+
 class FaultyServer:
     """Answers by path: each request takes the next answer of its path, and the last one stays.
 
@@ -106,6 +122,7 @@ class FaultyServer:
 
         class Handler(BaseHTTPRequestHandler):
             protocol_version = "HTTP/1.1"
+            disable_nagle_algorithm = True  # a body waits for nobody's acknowledgement of its headers
 
             def do_GET(self) -> None:
                 outer.next_answer(self.path)(self)
@@ -117,7 +134,7 @@ class FaultyServer:
             def log_message(self, format: str, *args: object) -> None:
                 """Keep the test output clean."""
 
-        self._server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+        self._server = _Server(("127.0.0.1", 0), Handler)
         self._server.daemon_threads = True
         self._thread = threading.Thread(
             target=self._server.serve_forever, kwargs={"poll_interval": 0.02}, daemon=True

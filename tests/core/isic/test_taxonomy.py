@@ -1,14 +1,17 @@
 import csv
+from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
-from hypothesis import given
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from lesion_core.isic.folder import read_folder
+from lesion_core.isic.folder import Entry, read_folder
 from lesion_core.isic.taxonomy import Unmapped, age_of, classify, sex_of, site_of
 from lesion_core.labels import Diagnosis, Sex, Site
 
+N_REAL = 12_760
 MELANOCYTIC = "Benign melanocytic proliferations"
 EPIDERMAL = "Benign epidermal proliferations"
 SCC_PARENT = "Malignant epidermal proliferations"
@@ -161,9 +164,10 @@ def test_an_impossible_age_is_reported(given_age: object) -> None:
     assert isinstance(age_of({"age_approx": given_age}), Unmapped)
 
 
+@settings(suppress_health_check=[HealthCheck.too_slow])  # making the first texts takes long on a busy machine
 @given(
     st.dictionaries(
-        st.sampled_from([*path("a", "b", "c"), *sites("a", "b"), "sex", "age_approx"]),
+        st.sampled_from([*path("a", "b", "c"), *sites("a", "b"), "sex", "age_approx", "challenge_class"]),
         st.one_of(st.none(), st.text(), st.integers(), st.floats(), st.booleans()),
     )
 )
@@ -174,19 +178,93 @@ def test_nothing_that_an_archive_may_say_breaks_the_rules(metadata: dict[str, ob
     assert isinstance(age_of(metadata), float | Unmapped | None)
 
 
-def test_the_rules_reproduce_the_published_ground_truth(isic_folder: Path) -> None:
-    truth = _official(isic_folder / "challenge" / "ISIC_2019_Training_GroundTruth.csv")
-    metadata = _official(isic_folder / "challenge" / "ISIC_2019_Training_Metadata.csv")
+@pytest.mark.parametrize("stated", list(Diagnosis))
+def test_a_challenges_class_counts_where_the_archive_gives_no_path(stated: Diagnosis) -> None:
+    assert classify({"challenge_class": str(stated)}) is stated
+
+
+@pytest.mark.parametrize("stated", ["UNK", "NMSC", "mel", "Nevus"])
+def test_a_challenges_class_that_is_none_of_the_eight_is_reported(stated: str) -> None:
+    found = classify({"challenge_class": stated})
+    assert isinstance(found, Unmapped)
+    assert (found.field, found.value) == ("challenge_class", stated)
+
+
+def test_a_challenges_class_never_overrules_the_archive() -> None:
+    nevus = path("Benign", MELANOCYTIC, "Nevus")
+    assert classify({**nevus, "challenge_class": "NV"}) is Diagnosis.NV
+    contradicted = classify({**nevus, "challenge_class": "MEL"})
+    assert isinstance(contradicted, Unmapped)
+    assert (contradicted.field, contradicted.value) == ("challenge_class", "MEL")
+    assert "NV" in contradicted.reason
+
+
+@pytest.mark.parametrize(
+    "levels", [("Benign",), ("Benign", "Cysts"), ("", "", "", "Nevus, Spitz"), ("", "", "", "", "x")]
+)
+def test_a_challenges_class_does_not_rescue_a_path_that_names_none(levels: tuple[str, ...]) -> None:
+    assert isinstance(classify({**path(*levels), "challenge_class": "NV"}), Unmapped)
+
+
+@dataclass(frozen=True)
+class Official:
+    """The rows of the shared archive, and what the challenge published of the same images."""
+
+    entries: tuple[Entry, ...]
+    truth: dict[str, dict[str, str]]
+    metadata: dict[str, dict[str, str]]
+
+    def agreeing(self, agrees: Callable[[Entry, dict[str, str], dict[str, str]], bool]) -> int:
+        """Count the rows of which ``agrees(entry, truth, metadata)`` holds."""
+        return sum(agrees(entry, self.truth[entry.isic_id], self.metadata[entry.isic_id]) for entry in self.entries)
+
+
+@pytest.fixture(scope="module")
+def official(isic_folder: Path) -> Official:
+    tables = isic_folder / "challenge"
+    truth, metadata = (_official(tables / f"ISIC_2019_Training_{name}.csv") for name in ("GroundTruth", "Metadata"))
     entries = read_folder(isic_folder / "archive").entries
-    assert len(entries) == len(truth) == 12_760
-    for entry in entries:
-        label, facts = truth[entry.isic_id], metadata[entry.isic_id]
-        assert label[str(classify(entry.row))] == "1.0", entry.isic_id
-        assert (site_of(entry.row) or "") == facts["anatom_site_general"], entry.isic_id
-        assert (sex_of(entry.row) or "") == facts["sex"], entry.isic_id
-        assert age_of(entry.row) == (float(facts["age_approx"]) if facts["age_approx"] else None), entry.isic_id
+    assert len(entries) == len(truth) == len(metadata) == N_REAL
+    return Official(entries, truth, metadata)
 
 
 def _official(file: Path) -> dict[str, dict[str, str]]:
     with file.open(newline="") as stream:
         return {row["image"].removesuffix("_downsampled"): row for row in csv.DictReader(stream)}
+
+
+def test_the_class_is_the_official_one_for_every_row(official: Official) -> None:
+    def agrees(entry: Entry, truth: dict[str, str], _: dict[str, str]) -> bool:
+        found = classify(entry.row)
+        return isinstance(found, Diagnosis) and [name for name, one in truth.items() if one == "1.0"] == [str(found)]
+
+    assert official.agreeing(agrees) == N_REAL
+
+
+def test_the_site_is_the_official_one_for_every_row(official: Official) -> None:
+    assert (
+        official.agreeing(lambda entry, _, facts: _cell(site_of(entry.row)) == facts["anatom_site_general"]) == N_REAL
+    )
+
+
+def test_the_age_is_the_official_one_for_every_row(official: Official) -> None:
+    def agrees(entry: Entry, _: dict[str, str], facts: dict[str, str]) -> bool:
+        return age_of(entry.row) == (float(facts["age_approx"]) if facts["age_approx"] else None)
+
+    assert official.agreeing(agrees) == N_REAL
+
+
+def test_the_sex_is_the_official_one_for_every_row(official: Official) -> None:
+    assert official.agreeing(lambda entry, _, facts: _cell(sex_of(entry.row)) == facts["sex"]) == N_REAL
+
+
+def test_what_is_missing_officially_stays_missing(official: Official) -> None:
+    """As many unknown values as the challenge leaves empty: nothing is filled in."""
+    for name, read in (("age_approx", age_of), ("sex", sex_of), ("anatom_site_general", site_of)):
+        n_empty = sum(not facts[name] for facts in official.metadata.values())
+        assert n_empty > 0
+        assert sum(read(entry.row) is None for entry in official.entries) == n_empty
+
+
+def _cell(value: object) -> str:
+    return "" if value is None else str(value)

@@ -1,5 +1,7 @@
 """Sampling shares, the order of an epoch, and batches that can be taken up in the middle."""
 
+import itertools
+import tracemalloc
 from pathlib import Path
 
 import numpy as np
@@ -8,7 +10,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from lesion_core.dataset.encoding import ShardWriter
 from lesion_core.dataset.records import OpenDataset, shard_name
+from lesion_core.errors import ArtifactCorrupt
 from lesion_core.labels import N_CLASSES
 from lesion_core.modeling.input import (
     TrainingFeed,
@@ -74,10 +78,12 @@ def test_over_the_epochs_the_images_of_a_class_get_equal_turns(power: float, n_e
 @pytest.fixture
 def dataset(tmp_path: Path) -> OpenDataset:
     rng = np.random.default_rng(0)
-    (tmp_path / "records").mkdir()
     for shard in range(2):
         pixels = rng.integers(0, 256, (10, 32, 32, 3)).astype(np.uint8)
-        np.save(tmp_path / shard_name(shard), pixels)
+        writer = ShardWriter(tmp_path / shard_name(shard), 10, 32)
+        for row, one in enumerate(pixels):
+            writer.put(row, one)
+        writer.finish()
     rows = pd.DataFrame(
         {
             "isic_id": [f"ISIC_{i:07d}" for i in range(20)],
@@ -139,3 +145,36 @@ def test_evaluation_shows_every_row_once_unchanged(dataset: OpenDataset) -> None
     batches = list(evaluation_batches(dataset, rows, 8))
     assert [len(batch["image"]) for batch in batches] == [8, 8, 4]
     assert np.array_equal(np.concatenate([batch["image"] for batch in batches]), dataset.pixels(rows))
+
+
+def test_a_record_that_changed_stops_the_epoch_by_name(dataset: OpenDataset) -> None:
+    path = dataset.folder / shard_name(1)
+    body = bytearray(path.read_bytes())
+    body[5_000] ^= 1
+    path.write_bytes(body)
+    feed = TrainingFeed(dataset, dataset.split("train"), _recipe(imbalance={"sampling_power": 0.0}))
+    two_epochs = itertools.chain(feed.batches(0), feed.batches(1))  # one leaves out what does not fill a batch
+    with pytest.raises(ArtifactCorrupt, match=r"record 1 of .*shard-00001"):
+        list(two_epochs)
+
+
+def test_a_shuffled_epoch_reads_records_not_shards(tmp_path: Path) -> None:
+    side, n_shards, n_rows = 128, 8, 40
+    for shard in range(n_shards):
+        writer = ShardWriter(tmp_path / shard_name(shard), n_rows, side)
+        for row in range(n_rows):
+            writer.put(row, np.full((side, side, 3), shard * n_rows + row, np.uint16).astype(np.uint8))
+        writer.finish()
+    places = np.random.default_rng(3).permutation(n_shards * n_rows)
+    ref = DatasetRef(
+        id="many/0", key="datasets/many/0", sha256="0" * 64, n_images=len(places), n_groups=1, size_px=side,
+        licence="CC-0", synthetic=True,
+    )  # fmt: skip
+    opened = OpenDataset(ref=ref, folder=tmp_path, rows=pd.DataFrame())
+    tracemalloc.start()
+    for batch in np.split(places, 40):
+        pixels = opened.records(batch // n_rows, batch % n_rows)
+        assert np.array_equal(pixels[:, 0, 0, 0], batch.astype(np.uint8))
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert peak < 4 * pixels.nbytes  # and not the 40 batches that the shards hold

@@ -1,18 +1,24 @@
 """Stores with model versions in them, and a clock that stands still until it is read."""
 
+import atexit
 import datetime
+import functools
+import shutil
+import tempfile
 import uuid
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
+from lesion_core.keys import report_key
 from lesion_core.stores.folders import publish
 from lesion_core.stores.local import LocalStore
 from lesion_core.stores.protocol import Store
 from lesion_core.stores.references import ref_from_folder
 from lesion_core.stores.s3 import S3Store
-from lesion_core.types import DatasetRef, ModelRef
+from lesion_core.types import DatasetRef, ModelRef, ReportRef
+from tests.core.evaluation.worlds import make_dataset
 from tests.servers import S3Server, minio, rclone
 
 __all__ = ["minio", "rclone"]
@@ -29,15 +35,55 @@ DATASET = DatasetRef(
 )
 
 
-def make_model(store: Store, folder: Path, name: str, recipe: str = "quick") -> ModelRef:
+def make_model(
+    store: Store, folder: Path, name: str, recipe: str = "quick", dataset: DatasetRef = DATASET
+) -> ModelRef:
     """Publish a model version whose content is its name."""
     source = folder / f"source-{recipe}-{name}"
     source.mkdir(exist_ok=True)
     (source / "recipe.json").write_text(name)
     key = f"models/{recipe}/{name:0>12}"
-    summary = {"recipe": recipe, "dataset": DATASET.model_dump(mode="json"), "synthetic": True}
+    summary = {"recipe": recipe, "dataset": dataset.model_dump(mode="json"), "synthetic": True}
     return ref_from_folder(
         ModelRef, key, *publish(store, key, source, step="train", step_version=1, inputs={}, summary=summary)
+    )
+
+
+@functools.cache
+def _certified() -> tuple[LocalStore, DatasetRef]:
+    """A small certified dataset, made once."""
+    place = Path(tempfile.mkdtemp(prefix="certified-"))
+    atexit.register(shutil.rmtree, place, ignore_errors=True)
+    store = LocalStore(place / "store")
+    return store, make_dataset(store, place, n_images=84, name="certified", is_synthetic=True).ref
+
+
+def provide_dataset(store: Store) -> DatasetRef:
+    """Put a certified dataset into a store."""
+    source, ref = _certified()
+    for key in source.list(ref.key):
+        store.write(key, source.read(key))
+    return ref
+
+
+def make_report(store: Store, folder: Path, model: ModelRef) -> ReportRef:
+    """Publish a report on a model and its own dataset, of which only the reference is ever read."""
+    source = folder / f"report-{model.id.replace('/', '-')}"
+    source.mkdir(exist_ok=True)
+    (source / "metrics.json").write_text("{}")
+    key = report_key(model.id, model.sha256)
+    summary = {
+        "model": model.model_dump(mode="json"),
+        "dataset": model.dataset.model_dump(mode="json"),
+        "split": "test",
+        "balanced_accuracy": 0.4,
+        "balanced_accuracy_low": 0.3,
+        "balanced_accuracy_high": 0.5,
+        "chance": 0.125,
+        "n_images": 10,
+    }
+    return ref_from_folder(
+        ReportRef, key, *publish(store, key, source, step="evaluate", step_version=1, inputs={}, summary=summary)
     )
 
 

@@ -4,13 +4,23 @@ import pytest
 from pydantic import ValidationError
 
 from lesion_core.errors import ArtifactNotFound, GateNotPassed, PromotionError
+from lesion_core.keys import id_of, index_key, report_key
 from lesion_core.registry.approval import ApprovalRequest, RollbackRequest, decide, nominate
 from lesion_core.registry.channels import history, move_channel, read_channel, rollback
 from lesion_core.registry.decisions import latest_decision, record_decision
 from lesion_core.registry.protocol import Clock
+from lesion_core.stores.folders import files_folder, get_index
 from lesion_core.stores.protocol import Store
 from lesion_core.types import GateCheck, GateDecision, ModelRef
-from tests.core.registry.conftest import make_model
+from tests.core.registry import conftest
+from tests.core.registry.conftest import make_report, provide_dataset
+
+
+def make_model(store: Store, folder: Path, name: str, recipe: str = "quick") -> ModelRef:
+    """Publish a model version that has a certified dataset and a report."""
+    model = conftest.make_model(store, folder, name, recipe, provide_dataset(store))
+    make_report(store, folder, model)
+    return model
 
 
 def pass_gate(
@@ -22,7 +32,7 @@ def pass_gate(
     )
     decision = GateDecision(
         model=model,
-        report_id="r/1",
+        report_id=id_of(report_key(model.id, model.sha256)),
         passed=passed,
         checks=checks,
         compared_with=compared_with.id if compared_with else None,
@@ -90,6 +100,34 @@ def test_a_decision_on_other_bytes_of_the_model_is_none(store: Store, tmp_path: 
     model = make_model(store, tmp_path, "a")
     pass_gate(store, model.model_copy(update={"sha256": "0" * 64}))
     with pytest.raises(GateNotPassed, match="as it is stored"):
+        decide(ask(model), store, clock=clock)
+
+
+@pytest.mark.parametrize("fault", ["certificate gone", "table changed", "report gone"])
+def test_a_decision_does_not_stand_in_for_a_true_certificate(
+    store: Store, tmp_path: Path, clock: Clock, fault: str
+) -> None:
+    """Whatever was recorded: approval looks at the datasets as they lie in the store now."""
+    model = make_model(store, tmp_path, "a")
+    decision = pass_gate(store, model)
+    if fault == "report gone":
+        store.remove(index_key(report_key(model.id, model.sha256)))
+    else:
+        name = "certificate.json" if fault == "certificate gone" else "duplicates.parquet"
+        _, index = get_index(store, model.dataset)
+        key = f"{files_folder(model.dataset.key, index)}/{name}"
+        store.remove(key) if fault == "certificate gone" else store.write(key, b"other pairs")
+    for attempt in (lambda: nominate(decision, store, clock=clock), lambda: decide(ask(model), store, clock=clock)):
+        with pytest.raises(GateNotPassed, match="report" if fault == "report gone" else "no true certificate"):
+            attempt()
+    assert read_channel(store, "approved") == read_channel(store, "candidate") == (None, None)
+
+
+def test_another_models_report_vouches_for_nothing(store: Store, tmp_path: Path, clock: Clock) -> None:
+    model, other = make_model(store, tmp_path, "a"), make_model(store, tmp_path, "b")
+    decision = pass_gate(store, other).model_copy(update={"model": model})
+    record_decision(decision, store)
+    with pytest.raises(GateNotPassed, match=f"expected a report on {model.id}"):
         decide(ask(model), store, clock=clock)
 
 

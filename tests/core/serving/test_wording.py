@@ -15,6 +15,7 @@ APPROVAL = Approval(
 PROVENANCE = Provenance(
     dataset={"id": "isic/123456789abc"},
     licence="CC-BY-NC",
+    attributions=("Clinic A", " ", "Clinic B"),
     synthetic=False,
     n_train_images=1234,
     absent_classes=("DF", "VASC"),
@@ -61,6 +62,7 @@ def _text(**changes: object) -> str:
         "isic-quick/0f3a9c1d22b4",
         "2026-03-04 05:06 UTC by Dr Grey",
         "CC-BY-NC",
+        "Images by: Clinic A; Clinic B. Licence CC-BY-NC, that of the most restricted image; so is the model's.",
         "temporary copy is deleted",
         "0.03 where 1 % of lesions are malignant",
         "0.14 where 5 % are",
@@ -70,6 +72,13 @@ def _text(**changes: object) -> str:
 )
 def test_the_disclaimer_says_what_it_must(needed: str) -> None:
     assert needed in _text()
+
+
+def test_of_many_to_credit_the_rest_is_counted() -> None:
+    many = PROVENANCE.model_copy(update={"attributions": tuple(f"Clinic {number}" for number in range(30))})
+    line = wording.credit_line(many)
+    assert line.count("Clinic ") + int(line.partition("; and ")[2].partition(" more")[0]) == 30
+    assert "No attribution is recorded" in wording.credit_line(PROVENANCE.model_copy(update={"attributions": ()}))
 
 
 def test_what_was_not_measured_is_said_and_not_invented() -> None:

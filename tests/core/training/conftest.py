@@ -90,5 +90,5 @@ def _store_image(store: LocalStore, number: int, name: str, rng: np.random.Gener
         "height": _SIDE, "diagnosis": name, "age_years": None if number % 7 == 0 else 20.0 + number % 60,
         "sex": [None, "female", "male"][number % 3], "site": None, "lesion_id": f"IL_{number:07d}",
         "patient_id": None, "licence": "CC-BY", "attribution": f"clinic {number % 3}", "confirm_type": None,
-        "is_synthetic": True, "raw_metadata": "{}",
+        "is_synthetic": True, "etag": None, "raw_metadata": "{}",
     }  # fmt: skip

@@ -1,7 +1,7 @@
-"""What a model was given and what became of it: class counts, training history, misclassified images."""
+"""What became of a training: its history, and the images that its model gets wrong."""
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -11,15 +11,8 @@ from matplotlib.axes import Axes
 from matplotlib.ticker import MaxNLocator
 
 from lesion_core.evaluation.figures.canvas import ACCENT, INK, MUTED, RULE, WARNING, Sheet, Subject, head
-from lesion_core.labels import CLASS_ORDER, MALIGNANT, N_CLASSES, Diagnosis
+from lesion_core.labels import CLASS_ORDER, MALIGNANT, Diagnosis
 
-_SPLIT_COLOURS = {
-    "train": "#1f5f8b",
-    "validation": "#6ea3c4",
-    "calibration": "#b7cfdf",
-    "test": "#c77d2e",
-    "quarantined": "#9aa5b1",
-}
 _COLUMNS = 6
 
 
@@ -31,39 +24,6 @@ class Case:
     pixels: np.ndarray  # uint8 (h, w, 3)
     truth: Diagnosis
     probs: np.ndarray  # (8,)
-
-
-def draw_class_distribution(counts: Mapping[str, np.ndarray], path: Path, subject: Subject) -> Path:
-    """Draw images per class, stacked by split; return ``path``.
-
-    Args:
-        counts: Split to int (8,).
-        path: Where to.
-        subject: Of what.
-    """
-    sheet = Sheet("Images by class and split", subject, width=7.2, height=4.1)
-    axes = sheet.axes()[0]
-    base = np.zeros(N_CLASSES)
-    for split, values in counts.items():
-        colour = _SPLIT_COLOURS.get(split, MUTED)
-        axes.barh(range(N_CLASSES), values, left=base, color=colour, height=0.66, label=f"{split} ({values.sum():,})")
-        base = base + values
-    for row, total in enumerate(base):
-        axes.text(total + base.max() * 0.01, row, f"{int(total):,}", size=8, color=INK, va="center")
-    axes.set_yticks(range(N_CLASSES), [str(name) for name in CLASS_ORDER])
-    axes.set(ylim=(N_CLASSES - 0.5, -0.5), xlim=(0, max(base.max(), 1) * 1.1), xlabel="images")
-    axes.tick_params(axis="y", length=0)
-    axes.legend(
-        fontsize=8,
-        frameon=False,
-        labelcolor=INK,
-        loc="upper center",
-        bbox_to_anchor=(0.5, -0.14),
-        ncols=len(counts),
-        handlelength=1.2,
-        columnspacing=1.2,
-    )
-    return sheet.save(path)
 
 
 def draw_history(history: pd.DataFrame, path: Path, subject: Subject) -> Path:

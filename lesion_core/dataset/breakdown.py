@@ -1,0 +1,113 @@
+"""What a dataset holds by class: whether ages, sites, sources and gaps differ between the classes.
+
+A value that is missing is counted as missing; nothing is filled in. Counts by class are in ``CLASS_ORDER``.
+"""
+
+from collections import Counter
+
+import numpy as np
+import pandas as pd
+from pydantic import Field
+
+from lesion_core.dataset.summary import RECORDED_FIELDS, UNKNOWN
+from lesion_core.labels import CLASS_ORDER, N_CLASSES, SEX_ORDER, SITE_ORDER
+from lesion_core.types import LICENCE_ORDER, Licence, Value
+
+AGE_BIN_YEARS = 5  # as the archive rounds
+OLDEST_BIN_YEARS = 90  # and older
+N_AGE_BINS = OLDEST_BIN_YEARS // AGE_BIN_YEARS + 1
+N_SIZES_NAMED = 24
+_KNOWN_VALUES = {"sex": SEX_ORDER, "site": SITE_ORDER, "licence": LICENCE_ORDER}
+_CROSSED = ("sex", "site", "licence", "attribution", "confirm_type")
+
+ByClass = tuple[int, ...]
+
+
+class SizeCount(Value):
+    """Pictures of one size, as they came from the archive."""
+
+    width: int = Field(ge=1, description="Pixels")
+    height: int = Field(ge=1, description="Pixels")
+    images: ByClass = Field(description="Pictures by class")
+
+
+class Credit(Value):
+    """Pictures that one source gives under one licence."""
+
+    attribution: str
+    licence: Licence
+    n_images: int = Field(ge=1)
+
+
+class Breakdown(Value):
+    """A dataset by class, all splits together, quarantined pictures included."""
+
+    images: ByClass = Field(description="Pictures by class")
+    values: dict[str, dict[str, ByClass]] = Field(description="Pictures by field, value ('unknown' last) and class")
+    ages: tuple[ByClass, ...] = Field(
+        description="For each class, pictures by age in bins of five years from 0; the last holds 90 and older"
+    )
+    credits: tuple[Credit, ...] = Field(description="Whom to credit and under which licence, most pictures first")
+    missing: dict[str, ByClass] = Field(description="Pictures without a value, by field and class")
+    sizes: tuple[SizeCount, ...] = Field(description="The most frequent sizes, most frequent first")
+    n_sizes: int = Field(ge=1, description="How many sizes there are")
+
+
+def break_down(manifest: pd.DataFrame) -> Breakdown:
+    """Count the rows of a manifest."""
+    classes = _classes(manifest)
+    sizes, by_size = sizes_by_class(manifest)
+    return Breakdown(
+        images=_counts(classes),
+        values={name: _crossed(manifest[name], classes, _KNOWN_VALUES.get(name, ())) for name in _CROSSED},
+        ages=tuple(_ages(manifest["age_years"].to_numpy(float)[classes == place]) for place in range(N_CLASSES)),
+        credits=_credits(manifest),
+        missing={name: _counts(classes[manifest[name].isna().to_numpy()]) for name in RECORDED_FIELDS},
+        sizes=_named_sizes(sizes, by_size),
+        n_sizes=len(sizes),
+    )
+
+
+def _counts(classes: np.ndarray) -> ByClass:
+    return tuple(np.bincount(classes, minlength=N_CLASSES).tolist())
+
+
+def _crossed(values: pd.Series, classes: np.ndarray, known: tuple[str, ...]) -> dict[str, ByClass]:
+    """Return counts by value: in the vocabulary's order, or the most frequent first; unknown last, if any is."""
+    frequent = values.value_counts().sort_index().sort_values(ascending=False, kind="stable").index
+    order = [str(value) for value in (known or frequent)]
+    found = {value: _counts(classes[(values == value).to_numpy(bool)]) for value in order}
+    is_missing = values.isna().to_numpy(bool)
+    return {**found, UNKNOWN: _counts(classes[is_missing])} if is_missing.any() else found
+
+
+def _credits(manifest: pd.DataFrame) -> tuple[Credit, ...]:
+    pairs = Counter(zip(manifest["attribution"], manifest["licence"], strict=True))
+    ordered = sorted(pairs.items(), key=lambda item: (-item[1], item[0]))
+    return tuple(Credit(attribution=who, licence=licence, n_images=n) for (who, licence), n in ordered)
+
+
+def _ages(years: np.ndarray) -> ByClass:
+    bins = np.minimum(years[~np.isnan(years)] // AGE_BIN_YEARS, N_AGE_BINS - 1).astype(np.int64)
+    return tuple(np.bincount(bins, minlength=N_AGE_BINS).tolist())
+
+
+def sizes_by_class(manifest: pd.DataFrame) -> tuple[np.ndarray, np.ndarray]:
+    """Return widths and heights in pixels, int (n, 2), most frequent first, and pictures of each by class, (n, 8)."""
+    pairs = manifest[["width", "height"]].to_numpy(np.int64)
+    distinct, which = np.unique(pairs, axis=0, return_inverse=True)
+    table = np.zeros((len(distinct), N_CLASSES), np.int64)
+    np.add.at(table, (which.reshape(-1), _classes(manifest)), 1)
+    order = np.lexsort((distinct[:, 1], distinct[:, 0], -table.sum(axis=1)))
+    return distinct[order], table[order]
+
+
+def _classes(manifest: pd.DataFrame) -> np.ndarray:
+    return manifest["diagnosis"].map(CLASS_ORDER.index).to_numpy(np.int64)
+
+
+def _named_sizes(sizes: np.ndarray, images: np.ndarray) -> tuple[SizeCount, ...]:
+    return tuple(
+        SizeCount(width=width, height=height, images=tuple(by))
+        for (width, height), by in zip(sizes[:N_SIZES_NAMED].tolist(), images[:N_SIZES_NAMED].tolist(), strict=True)
+    )

@@ -1,0 +1,145 @@
+"""How well a picture's class can be told without looking at the skin: what a careless model would learn instead.
+
+A small fixed model (one decision tree with balanced classes) sees only the size, the shape, the file, the border or
+the source of a picture, learns on all folds but one and is tested on that one. Its balanced accuracy stands beside
+chance and beside the best of trees whose labels were shuffled between groups. This informs, and refuses nothing:
+a shortcut in the data is a fact about the archive. See Winkler et al. 2019 (doi:10.1001/jamadermatol.2019.1735) and
+Bissoto et al. 2019 (doi:10.1109/CVPRW.2019.00335).
+"""
+
+import os
+from collections.abc import Mapping
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+from sklearn.tree import DecisionTreeClassifier
+
+from lesion_core.dataset.certificate import Shortcut
+from lesion_core.dataset.leakage import NO_FOLD, QUARANTINED
+from lesion_core.dataset.records import shard_name
+
+# What each audit may look at.
+FEATURES: Mapping[str, tuple[str, ...]] = {
+    "width and height": ("width", "height"),
+    "aspect ratio": ("aspect",),
+    "file length": ("n_bytes",),
+    "border colour": ("border_red", "border_green", "border_blue"),
+    "source": ("source",),
+    "all of them": (
+        *("width", "height", "aspect", "n_bytes", "border_red", "border_green", "border_blue", "source"),
+    ),
+}
+BORDER_SHARE = 0.05  # of the side, on each side
+N_SHUFFLES = 19  # the best of 19 is passed by chance once in 20
+_MAX_LEAVES = 64
+_MIN_LEAF = 5
+MAX_IMAGES = 15_000  # of a larger dataset a part, in whole groups: the audit takes seconds, not minutes
+
+
+def border_colours(folder: Path, splits: pd.DataFrame) -> np.ndarray:
+    """Return the mean colour of each picture's outer frame as it is recorded, float32 ``(n, 3)``, RGB, 0 to 255.
+
+    Args:
+        folder: Holds ``records/``.
+        splits: Columns ``shard`` and ``row``; the result has their order.
+    """
+    colours = np.empty((len(splits), 3), np.float32)
+    for number, part in splits.reset_index(drop=True).groupby("shard"):
+        pixels = np.load(folder / shard_name(int(str(number))), mmap_mode="r", allow_pickle=False)
+        colours[part.index] = _frame_means(pixels)[part["row"]]
+    return colours
+
+
+def audit_shortcuts(
+    manifest: pd.DataFrame, splits: pd.DataFrame, borders: np.ndarray, *, seed: int, n_shuffles: int = N_SHUFFLES
+) -> tuple[Shortcut, ...]:
+    """Return how well each of ``FEATURES`` predicts the class, by cross-validation over the recorded folds.
+
+    Args:
+        manifest: Columns ``width``, ``height``, ``n_bytes``, ``source``.
+        splits: Columns ``split``, ``fold``, ``group``, ``class_index``, rows as in ``manifest``.
+        borders: As ``border_colours`` returns them.
+        seed: Of the shuffles.
+        n_shuffles: How many.
+    """
+    rng = np.random.default_rng(seed)
+    is_placed = ((splits["split"] != QUARANTINED) & (splits["fold"] != NO_FOLD)).to_numpy()
+    used = is_placed & _drawn(splits["group"], rng)
+    table, rows = _table(manifest, borders)[used], splits[used]
+    classes, folds = rows["class_index"].to_numpy(np.int64), rows["fold"].to_numpy(np.int64)
+    shuffled = [_shuffled_between_groups(classes, rows["group"].to_numpy(str), rng) for _ in range(n_shuffles)]
+    audits = []
+    for name, columns in FEATURES.items():
+        features = table[list(columns)].to_numpy(np.float32)
+        with ThreadPoolExecutor(os.cpu_count(), thread_name_prefix="shortcuts") as pool:  # trees free the lock
+            scores = list(pool.map(lambda labels, seen=features: _score(seen, labels, folds), [classes, *shuffled]))
+        audits.append(
+            Shortcut(
+                features=name,
+                balanced_accuracy=scores[0],
+                chance=1 / len(np.unique(classes)),
+                shuffled_mean=float(np.mean(scores[1:])),
+                shuffled_best=max(scores[1:]),
+                n_shuffles=n_shuffles,
+                n_images=len(rows),
+            )
+        )
+    return tuple(audits)
+
+
+def _drawn(groups: pd.Series, rng: np.random.Generator) -> np.ndarray:
+    """Return which pictures are looked at, bool ``(n,)``: all, or those of randomly drawn groups."""
+    sizes = groups.value_counts().sort_index()
+    order = rng.permutation(len(sizes))
+    drawn = sizes.index[order[sizes.to_numpy()[order].cumsum() <= MAX_IMAGES]]
+    return groups.isin(drawn).to_numpy()
+
+
+def _frame_means(pixels: np.ndarray) -> np.ndarray:
+    """Return the mean of the outer frame, float32 ``(n, 3)``, of pictures ``(n, side, side, 3)``."""
+    side = pixels.shape[1]
+    wide = max(1, round(side * BORDER_SHARE))
+    strips = (
+        pixels[:, :wide],
+        pixels[:, -wide:],
+        pixels[:, wide:-wide, :wide],
+        pixels[:, wide:-wide, -wide:],
+    )
+    sums = sum(strip.sum(axis=(1, 2), dtype=np.float64) for strip in strips)
+    return (sums / (4 * wide * (side - wide))).astype(np.float32)
+
+
+def _table(manifest: pd.DataFrame, borders: np.ndarray) -> pd.DataFrame:
+    red, green, blue = borders.T
+    return pd.DataFrame(
+        {
+            "width": manifest["width"].to_numpy(),
+            "height": manifest["height"].to_numpy(),
+            "aspect": (manifest["width"] / manifest["height"]).to_numpy(),
+            "n_bytes": manifest["n_bytes"].to_numpy(),
+            "border_red": red,
+            "border_green": green,
+            "border_blue": blue,
+            "source": manifest["source"].factorize(sort=True)[0],
+        }
+    )
+
+
+def _shuffled_between_groups(classes: np.ndarray, groups: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+    """Give each group the class of another one's first picture, so that pictures of one lesion stay alike."""
+    _, first, number = np.unique(groups, return_index=True, return_inverse=True)
+    return classes[first][rng.permutation(len(first))][number]
+
+
+def _score(features: np.ndarray, classes: np.ndarray, folds: np.ndarray) -> float:
+    """Return the mean recall over the classes present, each fold answered by a tree that learnt from the others."""
+    answers = np.full_like(classes, -1)
+    for fold in np.unique(folds):
+        tested = folds == fold
+        tree = DecisionTreeClassifier(
+            max_leaf_nodes=_MAX_LEAVES, min_samples_leaf=_MIN_LEAF, class_weight="balanced", random_state=0
+        )
+        answers[tested] = tree.fit(features[~tested], classes[~tested]).predict(features[tested])
+    return float(np.mean([(answers[classes == number] == number).mean() for number in np.unique(classes)]))

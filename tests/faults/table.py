@@ -1,0 +1,88 @@
+"""Write what comes of bad input into the documentation: ``python -m tests.faults.table``.
+
+It runs the same cases as the tests do, which compare what it wrote with what they see.
+"""
+
+import json
+import re
+import tempfile
+import warnings
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+
+from lesion_core.serving import wording
+from tests.conftest import ROOT
+from tests.faults.acts import Bench, made_ready, try_answers, try_images, try_table
+from tests.faults.answer_cases import ANSWER_CASES, BULK_CASES
+from tests.faults.case import AnswerCase, ImageCase, TableCase
+from tests.faults.expected import Outcome, cleaned
+from tests.faults.image_cases import IMAGE_CASES
+from tests.faults.page import PageApi, page_api
+from tests.faults.table_cases import TABLE_CASES
+
+RESULTS = ROOT / "docs" / "results"
+COMMAND = "python -m tests.faults.table && python docs/write_results.py"
+HEADER = ("what comes", "what happens", "in these words")
+ON_THE_PAGE = "on the page"
+Row = tuple[str, ...]
+
+
+def row_of(case: ImageCase | TableCase | AnswerCase, outcome: Outcome) -> Row:
+    """Return a case's cells as Markdown shows them."""
+    happens, words = case.expected.in_words(outcome)
+    escaped = re.sub(r"([|<*_`\[\]])", r"\\\1", " ".join(words.split()))
+    return (case.came, happens, escaped)
+
+
+def page_cell(answer: tuple[int, str], outcome: Outcome) -> str:
+    """Return what the page's HTTP API says of a file, in short."""
+    status, text = answer
+    same = json.dumps(wording.rejected_image(outcome.words), ensure_ascii=False)
+    if status == 422 and outcome.words and same in cleaned(text):
+        return "422, same words"
+    return "answered" if status == 200 else f"{status}: {text}"
+
+
+def image_rows(outcomes: Sequence[Outcome], page: PageApi) -> list[Row]:
+    """Return the rows of the table of files."""
+    return [
+        (*row_of(case, outcome), page_cell(page.ask(case.make()), outcome))
+        for case, outcome in zip(IMAGE_CASES, outcomes, strict=True)
+    ]
+
+
+def committed(name: str) -> list[Row]:
+    """Return the rows that the documentation shows."""
+    result = json.loads((RESULTS / f"bad-input-{name}.json").read_text(encoding="utf-8"))
+    return [tuple(row) for row in result["table"]["rows"]]
+
+
+def _write(name: str, header: Sequence[str], rows: Iterable[Row]) -> None:
+    result = {"command": COMMAND, "table": {"header": header, "rows": list(rows)}}
+    text = json.dumps(result, indent=1, ensure_ascii=False)
+    (RESULTS / f"bad-input-{name}.json").write_text(f"{text}\n", encoding="utf-8")
+
+
+def _write_all(place: Path, bench: Bench, page: PageApi) -> None:
+    outcomes = try_images(IMAGE_CASES, place / "images", bench)
+    _write("images", (*HEADER, ON_THE_PAGE), image_rows(outcomes, page))
+    tables = [(case, try_table(case, place / f"table-{n}", bench)) for n, case in enumerate(TABLE_CASES)]
+    _write("metadata", HEADER, (row_of(case, outcome) for case, outcome in tables))
+    for name, cases in (("answers", ANSWER_CASES), ("bulk", BULK_CASES)):
+        answers = [(case, try_answers(case, place / f"{name}-{n}", bench)) for n, case in enumerate(cases)]
+        _write(name, HEADER, (row_of(case, outcome) for case, outcome in answers))
+
+
+def main() -> None:
+    """Run every case and write the four tables."""
+    warnings.filterwarnings("ignore", "Corrupt EXIF data")
+    with (
+        tempfile.TemporaryDirectory(prefix="lesion-bad-input-") as folder,
+        made_ready(Path(folder) / "earlier") as bench,
+        page_api(Path(folder) / "page") as page,
+    ):
+        _write_all(Path(folder), bench, page)
+
+
+if __name__ == "__main__":
+    main()
