@@ -102,7 +102,7 @@ def require_sound(store: Store, cache: Path) -> None:
 def test_a_dry_run_changes_nothing(local: LocalStore) -> None:
     before = {key: local.read(key) for key in local.list("")}
     plan = make_plan(local, retention=MONTH, now=later()())
-    assert {row.kind for row in plan.rows(local)} == {*FOLDER_KINDS, "archive", "gates"}
+    assert {row.kind for row in plan.rows(local)} == {*FOLDER_KINDS, "archive", "gates"} - {"data-reports"}
     assert {key: local.read(key) for key in local.list("")} == before
 
 
@@ -413,3 +413,32 @@ def test_a_needed_folder_that_is_torn_is_not_given_back(local: LocalStore, gener
     remove(local)
     assert find(local, report.key) is None
     assert list(local.list(f"{report.key}/")) == []
+
+
+def test_a_data_report_goes_with_its_dataset_and_its_withdrawn_samples(
+    local: LocalStore, generations: Generations, tmp_path: Path
+) -> None:
+    approve(local, generations.new.model)
+    keys = {}
+    for name, dataset in (("a" * 12, generations.old.dataset), ("b" * 12, generations.new.dataset)):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "report.html").write_text("samples")
+        keys[name[0]] = f"data-reports/small/{name}"
+        summary = {"dataset": dataset.model_dump(mode="json")}
+        publish(
+            local,
+            f"data-reports/small/{name}",
+            tmp_path / name,
+            step="data-report",
+            step_version=1,
+            inputs={},
+            summary=summary,
+        )
+    remove(local, days=2)
+    assert set(keys.values()) <= folders(local)
+    withdraw(local, generations)
+    remove(local, days=2)
+    assert keys["a"] not in folders(local)
+    assert keys["b"] in folders(local)
+    remove(local)
+    assert keys["b"] in folders(local)
