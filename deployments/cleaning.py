@@ -30,9 +30,9 @@ def clean(store: Store, *, retention_days: int, delete: bool, say: Callable[[str
 
 def _table(rows: Sequence[Row]) -> Iterator[str]:
     if rows:
-        yield f"{'kind':<10} {'objects':>9} {'size':>10}  why"
+        yield f"{'kind':<12} {'objects':>9} {'size':>10}  why"
     for row in rows:
-        yield f"{row.kind:<10} {row.n_objects:>9,} {_size(row.n_bytes):>10}  {row.why}"
+        yield f"{row.kind:<12} {row.n_objects:>9,} {_size(row.n_bytes):>10}  {row.why}"
 
 
 def _size(n_bytes: int) -> str:

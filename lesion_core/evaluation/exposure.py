@@ -58,7 +58,7 @@ def find_exposure(store: Store, model: ModelRef, withdrawn: Collection[str] | No
     lineage, untold = _lineage(store, model)
     for dataset in {each.dataset.id: each.dataset for each in lineage}.values():
         try:
-            members = _read_splits(store, dataset)
+            members = read_splits(store, dataset)
         except ArtifactNotFound:
             untold.append(dataset.id)
             continue
@@ -99,10 +99,11 @@ def read_members(store: Store, dataset: DatasetRef | StoreKey) -> pd.DataFrame:
     except ArtifactNotFound:
         return _read_left_behind(store, dataset)
     files = pd.read_parquet(manifest, columns=["isic_id", "sha256"])
-    return _read_splits(store, dataset).merge(files, on="isic_id", validate="1:1")
+    return read_splits(store, dataset).merge(files, on="isic_id", validate="1:1")
 
 
-def _read_splits(store: Store, dataset: DatasetRef | StoreKey) -> pd.DataFrame:
+def read_splits(store: Store, dataset: DatasetRef | StoreKey) -> pd.DataFrame:
+    """Return which split each image of a dataset is or was in: isic_id and split; raises as ``read_members`` does."""
     try:
         table = io.BytesIO(read_file(store, dataset, SPLITS_NAME))
     except ArtifactNotFound:

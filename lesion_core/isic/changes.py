@@ -140,18 +140,18 @@ def paired(
     Raises:
         ManifestError: A listing is not sorted.
     """
-    befores, afters = _ascending(previous), _ascending(current)
-    before, after = next(befores, None), next(afters, None)
+    earlier, later = _ascending(previous), _ascending(current)
+    before, after = next(earlier, None), next(later, None)
     while before is not None or after is not None:
         if after is None or (before is not None and before.isic_id < after.isic_id):
             yield before, None
-            before = next(befores, None)
+            before = next(earlier, None)
         elif before is None or after.isic_id < before.isic_id:
             yield None, after
-            after = next(afters, None)
+            after = next(later, None)
         else:
             yield before, after
-            before, after = next(befores, None), next(afters, None)
+            before, after = next(earlier, None), next(later, None)
 
 
 def _ascending(statements: Iterable[Statement]) -> Iterator[Statement]:

@@ -20,7 +20,7 @@ from lesion_core.stores.protocol import ObjectEntry, Store
 from lesion_core.types import Sha256, StoreKey
 
 # In the order in which they are made; a later one may need an earlier one, never the other way round.
-FOLDER_KINDS = ("listings", "shards", "snapshots", "datasets", "models", "reports")
+FOLDER_KINDS = ("listings", "shards", "snapshots", "datasets", "data-reports", "models", "reports")
 GATES, ARCHIVE = "gates", "archive"
 # Never touched: what was decided, noted and answered, and the channels themselves.
 UNTOUCHED = ("channels", "events", "withdrawn", "members", "audit")

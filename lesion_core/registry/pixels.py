@@ -1,5 +1,6 @@
 """Where pixels of withdrawn images still are, and which raw bytes are still needed."""
 
+import contextlib
 import hashlib
 import io
 from collections.abc import Iterator
@@ -8,7 +9,8 @@ from dataclasses import dataclass
 import pyarrow.parquet as pq
 
 from lesion_core.dataset.records import SPLITS_NAME
-from lesion_core.errors import ArtifactCorrupt
+from lesion_core.errors import ArtifactCorrupt, ArtifactNotFound
+from lesion_core.evaluation.exposure import read_splits
 from lesion_core.evaluation.report import PREDICTIONS_NAME
 from lesion_core.isic.listing import read_statements
 from lesion_core.isic.snapshot import IMAGES_NAME
@@ -66,10 +68,20 @@ def find_raw_needs(store: Store, inventory: Inventory, reach: Reach) -> RawNeeds
 
 def find_withdrawn(store: Store, folder: StoredFolder, withdrawn: frozenset[str]) -> tuple[str, ...]:
     """Return the withdrawn images whose pixels a folder holds, sorted; raises as ``find_raw_needs`` does."""
+    if withdrawn and folder.kind == "data-reports":
+        return _of_dataset(store, folder, withdrawn)
     name = _NAMES_ITS_IMAGES.get(folder.kind)
     if not withdrawn or name is None or folder.index is None or name not in folder.index.files:
         return ()
     return tuple(sorted(withdrawn.intersection(_column(store, folder, name, "isic_id"))))
+
+
+def _of_dataset(store: Store, folder: StoredFolder, withdrawn: frozenset[str]) -> tuple[str, ...]:
+    """Return the withdrawn images of the dataset that a data report shows samples of, removed or not."""
+    with contextlib.suppress(ArtifactNotFound):
+        for dataset in needs_of(folder):
+            return tuple(sorted(withdrawn.intersection(read_splits(store, dataset)["isic_id"])))
+    return ()
 
 
 def _column(store: Store, folder: StoredFolder, name: str, column: str) -> Iterator[str]:

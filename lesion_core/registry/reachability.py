@@ -3,9 +3,10 @@
 From the roots along what each folder was made from::
 
     channel ──▶ model ──▶ dataset ──▶ snapshot ──▶ listing        a fine-tuned model ──▶ the model it started from
-                  ▲ report, gate decision                             ▲ shard
+                  ▲ report,     ▲ data report         ▲ shard
+                    gate decision
 
-A report belongs to its model and a shard to its listing: they stay as long as that does.
+A report belongs to its model, a data report to its dataset, a shard to its listing: each stays as long as that does.
 
 There are two strengths of need. **Held** is what a channel points at now, the newest dataset of each name (its
 ledger keeps the splits stable), and whatever is so young that a run may be working with it. **Kept** is that, and
@@ -25,8 +26,12 @@ from lesion_core.types import StoreKey
 
 # A run lasts hours. What was published less than this ago may be in use, whatever the retention.
 IN_USE = datetime.timedelta(days=1)
-# Whose folder is needed as long as the folder that its summary names under this field.
-_BELONGS_TO = {"reports": "model", "shards": "listing"}
+# Whose folder is needed as long as the folder that its summary names under this field is, and that one's kind.
+_BELONGS_TO = {
+    "reports": ("model", "models"),
+    "data-reports": ("dataset", "datasets"),
+    "shards": ("listing", "listings"),
+}
 
 Reasons = dict[StoreKey, str]
 
@@ -62,7 +67,7 @@ def needs_of(folder: StoredFolder) -> Iterator[StoreKey]:
         yield from _key("snapshots", inputs.get("snapshot"))
     elif folder.kind in ("snapshots", "shards"):
         yield from _key("listings", summary.get("listing", inputs.get("listing")))
-    elif folder.kind in ("models", "reports"):
+    elif folder.kind in ("data-reports", "models", "reports"):
         yield from _key("datasets", summary.get("dataset"))
         yield from _key("models", summary.get("model"))
         yield from _key("models", inputs.get("start_from"))
@@ -130,6 +135,6 @@ def _belonging(inventory: Inventory) -> Iterable[StoredFolder]:
 
 
 def _owner(folder: StoredFolder) -> Iterator[StoreKey]:
-    owner_kind = {"model": "models", "listing": "listings"}[_BELONGS_TO[folder.kind]]
+    field, kind = _BELONGS_TO[folder.kind]
     if folder.index is not None:
-        yield from _key(owner_kind, folder.index.summary.get(_BELONGS_TO[folder.kind]))
+        yield from _key(kind, folder.index.summary.get(field))

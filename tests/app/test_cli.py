@@ -71,7 +71,7 @@ def test_cleaning_says_what_goes_and_what_stays_and_deletes_only_when_told(
         return outcome.stdout
 
     dry = told("gc")
-    assert "archive            1" in dry
+    assert "archive              1" in dry
     assert "withdrawn by the archive" in dry
     assert f"{made.old.dataset.key} stays and holds pixels of 1 withdrawn images ({made.withdrawn})" in dry
     assert f"model {model.id}, which channel 'approved' points at" in dry

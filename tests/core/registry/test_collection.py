@@ -102,7 +102,7 @@ def require_sound(store: Store, cache: Path) -> None:
 def test_a_dry_run_changes_nothing(local: LocalStore) -> None:
     before = {key: local.read(key) for key in local.list("")}
     plan = make_plan(local, retention=MONTH, now=later()())
-    assert {row.kind for row in plan.rows(local)} == {*FOLDER_KINDS, "archive", "gates"}
+    assert {row.kind for row in plan.rows(local)} == {*FOLDER_KINDS, "archive", "gates"} - {"data-reports"}
     assert {key: local.read(key) for key in local.list("")} == before
 
 
@@ -402,3 +402,43 @@ def test_a_condemned_folder_exists_for_no_reader(local: LocalStore, generations:
     condemn(local, inventory.folders[generations.old.model.key])
     assert find(local, generations.old.model.key) is None
     assert take_inventory(local).folders[generations.old.model.key].is_condemned
+
+
+def test_a_needed_folder_that_is_torn_is_not_given_back(local: LocalStore, generations: Generations) -> None:
+    """An earlier collection was interrupted among its files; somebody approved the model in between."""
+    inventory, report = take_inventory(local), generations.new.report
+    approve(local, generations.new.model)
+    condemn(local, inventory.folders[report.key])
+    local.remove(next(key for key in local.list(f"{report.key}/") if key.endswith("metrics.json")))
+    remove(local)
+    assert find(local, report.key) is None
+    assert list(local.list(f"{report.key}/")) == []
+
+
+def test_a_data_report_goes_with_its_dataset_and_its_withdrawn_samples(
+    local: LocalStore, generations: Generations, tmp_path: Path
+) -> None:
+    approve(local, generations.new.model)
+    keys = {}
+    for name, dataset in (("a" * 12, generations.old.dataset), ("b" * 12, generations.new.dataset)):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "report.html").write_text("samples")
+        keys[name[0]] = f"data-reports/small/{name}"
+        summary = {"dataset": dataset.model_dump(mode="json")}
+        publish(
+            local,
+            f"data-reports/small/{name}",
+            tmp_path / name,
+            step="data-report",
+            step_version=1,
+            inputs={},
+            summary=summary,
+        )
+    remove(local, days=2)
+    assert set(keys.values()) <= folders(local)
+    withdraw(local, generations)
+    remove(local, days=2)
+    assert keys["a"] not in folders(local)
+    assert keys["b"] in folders(local)
+    remove(local)
+    assert keys["b"] in folders(local)
