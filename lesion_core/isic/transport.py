@@ -7,7 +7,7 @@ import http.client
 import random
 import ssl
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import BinaryIO
 from urllib.request import getproxies
@@ -15,11 +15,14 @@ from urllib.request import getproxies
 import httpx
 
 from lesion_core.errors import LesionError, SourceResponseError, SourceUnavailable
+from lesion_core.isic.wire import Wire, WireResponse
 
 _TOO_MANY_REQUESTS = 429
 _BAD_REQUEST = 400
 _NOT_MODIFIED = 304
 _NOT_IMPLEMENTED = 501
+_AGENT = "lesionflow"
+_FILE_HEADERS = {"User-Agent": _AGENT, "Accept": "*/*", "Accept-Encoding": "identity"}
 _QUERY_HINT = (
     'write field:value with values of several words in double quotes, as in diagnosis_3:"Basal cell carcinoma", and '
     "AND / OR in capitals; a shell needs single quotes around the whole query"
@@ -100,17 +103,20 @@ class Transport:
             timeout=httpx.Timeout(patience.read_seconds, connect=patience.connect_seconds, pool=None),
             follow_redirects=True,
             verify=_trust(),
-            headers={"User-Agent": "lesionflow"},
+            headers={"User-Agent": _AGENT},
         )
-        # The client's own work on a request (cookies, redirects, authentication) costs as much as the transfer of a
-        # small file, so files go past it; a proxy, which only the client looks for, keeps them with it.
-        self._files = None if getproxies() else httpx.HTTPTransport(limits=limits, verify=_trust())
+        # A proxy is something that only the general client looks for.
+        self._wire = (
+            None
+            if getproxies()
+            else Wire(connect_seconds=patience.connect_seconds, read_seconds=patience.read_seconds, trust=_trust())
+        )
 
     def close(self) -> None:
         """Close every connection."""
         self._client.close()
-        if self._files is not None:
-            self._files.close()
+        if self._wire is not None:
+            self._wire.close()
 
     def get(self, address: httpx.URL, *, sink: BinaryIO | None = None) -> Answer:
         """Return a successful answer to a GET; with a sink, the body goes there block by block.
@@ -119,11 +125,13 @@ class Transport:
             SourceUnavailable: No whole answer in spite of retries: no connection, 429, 5xx, cut short, too slow.
             SourceResponseError: The archive refuses the request (other 4xx); not retried.
         """
-        return self._patiently(self._client.build_request("GET", address), sink)
+        request = self._client.build_request("GET", address)
+        return self._patiently(lambda deadline: self._exchange(request, deadline, sink))
 
     def post(self, address: httpx.URL, value: object) -> Answer:
         """Return a successful answer to a POST of JSON; it must be safe to repeat. Raises as ``get`` does."""
-        return self._patiently(self._client.build_request("POST", address, json=value), None)
+        request = self._client.build_request("POST", address, json=value)
+        return self._patiently(lambda deadline: self._exchange(request, deadline))
 
     def get_file(self, address: httpx.URL, *, unless: str | None = None) -> Answer:
         """Return a stored file as it is stored, never compressed on the way.
@@ -134,33 +142,15 @@ class Transport:
 
         Raises as ``get`` does.
         """
-        headers = {"Accept-Encoding": "identity"} | ({"If-None-Match": f'"{unless}"'} if unless else {})
-        return self._patiently(self._client.build_request("GET", address, headers=headers), None, self._send_file)
+        headers = _FILE_HEADERS | ({"If-None-Match": f'"{unless}"'} if unless else {})
+        return self._patiently(lambda deadline: self._exchange_file(address, headers, deadline))
 
-    def _send(self, request: httpx.Request) -> httpx.Response:
-        return self._client.send(request, stream=True)
-
-    def _send_file(self, request: httpx.Request) -> httpx.Response:
-        if self._files is None:
-            return self._send(request)
-        response = self._files.handle_request(request)
-        response.request = request
-        if response.has_redirect_location:
-            response.close()
-            return self._send(request)
-        return response
-
-    def _patiently(
-        self,
-        request: httpx.Request,
-        sink: BinaryIO | None,
-        send: Callable[[httpx.Request], httpx.Response] | None = None,
-    ) -> Answer:
+    def _patiently(self, exchange: Callable[[float], Answer]) -> Answer:
         deadline = self._clock() + self._patience.request_seconds
         attempt = 0
         while True:
             try:
-                return self._attempt(request, sink, deadline, send or self._send)
+                return exchange(deadline)
             except SourceUnavailable as error:
                 wait = self._wait_seconds(attempt, error)
                 attempt += 1
@@ -168,23 +158,35 @@ class Transport:
                     raise
             self._sleep(wait)
 
-    def _attempt(
-        self,
-        request: httpx.Request,
-        sink: BinaryIO | None,
-        deadline: float,
-        send: Callable[[httpx.Request], httpx.Response],
-    ) -> Answer:
-        with _translate(request.url), contextlib.closing(send(request)) as response:
-            # A body shorter than its announced length is an error of the protocol, so it never gets here.
-            blocks = self._blocks(response, request.url, deadline)
-            if not (response.is_success or response.status_code == _NOT_MODIFIED):
-                raise _refusal(response, b"".join(blocks))
-            return Answer(response.status_code, _collected(blocks, sink), _strong_tag(response.headers.get("ETag")))
+    def _exchange(self, request: httpx.Request, deadline: float, sink: BinaryIO | None = None) -> Answer:
+        with _translate(request.url), contextlib.closing(self._client.send(request, stream=True)) as response:
+            return self._answer(response, response.url, deadline, sink)
 
-    def _blocks(self, response: httpx.Response, address: httpx.URL, deadline: float) -> Iterator[bytes]:
+    def _exchange_file(self, address: httpx.URL, headers: Mapping[str, str], deadline: float) -> Answer:
+        """Ask for a file on the short way, or in general where that does not lead to it."""
+        if self._wire is not None and not address.userinfo:
+            with _translate(address), contextlib.closing(self._wire.get(address, headers)) as response:
+                if response.is_plain:
+                    return self._answer(response, address, deadline)
+        return self._exchange(self._client.build_request("GET", address, headers=dict(headers)), deadline)
+
+    def _answer(
+        self,
+        response: httpx.Response | WireResponse,
+        address: httpx.URL,
+        deadline: float,
+        sink: BinaryIO | None = None,
+    ) -> Answer:
+        # A body shorter than its announced length is an error of the protocol, so it never gets here.
+        blocks = self._blocks(response.iter_bytes(), address, deadline)
+        status, headers = response.status_code, response.headers
+        if not (200 <= status < 300 or status == _NOT_MODIFIED):
+            raise _refusal(status, address, headers.get("Retry-After"), b"".join(blocks))
+        return Answer(status, _collected(blocks, sink), _strong_tag(headers.get("ETag")))
+
+    def _blocks(self, blocks: Iterator[bytes], address: httpx.URL, deadline: float) -> Iterator[bytes]:
         n_bytes = 0
-        for block in response.iter_bytes():
+        for block in blocks:
             n_bytes += len(block)
             if n_bytes > self._patience.most_bytes:
                 raise SourceResponseError(
@@ -247,21 +249,20 @@ def _translate(address: httpx.URL) -> Iterator[None]:
         ) from error
 
 
-def _refusal(response: httpx.Response, body: bytes) -> LesionError:
+def _refusal(status: int, address: httpx.URL, retry_after: str | None, body: bytes) -> LesionError:
     """Return the error that a status other than 2xx means."""
-    status = response.status_code
     stated = f"{status} {http.client.responses.get(status, '')}".strip()
-    facts = {"status": status, "host": response.url.host, "reason": f"the archive answered {stated}"}
-    shown = _shown(response.url)
+    facts = {"status": status, "host": address.host, "reason": f"the archive answered {stated}"}
+    shown = _shown(address)
     if status == _TOO_MANY_REQUESTS or (status >= 500 and status != _NOT_IMPLEMENTED):
         return SourceUnavailable(
             f"expected {shown} to answer, got {stated} again and again; wait and run it again",
-            retry_after_seconds=_retry_after(response.headers.get("Retry-After")),
+            retry_after_seconds=_retry_after(retry_after),
             **facts,
         )
-    if status == _BAD_REQUEST and "query" in response.url.params:
+    if status == _BAD_REQUEST and "query" in address.params:
         return SourceResponseError(
-            f"the archive could not parse the search query {response.url.params['query']!r}; {_QUERY_HINT}", **facts
+            f"the archive could not parse the search query {address.params['query']!r}; {_QUERY_HINT}", **facts
         )
     return SourceResponseError(
         f"expected {shown} to be there for everybody, got {stated} ({body[:120].decode(errors='replace').strip()})",

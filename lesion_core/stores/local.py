@@ -21,6 +21,7 @@ from lesion_core.stores.filesystem import (
     settle_path,
     temporary_file,
     translated,
+    write_whole,
 )
 from lesion_core.stores.protocol import ObjectEntry, ObjectStat, Store
 from lesion_core.types import StoreKey
@@ -91,10 +92,8 @@ class LocalStore:
         Takes no part in the lock, so it is not for keys that are also written conditionally.
         """
         target = self._path(key)
-        with translated(target), temporary_file(target) as (sink, temporary):
-            sink.write(body)
-            sink.flush()
-            os.replace(temporary, target)
+        with translated(target):
+            write_whole(target, body)
 
     def settle(self, keys: Iterable[StoreKey]) -> None:
         """Bring staged objects, and then their names, to the disk; raises ``StoreRefused`` where it is full."""
