@@ -14,6 +14,7 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
+from sklearn import config_context
 from sklearn.tree import DecisionTreeClassifier
 
 from lesion_core.dataset.certificate import Shortcut
@@ -138,8 +139,10 @@ def _score(features: np.ndarray, classes: np.ndarray, folds: np.ndarray) -> floa
     answers = np.full_like(classes, -1)
     for fold in np.unique(folds):
         tested = folds == fold
-        tree = DecisionTreeClassifier(
-            max_leaf_nodes=_MAX_LEAVES, min_samples_leaf=_MIN_LEAF, class_weight="balanced", random_state=0
-        )
-        answers[tested] = tree.fit(features[~tested], classes[~tested]).predict(features[tested])
+        weights = 1 / np.bincount(classes[~tested])[classes[~tested]]
+        tree = DecisionTreeClassifier(max_leaf_nodes=_MAX_LEAVES, min_samples_leaf=_MIN_LEAF, random_state=0)
+        # What is checked before each of some hundred small fits would cost more than the fits.
+        with config_context(assume_finite=True, skip_parameter_validation=True):
+            tree.fit(features[~tested], classes[~tested], sample_weight=weights / weights.mean())
+            answers[tested] = tree.predict(features[tested])
     return float(np.mean([(answers[classes == number] == number).mean() for number in np.unique(classes)]))

@@ -10,7 +10,7 @@ from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 from lesion_core.dataset.leakage import QUARANTINED
-from lesion_core.dataset.splits import SPLITS, assign_splits
+from lesion_core.dataset.splits import SPLITS, Reason, assign_splits
 from lesion_core.errors import ConfigError, DataError, ManifestError
 from lesion_core.labels import CLASS_ORDER
 from lesion_core.types import PrepareOptions
@@ -197,3 +197,38 @@ def test_too_little_to_split_is_said_in_words(groups: list[tuple[str, str, int]]
 def test_an_unknown_split_in_the_ledger_is_refused() -> None:
     with pytest.raises(ManifestError, match="holdout"):
         splits_of(table([("a", "NV", 1)]), OPTIONS, {"a-0": "holdout"})
+
+
+def test_sources_have_their_share_within_a_class() -> None:
+    parts = [
+        table([(f"{name}{source}{n:03d}", name, 1) for n in range(k)]).assign(source=source)
+        for name, source, k in (("NV", "a", 300), ("NV", "b", 40), ("MEL", "a", 30), ("MEL", "c", 100))
+    ]
+    manifest = pd.concat(parts, ignore_index=True)
+    counts = pd.crosstab([manifest["diagnosis"], manifest["source"]], splits_of(manifest))
+    totals = counts.sum(axis=1)
+    for split, share in (("train", 0.58), ("validation", 0.12), ("calibration", 0.10), ("test", 0.20)):
+        assert (counts[split] - share * totals).abs().max() <= 2
+        by_class = (counts[split] - share * totals).groupby("diagnosis").sum()
+        assert by_class.abs().max() <= 1
+
+
+@settings(max_examples=30, deadline=None)
+@given(manifest=manifests(), share=st.floats(0.5, 0.95), seed=st.integers(0, 9))
+def test_a_frozen_test_never_gains_whatever_is_added(manifest: pd.DataFrame, share: float, seed: int) -> None:
+    kept = manifest["isic_id"].isin(
+        set(np.random.default_rng(seed).permutation(manifest["isic_id"])[: int(len(manifest) * share)])
+    )
+    first = manifest[kept]
+    try:
+        ledger = by_id(first, splits_of(first))
+    except DataError:
+        assume(False)
+    frozen = {isic_id for isic_id, split in ledger.items() if split == "test"}
+    placed = assign_splits(manifest, OPTIONS, ledger, frozen=frozen)
+    after = by_id(manifest, placed["split"])
+    assert {isic_id for isic_id, split in after.items() if split == "test"} == frozen
+    assert {isic_id: after[isic_id] for isic_id in ledger} == ledger
+    aside = placed[placed["split"] == QUARANTINED]
+    assert (aside["reason"] == Reason.FROZEN).all()
+    assert placed.loc[placed["split"] != QUARANTINED, "reason"].isna().all()
