@@ -7,7 +7,7 @@ bulk comes as two files that have to be joined. A SQLite file takes it as it com
 import contextlib
 import sqlite3
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -25,10 +25,16 @@ _BLOCK = 1000
 
 @dataclass(frozen=True, slots=True)
 class CatalogueRow:
-    """One listed image, and where its file is; ``None`` where the archive names no file."""
+    """One listed image.
+
+    Attributes:
+        url: Where its file is; ``None`` where the archive names no file.
+        facts_json: The statement's facts as they lie on disk; empty before they do.
+    """
 
     statement: Statement
     url: str | None
+    facts_json: str = field(default="", compare=False)
 
 
 class Catalogue:
@@ -97,7 +103,7 @@ class Catalogue:
         found = self._base.execute("select isic_id, licence, attribution, facts, url from image order by isic_id")
         while block := found.fetchmany(_BLOCK):
             for isic_id, licence, attribution, facts, url in block:
-                yield CatalogueRow(statement_from_row(isic_id, licence, attribution, facts), url)
+                yield CatalogueRow(statement_from_row(isic_id, licence, attribution, facts), url, facts)
 
     @contextlib.contextmanager
     def _together(self) -> Iterator[None]:

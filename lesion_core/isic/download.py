@@ -21,6 +21,9 @@ from lesion_core.types import Progress, ProgressCallback, StoreKey, ignore_progr
 
 # So many failures in a row, with nothing arriving between them, are the archive's and not the images'.
 _FAILURES_IN_A_ROW = 20
+# How many images a thread takes at a time: at most so many, and so few that each connection has this many turns.
+_MOST_AT_A_TIME = 16
+_TURNS = 8
 _EXTENSIONS = {"jpeg": "jpg", "tiff": "tif"}
 _MD5 = re.compile(r"[0-9a-f]{32}")
 log = logging.getLogger(__name__)
@@ -78,7 +81,7 @@ def fetch_images(
         holdings: What the store holds already.
         connections: Downloads at a time.
         revalidate: Ask for images at hand too, by their version tag, and transfer those that changed.
-        on_progress: Called in this thread after each image.
+        on_progress: Called in this thread after every few images.
 
     Returns:
         The images that arrived, and those that did not, each sorted by isic_id.
@@ -92,12 +95,13 @@ def fetch_images(
     missing: dict[str, MissingImage] = {}
     todo = list(images)
     for _ in range(2):
-        for outcome in _in_parallel(worker.fetch, todo, connections):
-            if isinstance(outcome, Arrival):
-                arrived[outcome.image.isic_id] = outcome
-                missing.pop(outcome.image.isic_id, None)
-            else:
-                missing[outcome.isic_id] = outcome
+        for outcomes in _in_parallel(worker.fetch, todo, connections):
+            for outcome in outcomes:
+                if isinstance(outcome, Arrival):
+                    arrived[outcome.image.isic_id] = outcome
+                    missing.pop(outcome.image.isic_id, None)
+                else:
+                    missing[outcome.isic_id] = outcome
             on_progress(_progress(len(arrived), len(missing), len(images)))
         todo = [image for image in todo if image.isic_id in missing and missing[image.isic_id].is_transient]
         if not todo:
@@ -116,18 +120,27 @@ def _progress(n_arrived: int, n_missing: int, n_wanted: int) -> Progress:
 
 def _in_parallel(
     fetch: Callable[[ListedImage], Outcome], images: Sequence[ListedImage], connections: int
-) -> Iterator[Outcome]:
-    """Yield outcomes as they come; whatever ends the iteration early also ends the downloads not yet begun."""
+) -> Iterator[list[Outcome]]:
+    """Yield outcomes as they come; whatever ends the iteration early also ends the downloads not yet begun.
+
+    A thread takes a few images at a time: to hand over each one would cost as much as to fetch it.
+    """
+    few = max(1, min(_MOST_AT_A_TIME, len(images) // (_TURNS * connections)))
     pool = ThreadPoolExecutor(connections, thread_name_prefix="download")
+
+    def fetch_few(start: int) -> list[Outcome]:
+        return [fetch(image) for image in images[start : start + few]]
+
     try:
-        futures: list[Future[Outcome]] = [pool.submit(fetch, image) for image in images]
+        futures: list[Future[list[Outcome]]] = [pool.submit(fetch_few, start) for start in range(0, len(images), few)]
         n_in_a_row = 0
         for future in as_completed(futures):
-            outcome = future.result()
-            n_in_a_row = n_in_a_row + 1 if isinstance(outcome, MissingImage) and outcome.is_transient else 0
-            if n_in_a_row >= max(_FAILURES_IN_A_ROW, 2 * connections):
-                raise _silence(n_in_a_row, outcome)
-            yield outcome
+            outcomes = future.result()
+            for outcome in outcomes:
+                n_in_a_row = n_in_a_row + 1 if isinstance(outcome, MissingImage) and outcome.is_transient else 0
+                if n_in_a_row >= max(_FAILURES_IN_A_ROW, 2 * connections):
+                    raise _silence(n_in_a_row, outcome)
+            yield outcomes
     finally:
         pool.shutdown(wait=True, cancel_futures=True)
 

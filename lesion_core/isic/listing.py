@@ -239,7 +239,7 @@ def _row(choice: Choice) -> JsonDict:
         "isic_id": statement.isic_id,
         "licence": statement.licence,
         "attribution": statement.attribution,
-        "facts": statement.facts_json(),
+        "facts": choice.row.facts_json,
         "url": choice.row.url,
         "diagnosis": None if choice.diagnosis is None else str(choice.diagnosis),
         "is_wanted": choice.is_wanted,

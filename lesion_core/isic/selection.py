@@ -33,7 +33,7 @@ class Choice:
         """Return what the archive says of the image and what became of it; not where its file is."""
         statement, obstacle = self.row.statement, self.obstacle
         reason = None if obstacle is None else [obstacle.field, obstacle.value, obstacle.reason]
-        said = [statement.isic_id, statement.licence, statement.attribution, statement.facts]
+        said = [statement.isic_id, statement.licence, statement.attribution, self.row.facts_json]
         return canonical_json([said, self.diagnosis, self.is_wanted, reason])
 
 

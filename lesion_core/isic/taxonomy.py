@@ -13,6 +13,7 @@ A value that no rule covers is an ``Unmapped`` with its reason; nothing is guess
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import lru_cache
 
 from lesion_core.labels import CLASS_ORDER, SITE_ORDER, Diagnosis, Sex, Site
 
@@ -84,7 +85,7 @@ def classify(metadata: Metadata) -> Diagnosis | Unmapped:
     stated = _text(metadata, CHALLENGE_FIELD)
     if stated and not any(_text(metadata, name) for name in _ALL_LEVELS):
         return _classify_stated(stated)
-    found = _classify_path(metadata)
+    found = _classify_path(*(_text(metadata, name) for name in _DIAGNOSIS_FIELDS))
     if stated and not isinstance(found, Unmapped) and stated != found:
         return Unmapped(CHALLENGE_FIELD, stated, f"contradicts the archive's diagnosis, which is {found}")
     return found
@@ -96,8 +97,8 @@ def _classify_stated(stated: str) -> Diagnosis | Unmapped:
     return Unmapped(CHALLENGE_FIELD, stated, f"is none of the eight classes ({_CLASSES_IN_WORDS})")
 
 
-def _classify_path(metadata: Metadata) -> Diagnosis | Unmapped:
-    first, second, third = (_text(metadata, name) for name in _DIAGNOSIS_FIELDS)
+@lru_cache(1024)  # an archive has a few hundred paths, and hundreds of thousands of images
+def _classify_path(first: str, second: str, third: str) -> Diagnosis | Unmapped:
     rules = [rule for rule in _RULES if _fits(rule, second, third)]
     if not rules:
         return _unclassified(first, second, third)

@@ -128,6 +128,7 @@ class WireResponse:
                 yield block
             if self._response.length:
                 raise http.client.IncompleteRead(b"", self._response.length)
+            self._response.close()  # so that the connection takes the next request
 
     def close(self) -> None:
         """Make the connection ready for the next request, or close it where this answer was not read to its end."""

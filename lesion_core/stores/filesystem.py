@@ -1,9 +1,11 @@
 """Whole files, locks between processes, and the one translation of the operating system's errors."""
 
 import contextlib
+import ctypes
 import errno
 import fcntl
 import hashlib
+import itertools
 import os
 import secrets
 from collections.abc import Iterator
@@ -31,6 +33,8 @@ _PASSING = frozenset(
     }
 )
 _TEMPORARY_SUFFIX = ".partial"
+_PROCESS = secrets.token_hex(8)
+_NUMBERS = itertools.count()
 
 
 @contextlib.contextmanager
@@ -88,18 +92,21 @@ def write_whole(target: Path, body: bytes) -> None:
 
     In as few calls as the system allows: this is done by the hundred thousand.
     """
-    path = f"{target.parent}/.{secrets.token_hex(8)}{_TEMPORARY_SUFFIX}"
+    folder = os.path.dirname(target)
+    path = f"{folder}/.{_PROCESS}-{os.getpid()}-{next(_NUMBERS)}{_TEMPORARY_SUFFIX}"
     flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL
     try:
         descriptor = os.open(path, flags, 0o666)
     except FileNotFoundError:
-        target.parent.mkdir(parents=True, exist_ok=True)
+        os.makedirs(folder, exist_ok=True)
         descriptor = os.open(path, flags, 0o666)
     try:
-        with os.fdopen(descriptor, "wb", buffering=0) as stream:
-            view = memoryview(body)
-            while view:
-                view = view[stream.write(view) :]
+        try:
+            n_written = os.write(descriptor, body)
+            while n_written < len(body):
+                n_written += os.write(descriptor, memoryview(body)[n_written:])
+        finally:
+            os.close(descriptor)
         os.replace(path, target)
     except BaseException:
         Path(path).unlink(missing_ok=True)
@@ -117,6 +124,21 @@ def settle_path(path: Path) -> None:
     descriptor = os.open(path, os.O_RDONLY)
     try:
         os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def settle_filesystem(path: Path) -> bool:
+    """Bring everything that waits on the filesystem of ``path`` to its disk; ``False`` where there is no such call.
+
+    Linux has it (syncfs); a system without it, or a failure, leaves the caller to settle each file.
+    """
+    syncfs = getattr(ctypes.CDLL(None), "syncfs", None)
+    if syncfs is None:
+        return False
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        return bool(syncfs(descriptor) == 0)
     finally:
         os.close(descriptor)
 

@@ -6,8 +6,7 @@ import hashlib
 import io
 import os
 import shutil
-from collections.abc import Iterable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO
 
@@ -18,6 +17,7 @@ from lesion_core.stores.filesystem import (
     locked,
     locks_exclude,
     settle,
+    settle_filesystem,
     settle_path,
     temporary_file,
     translated,
@@ -28,7 +28,7 @@ from lesion_core.types import StoreKey
 
 _LOCK_NAME = ".lock"
 _COPY_BYTES = 1 << 20
-_SETTLED_AT_ONCE = 8
+_MANY = 50  # from so many files on it is cheaper to bring all that waits to the disk than each by itself
 
 
 class LocalStore:
@@ -97,12 +97,15 @@ class LocalStore:
 
     def settle(self, keys: Iterable[StoreKey]) -> None:
         """Bring staged objects, and then their names, to the disk; raises ``StoreRefused`` where it is full."""
-        paths = [self._path(key) for key in keys]
-        folders = sorted({folder for path in paths for folder in (path.parent, path.parent.parent)})
-        with translated(self._root), ThreadPoolExecutor(_SETTLED_AT_ONCE) as pool:
-            for part in (paths, folders):
-                blocks = [part[start::_SETTLED_AT_ONCE] for start in range(_SETTLED_AT_ONCE)]
-                list(pool.map(_settle_all, blocks))
+        staged = list(keys)
+        with translated(self._root):
+            if len(staged) >= _MANY and settle_filesystem(self._root):
+                return
+            paths = [self._path(key) for key in staged]
+            for path in paths:
+                settle_path(path)
+            for folder in sorted({folder for path in paths for folder in (path.parent, path.parent.parent)}):
+                settle_path(folder)
 
     def create(self, key: StoreKey, body: bytes) -> str:
         """Store an object only if there is none, and return its tag; raises ``StoreConflict``."""
@@ -191,11 +194,6 @@ class LocalStore:
         with locked(self._root / _LOCK_NAME):
             yield
             settle_path(target.parent)
-
-
-def _settle_all(paths: Sequence[Path]) -> None:
-    for path in paths:
-        settle_path(path)
 
 
 def _entries(folder: Path) -> list[tuple[str, bool]]:
