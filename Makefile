@@ -8,7 +8,7 @@ RUN := $(VENV)/bin/python -m
 help:
 	@echo "make demo              images -> dataset -> model -> report -> page, on a local stack, until Ctrl-C"
 	@echo "make demo CHECK=1      the same, tested once through both APIs, then stopped"
-	@echo "     ARCHIVE=DIR|isic  images as isic-cli leaves them, or the real archive (default: synthetic)"
+	@echo "     ARCHIVE=DIR|isic  images as isic-cli or the challenge leaves them, or the real archive (default: synthetic)"
 	@echo "     LIMIT=N RECIPE=NAME WEIGHTS=imagenet|none|PATH"
 	@echo "make test              all tests            (ARGS='-k splits')"
 	@echo "make test-core         lesion_core's tests, in an environment without Prefect and Gradio"
