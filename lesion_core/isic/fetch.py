@@ -11,11 +11,11 @@ from lesion_core.isic.holdings import StoredImage, find_holdings
 from lesion_core.isic.listing import ListedImage, read_shard
 from lesion_core.isic.selection import text_of
 from lesion_core.isic.snapshot import IMAGES_NAME, ImageRow, Issue, read_parquet, write_tables
-from lesion_core.isic.statements import Statement
 from lesion_core.isic.taxonomy import Unmapped, age_of, sex_of, site_of
 from lesion_core.isic.transport import Patience
 from lesion_core.isic.version import STEP_VERSION
 from lesion_core.keys import digest_of, shard_key
+from lesion_core.labels import Sex, Site
 from lesion_core.stores.folders import publish, read_file
 from lesion_core.stores.protocol import Store
 from lesion_core.stores.references import find_reference, ref_from_folder
@@ -122,38 +122,34 @@ def _tables(
     by_id = {image.isic_id: image for image in listed}
     rows = []
     for arrival in arrived:
-        image = by_id[arrival.image.isic_id]
-        statement = image.statement
-        values = (age_of(statement.facts), sex_of(statement.facts), site_of(statement.facts))
-        issues += [Issue.of_value(image.isic_id, value) for value in values if isinstance(value, Unmapped)]
-        rows.append(_image_row(statement, arrival.image, image.diagnosis))
+        row, unmapped = _image_row(by_id[arrival.image.isic_id], arrival.image)
+        rows.append(row)
+        issues += [Issue.of_value(row.isic_id, value) for value in unmapped]
     return rows, sorted(issues)
 
 
-def _image_row(statement: Statement, stored: StoredImage, diagnosis: str | None) -> ImageRow:
-    facts = statement.facts
-    age, sex, site = (_usable(value) for value in (age_of(facts), sex_of(facts), site_of(facts)))
-    return ImageRow(
-        isic_id=statement.isic_id,
+def _image_row(image: ListedImage, stored: StoredImage) -> tuple[ImageRow, list[Unmapped]]:
+    """Return the row of an image, and the values that are outside the vocabulary."""
+    facts = image.statement.facts
+    age, sex, site = age_of(facts), sex_of(facts), site_of(facts)
+    row = ImageRow(
+        isic_id=image.isic_id,
         sha256=stored.sha256,
         image_key=stored.image_key,
         n_bytes=stored.n_bytes,
         width=stored.width,
         height=stored.height,
-        diagnosis=diagnosis,
-        age_years=None if age is None else float(age),
-        sex=None if sex is None else str(sex),
-        site=None if site is None else str(site),
+        diagnosis=image.diagnosis,
+        age_years=age if isinstance(age, float) else None,
+        sex=str(sex) if isinstance(sex, Sex) else None,
+        site=str(site) if isinstance(site, Site) else None,
         lesion_id=text_of(facts, "lesion_id"),
         patient_id=text_of(facts, "patient_id"),
-        licence=statement.licence,
-        attribution=statement.attribution,
+        licence=image.licence,
+        attribution=image.attribution,
         confirm_type=text_of(facts, "diagnosis_confirm_type"),
         is_synthetic=facts.get("image_manipulation") == "synthetic",
         etag=stored.etag,
-        raw_metadata=statement.facts_json(),
+        raw_metadata=image.facts,
     )
-
-
-def _usable(value: float | str | Unmapped | None) -> float | str | None:
-    return None if isinstance(value, Unmapped) else value
+    return row, [value for value in (age, sex, site) if isinstance(value, Unmapped)]

@@ -147,7 +147,7 @@ def publish(
         inputs=inputs,
         summary=summary,
         files=files,
-        created=clock().astimezone(datetime.UTC).isoformat(timespec="seconds"),
+        created=clock().astimezone(datetime.UTC).isoformat(timespec="microseconds"),
     )
     home = files_folder(folder_key, index)
     try:

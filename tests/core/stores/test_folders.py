@@ -56,7 +56,7 @@ def test_a_published_folder_is_found_and_read(store: Store, tmp_path: Path) -> N
     noon = datetime.datetime(2025, 3, 1, 12, tzinfo=datetime.timezone(datetime.timedelta(hours=2)))
     index, sha256 = published(store, filled(tmp_path / "source"), clock=lambda: noon)
     assert find(store, FOLDER) == (index, sha256)
-    assert index.created == "2025-03-01T10:00:00+00:00"
+    assert index.created == "2025-03-01T10:00:00.000000+00:00"
     assert (index.step, index.step_version, index.inputs, index.summary) == ("train", 1, {"seed": 7}, {"n": 3})
     assert {name: entry.size_bytes for name, entry in index.files.items()} == {k: len(v) for k, v in CONTENT.items()}
     for name, body in CONTENT.items():
