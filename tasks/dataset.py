@@ -7,11 +7,11 @@ from lesion_core.dataset.prepare import latest_dataset, prepare
 from lesion_core.dataset.records import open_dataset
 from lesion_core.dataset.summary import DatasetSummary, describe
 from lesion_core.evaluation.data_spec import (
-    FIGURES,
     TABLES_NAME,
     DataReportJob,
     DataReportRef,
     data_report_key_of,
+    figures_in,
     page_address,
 )
 from lesion_core.labels import CLASS_ORDER
@@ -50,7 +50,7 @@ def publish_data_report(dataset: DatasetRef) -> DataReportRef:
     """Report on a dataset in a child process, and show its figures, tables and remarks."""
     job, store = DataReportJob(dataset=dataset), open_store()
     report = jobs.run("data-report", job, DataReportRef, key=data_report_key_of(job), settings=read_settings())
-    figures = [(shown.heading, read_file(store, report, shown.file_name)) for shown in FIGURES]
+    figures = [(shown.heading, read_file(store, report, shown.file_name)) for shown in figures_in(store, report)]
     tables = read_file(store, report, TABLES_NAME).decode()
     publish.markdown(
         publish.DATA_REPORT,

@@ -23,6 +23,7 @@ from lesion_core.types import DatasetRef, IsicId, JsonDict, PrepareOptions, Valu
 __all__ = ["DUPLICATES_NAME", "DUPLICATES_SCHEMA", "Census", "TestSplit"]
 
 CERTIFICATE_NAME = "certificate.json"
+_ROUNDING = 1e-9  # a mean of recalls that equals chance may come out a little above it
 
 
 class Shortcut(Value):
@@ -38,13 +39,24 @@ class Shortcut(Value):
     n_shuffles: int = Field(ge=1, description="How many")
     n_images: int = Field(ge=1, description="Pictures looked at")
 
+    @property
+    def is_telling(self) -> bool:
+        """Whether it predicts the class better than the best of the shuffles does, and than a guess.
+
+        Where all pictures have one value, rounding decides what the tree answers, and every shuffle may stand below
+        chance.
+        """
+        return self.balanced_accuracy > max(self.shuffled_best, self.chance) + _ROUNDING
+
 
 class Certificate(Census):
     """Content of ``certificate.json``."""
 
     inputs: JsonDict = Field(description="What the dataset was made from, as in the folder's index")
     withdrawn: tuple[IsicId, ...] = Field(description="Images of the snapshot that the archive took back: left out")
-    shortcuts: tuple[Shortcut, ...] = Field(description="What tells the class without looking; refuses nothing")
+    shortcuts: tuple[Shortcut, ...] = Field(
+        default=(), description="What tells the class without looking; refuses nothing. Empty: not looked for"
+    )
 
 
 def write_certificate(

@@ -1,10 +1,11 @@
 """How well a picture's class can be told without looking at the skin: what a careless model would learn instead.
 
 A small fixed model (one decision tree with balanced classes) sees only the size, the shape, the file, the border or
-the source of a picture, learns on all folds but one and is tested on that one. Its balanced accuracy stands beside
-chance and beside the best of trees whose labels were shuffled between groups. This informs, and refuses nothing:
-a shortcut in the data is a fact about the archive. See Winkler et al. 2019 (doi:10.1001/jamadermatol.2019.1735) and
-Bissoto et al. 2019 (doi:10.1109/CVPRW.2019.00335).
+the source of a picture, or what was written down about it: which values are missing, how the diagnosis was confirmed.
+It learns on all folds but one and is tested on that one. Its balanced accuracy stands beside chance and beside the
+best of trees whose labels were shuffled between groups. This informs, and refuses nothing: a shortcut in the data is
+a fact about the archive. See Winkler et al. 2019 (doi:10.1001/jamadermatol.2019.1735), Bissoto et al. 2019
+(doi:10.1109/CVPRW.2019.00335) and Geirhos et al. 2020 (doi:10.1038/s42256-020-00257-z).
 """
 
 import os
@@ -21,16 +22,27 @@ from lesion_core.dataset.certificate import Shortcut
 from lesion_core.dataset.leakage import NO_FOLD, QUARANTINED
 from lesion_core.dataset.records import shard_name
 
+SIZE = "width and height"
+ASPECT = "aspect ratio"
+LENGTH = "file length"
+BORDER = "border colour"
+SOURCE = "source"
+MISSING = "what is missing"
+CONFIRMATION = "confirmation type"
+ALL = "all of them"
+_EACH: Mapping[str, tuple[str, ...]] = {
+    SIZE: ("width", "height"),
+    ASPECT: ("aspect",),
+    LENGTH: ("n_bytes",),
+    BORDER: ("border_red", "border_green", "border_blue"),
+    SOURCE: ("source",),
+    MISSING: ("age_missing", "sex_missing", "site_missing"),
+    CONFIRMATION: ("confirm_type",),
+}
 # What each audit may look at.
 FEATURES: Mapping[str, tuple[str, ...]] = {
-    "width and height": ("width", "height"),
-    "aspect ratio": ("aspect",),
-    "file length": ("n_bytes",),
-    "border colour": ("border_red", "border_green", "border_blue"),
-    "source": ("source",),
-    "all of them": (
-        *("width", "height", "aspect", "n_bytes", "border_red", "border_green", "border_blue", "source"),
-    ),
+    **_EACH,
+    ALL: tuple(column for columns in _EACH.values() for column in columns),
 }
 BORDER_SHARE = 0.05  # of the side, on each side
 N_SHUFFLES = 19  # the best of 19 is passed by chance once in 20
@@ -59,7 +71,8 @@ def audit_shortcuts(
     """Return how well each of ``FEATURES`` predicts the class, by cross-validation over the recorded folds.
 
     Args:
-        manifest: Columns ``width``, ``height``, ``n_bytes``, ``source``.
+        manifest: Columns ``width``, ``height``, ``n_bytes``, ``source``, ``age_years``, ``sex``, ``site``,
+            ``confirm_type``; the last four may be null.
         splits: Columns ``split``, ``fold``, ``group``, ``class_index``, rows as in ``manifest``.
         borders: As ``border_colours`` returns them.
         seed: Of the shuffles.
@@ -124,6 +137,10 @@ def _table(manifest: pd.DataFrame, borders: np.ndarray) -> pd.DataFrame:
             "border_green": green,
             "border_blue": blue,
             "source": manifest["source"].factorize(sort=True)[0],
+            "age_missing": manifest["age_years"].isna().to_numpy(),
+            "sex_missing": manifest["sex"].isna().to_numpy(),
+            "site_missing": manifest["site"].isna().to_numpy(),
+            "confirm_type": manifest["confirm_type"].factorize(sort=True)[0],  # -1: not recorded
         }
     )
 

@@ -6,10 +6,11 @@ from dataclasses import dataclass
 from pydantic import Field
 
 from lesion_core.dataset.breakdown import Breakdown
+from lesion_core.dataset.certificate import Shortcut
 from lesion_core.dataset.leakage import QUARANTINED
+from lesion_core.dataset.shortcuts import ALL, ASPECT, BORDER, CONFIRMATION, LENGTH, MISSING, SIZE, SOURCE
 from lesion_core.dataset.splits import SPLITS
 from lesion_core.dataset.summary import UNKNOWN, DatasetSummary
-from lesion_core.evaluation.shortcuts import CONFIRMATION, IMAGE_SIZE, MISSING, SOURCE, Shortcut
 from lesion_core.labels import CLASS_NAMES, CLASS_ORDER, Diagnosis
 from lesion_core.types import Value
 
@@ -24,12 +25,15 @@ FIELD_NAMES: Mapping[str, str] = {
     "confirm_type": "confirmation",
 }
 
-
 _CONSEQUENCES: Mapping[str, str] = {
-    IMAGE_SIZE: "So every image is scaled to one square, and size is never an input.",
+    SIZE: "So every image is scaled to one square, and size is never an input.",
+    ASPECT: "It is never an input, but a picture that was stretched to a square may show it.",
+    LENGTH: "It is never an input, but it follows detail and compression, which a network sees.",
+    BORDER: "The border is in the picture: a network may look there instead of at the lesion.",
     SOURCE: "A network may recognise a source by its light, its colours and its framing.",
     MISSING: "A network that takes metadata is told what is unknown, and may use that.",
     CONFIRMATION: "So the labels of some classes are surer than those of others.",
+    ALL: "As much can be reached without a look at the lesion.",
 }
 
 
@@ -38,9 +42,9 @@ class DataSummary(Value):
 
     summary: DatasetSummary
     breakdown: Breakdown
-    shortcuts: tuple[Shortcut, ...] = Field(description="What tells the class without a look at the lesion")
+    shortcuts: tuple[Shortcut, ...] = Field(description="As in the certificate; empty where it has none")
     samples: dict[str, tuple[str, ...]] = Field(description="Ids of the pictures shown, by class")
-    seed: int = Field(ge=0, description="Of the samples and the intervals")
+    seed: int = Field(ge=0, description="Of the samples")
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,7 +66,7 @@ def tables_of(content: DataSummary) -> tuple[TextTable, ...]:
         _credits(counts),
         _shares("How the diagnosis was confirmed", "recorded as", values["confirm_type"]),
         _missing(counts),
-        _shortcuts(content.shortcuts),
+        shortcut_table(content.shortcuts),
     )
 
 
@@ -117,12 +121,18 @@ def _overall(counts: Breakdown, field: str) -> str:
     return percent(sum(counts.missing[field]), sum(counts.images))
 
 
-def _shortcuts(shortcuts: Sequence[Shortcut]) -> TextTable:
+def shortcut_table(shortcuts: Sequence[Shortcut]) -> TextTable:
+    """Return what a certificate's audit found, as a table; without rows where it has none."""
     rows = [
-        (one.fact, f"{one.n_values:,}", one.balanced_accuracy.in_words(), f"{one.chance:.3f}", f"{one.n_images:,}")
+        (
+            one.features,
+            *(f"{score:.3f}" for score in (one.balanced_accuracy, one.chance, one.shuffled_best)),
+            "yes" if one.is_telling else "no",
+            f"{one.n_images:,}",
+        )
         for one in shortcuts
     ]
-    header = ("fact alone", "values", "balanced accuracy (95 % interval)", "chance", "scored on images")
+    header = ("what is seen", "balanced accuracy", "chance", "best of the shuffles", "telling", "images")
     return TextTable("What tells the class without a look at the lesion", header, tuple(rows))
 
 
@@ -144,8 +154,8 @@ def _remarks(summary: DatasetSummary, counts: Breakdown, shortcuts: Sequence[Sho
         if only_here and split in SPLITS:
             yield f"No image in the split {split} of: {_named(only_here)}."
     yield from (
-        f"{one.fact[0].upper()}{one.fact[1:]} alone tells the class better than chance: balanced accuracy "
-        f"{one.balanced_accuracy.in_words()} against {one.chance:.3f}. {_CONSEQUENCES[one.fact]}"
+        f"From {one.features} the class can be told: balanced accuracy {one.balanced_accuracy:.3f}; chance "
+        f"{one.chance:.3f}, best of {one.n_shuffles} shuffles {one.shuffled_best:.3f}. {_CONSEQUENCES[one.features]}"
         for one in shortcuts
         if one.is_telling
     )

@@ -20,7 +20,7 @@ N_SOURCES_NAMED = 12
 def write_figures(
     folder: Path, content: DataSummary, manifest: pd.DataFrame, samples: Mapping[int, np.ndarray]
 ) -> None:
-    """Draw every figure of ``data_spec.FIGURES`` as PNG.
+    """Draw every figure of ``data_spec.FIGURES`` as PNG, that of the shortcuts if they were looked for.
 
     Args:
         folder: Where to.
@@ -43,9 +43,8 @@ def write_figures(
     figures.draw_grid("Sources by class", _source_grid(counts), folder / "sources.png", subject)
     figures.draw_grid("Missing values by class", _missing_grid(counts), folder / "missing.png", subject)
     figures.draw_sizes(*sizes_by_class(manifest), folder / "sizes.png", subject)
-    facts = [(one.fact, one.balanced_accuracy) for one in content.shortcuts]
-    chance = content.shortcuts[0].chance if content.shortcuts else None
-    figures.draw_shortcuts(facts, chance, folder / "shortcuts.png", subject)
+    if content.shortcuts:
+        figures.draw_shortcuts(content.shortcuts, folder / "shortcuts.png", subject)
 
 
 def _ordered(images: Mapping[str, dict[str, int]]) -> Iterator[tuple[str, dict[str, int]]]:

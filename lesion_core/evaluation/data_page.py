@@ -37,7 +37,7 @@ def write_page(content: DataSummary, folder: Path) -> str:
         f'<p class="muted">{_text(opening(content))}</p>',
         "<h2>Before you trust a number made from it</h2>",
         f"<ul>{''.join(f'<li>{_text(remark)}</li>' for remark in remarks_on(content))}</ul>",
-        *(_figure(shown, folder / shown.file_name) for shown in FIGURES),
+        *(_figure(shown, folder / shown.file_name) for shown in FIGURES if (folder / shown.file_name).is_file()),
         *(_table(table) for table in tables_of(content) if table.rows),
         f'<p class="muted">{_text(_origin(content))}</p>',
     ]

@@ -14,7 +14,7 @@ from lesion_core.stores.protocol import Store
 from lesion_core.types import DatasetRef, JsonDict, Ref, StoreKey, Value
 
 STEP = "data-report"
-STEP_VERSION = 1
+STEP_VERSION = 2
 PAGE_NAME = "report.html"
 TABLES_NAME = "tables.md"
 SUMMARY_NAME = "summary.json"
@@ -24,7 +24,7 @@ class DataReportJob(Value):
     """What the job ``data-report`` is told."""
 
     dataset: DatasetRef
-    seed: int = Field(default=7, ge=0, description="Of the samples and the intervals")
+    seed: int = Field(default=7, ge=0, description="Of the samples")
 
 
 class DataReportRef(Ref):
@@ -75,8 +75,8 @@ FIGURES: tuple[Shown, ...] = (
     Shown(
         "shortcuts",
         "Shortcuts",
-        "One fact alone, learnt from the train split, scored on validation and calibration: what a network may use "
-        "instead of the lesion.",
+        "What a network may learn instead of the lesion: one small tree for each, cross-validated over the folds. "
+        "Right of chance and of the best tree with shuffled classes, there is something to be learnt.",
     ),
 )
 
@@ -89,6 +89,17 @@ def data_report_inputs(job: DataReportJob) -> JsonDict:
 def data_report_key_of(job: DataReportJob) -> StoreKey:
     """Return the folder of the report that ``job`` makes."""
     return data_report_key(job.dataset.name, digest_of(data_report_inputs(job)))
+
+
+def figures_in(store: Store, report: DataReportRef) -> tuple[Shown, ...]:
+    """Return the figures that a report has: what was not measured is not drawn.
+
+    Raises:
+        ArtifactNotFound: The report is not in the store.
+        ArtifactCorrupt: What is there is another report.
+    """
+    _, index = get_index(store, report)
+    return tuple(shown for shown in FIGURES if shown.file_name in index.files)
 
 
 def page_address(store: Store, report: DataReportRef) -> str:

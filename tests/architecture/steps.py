@@ -23,7 +23,7 @@ STEPS: dict[str, tuple[str, tuple[str, ...]]] = {
         "lesion_core.evaluation.data_spec",
         (
             *(f"evaluation/data_{part}.py" for part in ("content", "gallery", "page", "report", "spec")),
-            *("evaluation/figures", "evaluation/shortcuts.py", "dataset/breakdown.py", "dataset/summary.py"),
+            *("evaluation/figures", "dataset/breakdown.py", "dataset/certificate.py", "dataset/summary.py"),
         ),
     ),
     "train": (

@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 from matplotlib.axes import Axes
 
-from lesion_core.evaluation.estimates import Estimate
+from lesion_core.dataset.certificate import Shortcut
 from lesion_core.evaluation.figures.canvas import (
     ACCENT,
     CLASS_COLOURS,
@@ -86,38 +86,30 @@ def _stack_sizes(axes: Axes, sizes: np.ndarray, images: np.ndarray) -> None:
     )
 
 
-def draw_shortcuts(facts: Sequence[tuple[str, Estimate]], chance: float | None, path: Path, subject: Subject) -> Path:
-    """Draw how well each fact alone tells the class; return ``path``.
+def draw_shortcuts(shortcuts: Sequence[Shortcut], path: Path, subject: Subject) -> Path:
+    """Draw how well each feature set alone tells the class, next to chance and the best shuffle; return ``path``.
 
     Args:
-        facts: (fact, balanced accuracy), drawn from the top.
-        chance: Level of a guess, drawn as a line; ``None`` where nothing could be measured.
+        shortcuts: As in a certificate, at least one, drawn from the top.
         path: Where to.
         subject: Of what.
     """
     title = "What tells the class without a look at the lesion"
-    sheet = Sheet(title, subject, width=7.2, height=0.9 + 0.5 * max(len(facts), 1))
+    sheet = Sheet(title, subject, width=7.2, height=1.0 + 0.42 * len(shortcuts))
     axes = sheet.axes()[0]
-    if chance is None:
-        axes.set_axis_off()
-        axes.text(0, 0.5, "too few images to tell", size=9, color=MUTED, va="center")
-        return sheet.save(path)
-    axes.axvline(chance, color=MUTED, linewidth=1, linestyle=(0, (4, 3)))
-    axes.text(chance + 0.008, -0.55, f"chance {chance:.3f}", size=7.5, color=MUTED, va="center")
-    for row, (_, score) in enumerate(facts):
-        if score.value is None:
-            continue
-        is_telling = score.low is not None and score.low > chance
-        colour = WARNING if is_telling else ACCENT
-        if score.low is not None and score.high is not None:
-            axes.hlines(row, score.low, score.high, color=colour, linewidth=2)
-        axes.plot(score.value, row, "o", color=colour, markersize=7)
-        axes.text(1.03, row, f"{score.value:.3f}", size=8.5, color=INK, va="center")
-    axes.set_yticks(range(len(facts)), [folded(fact, 26) for fact, _ in facts])
+    chance = shortcuts[0].chance
+    axes.axvline(chance, color=MUTED, linewidth=1, linestyle=(0, (4, 3)), zorder=0)
+    axes.text(chance + 0.008, -0.6, f"chance {chance:.3f}", size=7.5, color=MUTED, va="center")
+    for row, one in enumerate(shortcuts):
+        colour = WARNING if one.is_telling else ACCENT
+        axes.vlines(one.shuffled_best, row - 0.26, row + 0.26, color=INK, linewidth=1.5)
+        axes.plot(one.balanced_accuracy, row, "o", color=colour, markersize=7)
+        axes.text(1.03, row, f"{one.balanced_accuracy:.3f}", size=8.5, color=colour, va="center")
+    axes.set_yticks(range(len(shortcuts)), [folded(one.features, 26) for one in shortcuts])
     axes.tick_params(axis="y", length=0)
-    axes.set(xlim=(0, 1.12), ylim=(len(facts) - 0.5, -0.85), xlabel="balanced accuracy from this fact alone")
+    axes.set(xlim=(0, 1.12), ylim=(len(shortcuts) - 0.5, -0.9), xlabel="balanced accuracy, cross-validated")
     axes.set_xticks(np.arange(0, 1.01, 0.2))
-    head(axes, "Brown: above chance. Lines: 95 % intervals")
+    head(axes, f"Brown: above chance and the upright line, the best of {shortcuts[0].n_shuffles} shuffles")
     return sheet.save(path)
 
 

@@ -10,10 +10,14 @@ import pytest
 from PIL import Image
 
 from lesion_core import jobs
+from lesion_core.dataset.certificate import read_certificate
+from lesion_core.dataset.manifest import MANIFEST_NAME, MANIFEST_SCHEMA, read_table
 from lesion_core.dataset.prepare import prepare
 from lesion_core.dataset.records import open_dataset
+from lesion_core.dataset.shortcuts import CONFIRMATION, FEATURES, SIZE, SOURCE
 from lesion_core.errors import ArtifactCorrupt, ArtifactNotFound
 from lesion_core.evaluation.data_content import DataSummary, remarks_on, tables_of
+from lesion_core.evaluation.data_gallery import write_figures
 from lesion_core.evaluation.data_page import write_page, write_tables
 from lesion_core.evaluation.data_report import read_data_summary, run
 from lesion_core.evaluation.data_spec import (
@@ -24,6 +28,7 @@ from lesion_core.evaluation.data_spec import (
     DataReportJob,
     DataReportRef,
     data_report_key_of,
+    figures_in,
     page_address,
 )
 from lesion_core.evaluation.figures.canvas import SYNTHETIC_MARK
@@ -162,8 +167,9 @@ def test_every_figure_is_a_picture(reported: Reported) -> None:
 def test_it_says_what_a_reader_must_know(reported: Reported) -> None:
     remarks = "\n".join(remarks_on(reported.content))
     assert "No image at all of: Actinic keratosis (AK), Dermatofibroma (DF)" in remarks
-    assert "Image size alone tells the class better than chance" in remarks
-    assert "Source alone tells the class better than chance" in remarks
+    assert "From width and height the class can be told: balanced accuracy 0." in remarks
+    assert "From source the class can be told: balanced accuracy 0." in remarks
+    assert "From confirmation type" not in remarks  # it is the same of all
     assert "gives 40 images, of MEL, NV only" in remarks
     assert "80 of 80 diagnoses (100.0 %) are recorded as confirmed by histopathology" in remarks
     assert "Skin tone is not recorded" in remarks
@@ -182,6 +188,46 @@ def test_the_numbers_of_the_tables_are_those_of_the_dataset(reported: Reported) 
         ("CC-BY", "39", "48.8 %"),
         ("CC-BY-NC", "1", "1.2 %"),
     ]
+
+
+def test_shortcuts_are_those_of_the_certificate(reported: Reported) -> None:
+    dataset = open_dataset(reported.store, reported.dataset, reported.place / "cache")
+    audit = read_certificate(dataset.folder).shortcuts
+    assert reported.content.shortcuts == audit
+    assert {SIZE, SOURCE} < {one.features for one in audit if one.is_telling} <= set(FEATURES) - {CONFIRMATION}
+    rows = tables_of(reported.content)[-1].rows
+    assert [row[0] for row in rows] == list(FEATURES)
+    for row, one in zip(rows, audit, strict=True):
+        assert row[1:4] == tuple(f"{score:.3f}" for score in (one.balanced_accuracy, one.chance, one.shuffled_best))
+        assert row[4] == ("yes" if one.is_telling else "no")
+
+
+def test_whatever_tells_the_class_is_remarked_on(reported: Reported) -> None:
+    audit = [one.model_copy(update={"balanced_accuracy": 1.0}) for one in reported.content.shortcuts]
+    remarks = "\n".join(remarks_on(reported.content.model_copy(update={"shortcuts": tuple(audit)})))
+    for name in FEATURES:
+        assert f"From {name} the class can be told: balanced accuracy 1.000; chance 0.250, best of 19" in remarks
+
+
+def test_without_an_audit_in_the_certificate_nothing_is_shown_of_it(reported: Reported, tmp_path: Path) -> None:
+    content = reported.content.model_copy(update={"shortcuts": ()})
+    manifest = read_table(
+        open_dataset(reported.store, reported.dataset, reported.place / "cache").folder / MANIFEST_NAME,
+        MANIFEST_SCHEMA,
+    )
+    write_figures(tmp_path / "figures", content, manifest, {})
+    drawn = {path.name for path in (tmp_path / "figures").iterdir()}
+    assert drawn == {Path(shown.file_name).name for shown in FIGURES} - {"shortcuts.png"}
+    page = write_page(content, tmp_path)
+    assert page.count("<img ") == len(FIGURES) - 1
+    for text in (page, write_tables(content)):
+        assert "Shortcuts" not in text
+        assert "tells the class without" not in text
+        assert "the class can be told" not in text
+
+
+def test_the_figures_of_a_report_are_those_that_it_has(reported: Reported) -> None:
+    assert figures_in(reported.store, reported.report) == FIGURES
 
 
 def test_generated_images_are_marked_on_page_and_tables(reported: Reported) -> None:

@@ -10,6 +10,7 @@ import pandas as pd
 import pytest
 from PIL import Image
 
+from lesion_core.dataset.certificate import Shortcut
 from lesion_core.evaluation import figures
 from lesion_core.evaluation.estimates import Estimate
 from lesion_core.evaluation.figures import Case, Grid, Panel, Subject
@@ -29,6 +30,15 @@ HISTORY = pd.DataFrame(
         "loss": [2.0, 1.0, 0.9],
         "val_balanced_accuracy": [0.2, 0.5, 0.4],
     }
+)
+TELLING = Shortcut(
+    features="source",
+    balanced_accuracy=0.4,
+    chance=0.125,
+    shuffled_mean=0.126,
+    shuffled_best=0.15,
+    n_shuffles=19,
+    n_images=800,
 )
 ONES = np.ones(8, int)
 # An attribution is whatever somebody wrote: a formula to matplotlib, a script without a sign in the font, a novel.
@@ -87,9 +97,9 @@ DRAWINGS: dict[str, Draw] = {
     ),
     "one size": lambda path, subject: figures.draw_sizes(np.array([[200, 150]]), ONES[None], path, subject),
     "shortcuts": lambda path, subject: figures.draw_shortcuts(
-        [("size", SCORE), ("x", UNKNOWN)], 0.125, path, subject
+        [TELLING, TELLING.model_copy(update={"balanced_accuracy": 0.1})], path, subject
     ),
-    "no shortcuts": lambda path, subject: figures.draw_shortcuts([], None, path, subject),
+    "one shortcut": lambda path, subject: figures.draw_shortcuts([TELLING], path, subject),
     "samples": lambda path, subject: figures.draw_samples(
         {place: np.full((place, 16, 16, 3), 90, np.uint8) for place in range(8)}, ONES, path, subject
     ),
