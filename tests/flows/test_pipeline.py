@@ -62,7 +62,7 @@ def test_the_same_inputs_recompute_nothing(running: Running, approved: ModelRef)
         on_stage=lambda stage, *_: stages.append(stage),
     )
     assert outputs() == before
-    assert {"ingest-images", "prepare-dataset", "train-model", "evaluate-model", "approve-model"} <= set(stages)
+    assert {"ingest", "prepare-dataset", "train-model", "evaluate-model", "approve-model"} <= set(stages)
 
 
 def test_the_page_serves_the_approved_model(running: Running, approved: ModelRef, real_image: bytes) -> None:

@@ -29,14 +29,16 @@ def test_a_run_shows_its_stages_and_artifacts(running: Running, approved: ModelR
     page.goto(f"{running.addresses.prefect}/runs/flow-run/{runs[0]['id']}")
     page.get_by_text("Task Runs", exact=True).click(timeout=20_000)
     for stage in (
-        "ingest-images",
         "prepare-dataset",
+        "publish-data-report",
         "train-model",
         "evaluate-model",
         "decide-gate",
         "approve-model",
     ):
         expect(page.get_by_text(stage).first).to_be_visible(timeout=20_000)
+    page.get_by_text("Subflow Runs", exact=True).click()
+    expect(page.get_by_text("ingest-synthetic").first).to_be_visible(timeout=20_000)
     page.get_by_text("Artifacts", exact=True).click()
     expect(page.get_by_text(publish.MODEL_CARD).first).to_be_visible(timeout=20_000)
     page.close()
@@ -70,4 +72,4 @@ def test_forms_carry_the_bounds_and_descriptions(running: Running) -> None:
     assert set(fields) == {"model_id", "decision", "approver", "reason"}
     assert all(field.get("description") for field in fields.values())
     assert deployments["retrain-weekly"]["schedules"][0]["active"]
-    assert len(deployments) == 8
+    assert len(deployments) == 9
