@@ -19,6 +19,7 @@ from lesion_core.stores.references import ref_from_folder
 from lesion_core.stores.s3 import S3Store
 from lesion_core.types import DatasetRef, ModelRef, ReportRef
 from tests.core.evaluation.worlds import make_dataset
+from tests.core.registry.generations import Generations, make_generations
 from tests.servers import S3Server, minio, rclone
 
 __all__ = ["minio", "rclone"]
@@ -120,3 +121,22 @@ def store(request: pytest.FixtureRequest, tmp_path: Path) -> Store:
 @pytest.fixture
 def clock() -> Callable[[], datetime.datetime]:
     return ticking()
+
+
+@pytest.fixture(scope="session")
+def generations(tmp_path_factory: pytest.TempPathFactory) -> Generations:
+    return make_generations(tmp_path_factory.mktemp("generations"))
+
+
+@pytest.fixture
+def filled(store: Store, generations: Generations) -> Store:
+    """Both generations, in a local directory and in MinIO."""
+    generations.fill(store)
+    return store
+
+
+@pytest.fixture
+def local(tmp_path: Path, generations: Generations) -> LocalStore:
+    store = LocalStore(tmp_path / "local")
+    generations.fill(store)
+    return store
