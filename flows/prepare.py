@@ -2,7 +2,7 @@
 
 from prefect import flow
 
-from flows.ingest import ingest_flow
+from flows.ingest import bring_images
 from lesion_core.types import ArchiveSource, DatasetRef, PrepareOptions
 from tasks.dataset import prepare_dataset, publish_data_report
 
@@ -13,7 +13,7 @@ def prepare_flow(source: ArchiveSource, options: PrepareOptions) -> DatasetRef:
 
     Groups that were assigned to a split under this name stay there.
     """
-    snapshot = ingest_flow(source, options.name)
+    snapshot = bring_images(source, options.name)
     dataset = prepare_dataset(snapshot, options)
     publish_data_report(dataset)
     return dataset

@@ -3,7 +3,7 @@
 from prefect import flow
 
 from flows.evaluate import assess
-from flows.ingest import ingest_flow
+from flows.ingest import bring_images
 from lesion_core.modeling.recipe import Recipe
 from lesion_core.registry.channels import ChannelState
 from lesion_core.types import ArchiveSource, PrepareOptions
@@ -38,7 +38,7 @@ def retrain_flow(
     """
     recipe = load_recipe(recipe)
     watch_archive(source, list_archive(source, recipe.dataset), accept)
-    snapshot = ingest_flow(source, recipe.dataset)
+    snapshot = bring_images(source, recipe.dataset)
     dataset = prepare_dataset(snapshot, splits.for_recipe(recipe.dataset, recipe.size_px))
     publish_data_report(dataset)
     model = train_model(recipe, dataset)
