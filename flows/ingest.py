@@ -26,7 +26,7 @@ def ingest_flow(source: ArchiveSource, name: Slug = "isic") -> SnapshotRef:
 def bring_images(source: ArchiveSource, name: Slug) -> SnapshotRef:
     """Ingest in a run of its own, for the length of which a cluster lives; return the snapshot to hand to a task.
 
-    Quoted, so that Prefect does not note that a task's input came from a flow: of a run in which one did, its UI (3.8)
-    shows no task at all.
+    Quoted, so that Prefect does not note that a task's input came from a flow: of a run in which one did, its UI
+    (3.8) shows no task at all.
     """
     return cast(SnapshotRef, quote(ingest_flow(source, name)))
