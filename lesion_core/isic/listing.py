@@ -3,7 +3,6 @@
 import tempfile
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
-from itertools import islice
 from pathlib import Path
 from typing import Literal
 
@@ -28,6 +27,7 @@ from lesion_core.types import ArchiveSource, JsonDict, ListingRef, Progress, Pro
 
 STEP = "list"
 SHARD_IMAGES = 1000
+_MOST_ROWS_A_WANTED = 20  # a sample's images lie far apart: its shards hold many rows that are not wanted
 _SKIPPED_BY = {
     "pages": "its pages skip rows that were added in one moment (listing: bulk does not)",
     "bulk": "its bulk table lacks the others",
@@ -102,7 +102,7 @@ def list_archive(
         source: Which images, from where.
         store: Where to.
         name: Under which name listings are kept.
-        shard_images: Images in a shard, so in one task.
+        shard_images: Wanted images in a shard, so in one task.
         on_progress: Told the stage 'list'.
         patience: Time limits and retries.
 
@@ -224,13 +224,26 @@ def _publish(
 
 def _write_shards(selection: Selection, shard_images: int, folder: Path) -> int:
     (folder / "shards").mkdir(parents=True)
-    rows = map(_row, selection.choices())
     n_shards = 0
-    while part := list(islice(rows, shard_images)):
+    for part in _cut(map(_row, selection.choices()), shard_images):
         with translated(folder):
             pq.write_table(pa.Table.from_pylist(part, LISTING_SCHEMA), folder / shard_name(n_shards))
         n_shards += 1
     return n_shards
+
+
+def _cut(rows: Iterator[JsonDict], shard_images: int) -> Iterator[list[JsonDict]]:
+    """Yield parts with so many wanted images each, and whatever lies between them, up to a bound."""
+    part: list[JsonDict] = []
+    n_wanted = 0
+    for row in rows:
+        part.append(row)
+        n_wanted += row["is_wanted"]
+        if n_wanted == shard_images or len(part) == _MOST_ROWS_A_WANTED * shard_images:
+            yield part
+            part, n_wanted = [], 0
+    if part:
+        yield part
 
 
 def _row(choice: Choice) -> JsonDict:
