@@ -44,6 +44,7 @@ def show_page(page: Page, address: str, image: Path) -> None:
     page.set_viewport_size({"width": 1280, "height": 1180})
     page.goto(address)
     page.locator("input[type=file]").first.set_input_files(image)
+    page.get_by_text("Choose another file").wait_for()  # the preview, which moves the button, is there
     page.get_by_label("Age").fill("62")
     page.get_by_role("button", name="Classify").click()
     page.get_by_text("Differential").first.wait_for()

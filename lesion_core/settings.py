@@ -43,7 +43,9 @@ class LesionSettings(BaseSettings):
     shards_at_once: int = Field(
         default=2, ge=1, le=64, description="Shards fetched at a time; they share the source's connections"
     )
-    shard_images: int = Field(default=1000, ge=10, description="Images in one shard of a listing, so in one task")
+    shard_images: int = Field(
+        default=1000, ge=10, description="Wanted images in one shard of a listing, and in a task"
+    )
     threads: int = Field(default=0, ge=0, description="Threads for a child process; 0 means all cores")
     page_host: str = Field(default="127.0.0.1", description="Address the page listens on")
     page_port: int = Field(default=7860, ge=0, le=65535, description="Port the page listens on; 0 picks a free one")

@@ -1,7 +1,6 @@
 """Comma-separated tables as people and programs export them, read strictly: one clear error for each fault."""
 
 import csv
-import re
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -9,8 +8,8 @@ from pathlib import Path
 
 from lesion_core.errors import ManifestError
 from lesion_core.isic.statements import unescaped
+from lesion_core.types import ISIC_ID
 
-_ISIC_ID = re.compile(r"ISIC_[0-9]{7}")
 _OTHER_DELIMITERS = {";": "semicolons", "\t": "tabs", "|": "bars"}
 _SHOWN = 5
 
@@ -61,7 +60,7 @@ def check_ids(path: Path, ids: Sequence[str]) -> None:
     Raises:
         ManifestError: It does not.
     """
-    unfit = [isic_id or "an empty cell" for isic_id in ids if not _ISIC_ID.fullmatch(isic_id)]
+    unfit = [isic_id or "an empty cell" for isic_id in ids if not ISIC_ID.fullmatch(isic_id)]
     if unfit:
         raise ManifestError(
             f"expected ids such as ISIC_0024306 in {path}, got {some(unfit)}; images of your own need such ids, "

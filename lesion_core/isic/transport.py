@@ -213,7 +213,7 @@ class Transport:
 
 @functools.cache
 def _trust() -> ssl.SSLContext:
-    """Return the certificates that are trusted, read once: that takes longer than fifty files."""
+    """Return the certificates that are trusted, read once: that takes longer than many a file."""
     return httpx.create_ssl_context()
 
 
