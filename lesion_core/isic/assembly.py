@@ -33,6 +33,7 @@ from lesion_core.types import (
 STEP = "ingest"
 _SHOWN = 5
 _REPORTED = 1000
+_NOT_ARRIVED = ("download", "decode")
 _COUNTS = ("n_arrived", "n_transferred", "n_bytes", "n_missing")
 # Of a listing's inputs, what a snapshot depends on: what is said and chosen, not where it was said.
 _OF_LISTING = ("taxonomy", "licences", "classes", "limit", "seed", "statements", "losses")
@@ -155,7 +156,9 @@ class IngestReport(Value):
         ge=0, description="Images that the archive counts, or that were asked for, and are not listed"
     )
     n_issues: int = Field(ge=0)
-    issues: tuple[JsonDict, ...] = Field(description="The first of them: what is left out or unknown, with reasons")
+    issues: tuple[JsonDict, ...] = Field(
+        description="The first of them, what did not arrive before the rest, with reasons"
+    )
 
     def rows(self) -> list[JsonDict]:
         """Return the issues as rows of a table."""
@@ -173,20 +176,21 @@ class IngestReport(Value):
 
 
 def report_arrivals(listing: ListingRef, shards: Sequence[ShardRef], store: Store) -> IngestReport:
-    """Return what became of a listing; raises as the store does."""
-    issues: list[JsonDict] = [asdict(issue) for issue in read_losses(store, listing)]
-    n_issues = len(issues)
+    """Return what became of a listing, what did not arrive first; raises as the store does."""
+    issues = [asdict(issue) for issue in itertools.islice(missing_images(listing, shards, store), _REPORTED)]
+    n_issues = len(read_losses(store, listing))
     for shard in shards:
         table = parquet_table(read_file(store, shard, ISSUES_NAME))
         n_issues += len(table)
-        issues += table.slice(0, max(0, _REPORTED - len(issues))).to_pylist()
+        others = table.filter(pc.invert(pc.is_in(table["stage"], pa.array(_NOT_ARRIVED))))
+        issues += others.slice(0, max(0, _REPORTED - len(issues))).to_pylist()
     return IngestReport(
         listing=listing.id,
         n_listed=listing.n_listed,
         n_wanted=listing.n_images,
         n_lost=listing.n_lost,
         n_issues=n_issues,
-        issues=tuple(issues[:_REPORTED]),
+        issues=tuple(issues),
         **{name: sum(getattr(shard, name) for shard in shards) for name in _COUNTS},
     )
 
@@ -197,4 +201,4 @@ def missing_images(listing: ListingRef, shards: Sequence[ShardRef], store: Store
         read_parquet(read_file(store, shard, ISSUES_NAME)) for shard in shards if shard.n_missing
     )
     yield from read_losses(store, listing)
-    yield from (Issue(**row) for row in fetched if row["stage"] in ("download", "decode"))
+    yield from (Issue(**row) for row in fetched if row["stage"] in _NOT_ARRIVED)

@@ -84,6 +84,20 @@ def test_a_report_counts_what_became_of_a_listing(folder: Path, store: LocalStor
     assert "19 wanted, 18 in the store, of which 18 were transferred now" in report.in_words()
 
 
+def test_what_did_not_arrive_is_reported_before_what_was_not_wanted(
+    store: LocalStore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("lesion_core.isic.assembly._REPORTED", 4)
+    rows = [row(number, **(MELANOMA if number < 15 else {})) for number in range(20)]
+    folder = write_folder(tmp_path / "archive", rows, without=[isic_id(18), isic_id(19)])
+    with running_mirror(folder) as url:
+        listing, shards = in_shards(source_of(url, classes=("NV",)), store, tmp_path / "cache")
+    report = report_arrivals(listing, shards, store)
+    assert [issue["isic_id"] for issue in report.rows()] == [isic_id(18), isic_id(19), isic_id(0), isic_id(1)]
+    assert report.n_issues == 17
+    assert "17 (the first 4)" in report.in_words()
+
+
 def test_shards_of_another_listing_are_refused(folder: Path, store: LocalStore, tmp_path: Path) -> None:
     with running_mirror(folder) as url:
         source = source_of(url)
