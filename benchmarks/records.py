@@ -208,7 +208,7 @@ def _feeding(dataset: OpenDataset, recipe: Any) -> Callable[[], float]:
     def feed() -> float:
         batches = TrainingFeed(dataset, dataset.rows, recipe).batches(next(epochs))
         next(batches)  # the graph is traced
-        return _counted((len(labels) for _, labels in batches), seconds=2.0)
+        return _counted((len(targets["labels"]) for _, targets in batches), seconds=2.0)
 
     return feed
 
@@ -223,11 +223,11 @@ def _training(dataset: OpenDataset, recipe: Any) -> Callable[[], float]:
     unfreeze_backbone(model)
     loss = AdjustedCrossEntropy(np.zeros(8, np.float32), recipe.optimisation.label_smoothing)
     trainer = make_trainer(model, recipe, loss)
-    inputs, labels = next(TrainingFeed(dataset, dataset.rows, recipe).batches(0))
+    inputs, targets = next(TrainingFeed(dataset, dataset.rows, recipe).batches(0))
 
     def consume() -> float:
-        float(trainer.step(inputs, labels))  # traced in the first round
-        steps = (len(labels) for _ in range(10_000) if float(trainer.step(inputs, labels)) is not None)
+        float(trainer.step(inputs, targets))  # traced in the first round
+        steps = (len(targets["labels"]) for _ in range(10_000) if float(trainer.step(inputs, targets)) is not None)
         return _counted(steps, seconds=2.0)
 
     return consume

@@ -28,6 +28,7 @@ Sha256 = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
 Slug = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9-]{0,62}$")]  # isic-quick
 ISIC_ID = re.compile(r"ISIC_[0-9]{7}")
 IsicId = Annotated[str, Field(pattern=rf"^{ISIC_ID.pattern}$")]  # ISIC_0024306
+ColourConstancy = Literal["none", "shades-of-gray"]
 Licence = Literal["CC-0", "CC-BY", "CC-BY-NC"]
 LicenceProfile = Literal["permissive", "research-nc"]
 
@@ -90,6 +91,7 @@ class DatasetRef(Ref):
     n_images: int = Field(ge=0)
     n_groups: int = Field(ge=0)
     size_px: int = Field(ge=16, description="Side of the square records in pixels")
+    colour_constancy: ColourConstancy = "none"
     licence: Licence
     synthetic: bool
 
@@ -99,6 +101,9 @@ class ModelRef(Ref):
 
     recipe: Slug
     dataset: DatasetRef = Field(description="What it was trained on")
+    fold: int | None = Field(
+        default=None, ge=0, description="Fold that its training left out for testing; none: the dataset's own splits"
+    )
     synthetic: bool = Field(description="Whether it saw generated images")
 
 

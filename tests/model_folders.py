@@ -18,22 +18,22 @@ from lesion_core.types import DatasetRef, ModelRef
 
 SIZE_PX = 64
 CELLS = 8
-Head = Literal["additive", "concat", "image-only"]
+Fusion = Literal["additive", "concat", "none"]
 
 
 def write_model_folder(
     folder: Path,
     *,
     favours: Diagnosis = Diagnosis.NV,
-    head: Head = "additive",
+    fusion: Fusion = "additive",
     temperature: float = 1.5,
     synthetic: bool = True,
     seed: int = 7,
 ) -> Path:
     """Write a complete model folder whose answers lean towards one class; return it."""
     folder.mkdir(parents=True, exist_ok=True)
-    onnx.save(build_graph(favours=favours, head=head, seed=seed), str(folder / "model.onnx"))
-    recipe = Recipe(name="hand-made", backbone="tiny", weights="none", size_px=SIZE_PX, head=head, seed=seed)
+    onnx.save(build_graph(favours=favours, fusion=fusion, seed=seed), str(folder / "model.onnx"))
+    recipe = Recipe(name="hand-made", backbone="tiny", weights="none", size_px=SIZE_PX, fusion=fusion, seed=seed)
     contents = {
         "labels.json": {
             "class_order": list(CLASS_ORDER),
@@ -66,7 +66,7 @@ def write_model_folder(
     return folder
 
 
-def build_graph(*, favours: Diagnosis, head: Head, seed: int) -> onnx.ModelProto:
+def build_graph(*, favours: Diagnosis, fusion: Fusion, seed: int) -> onnx.ModelProto:
     """Build the graph: colour averages of 8 × 8 cells → 1 × 1 convolution → mean, plus a linear metadata term."""
     random = np.random.default_rng(seed)
     bias = np.zeros(8, np.float32)
@@ -96,7 +96,7 @@ def build_graph(*, favours: Diagnosis, head: Head, seed: int) -> onnx.ModelProto
     ]
     inputs = [helper.make_tensor_value_info("image", TensorProto.UINT8, ["n", SIZE_PX, SIZE_PX, 3])]
     outputs = ["logits", "embedding"]
-    if head == "image-only":
+    if fusion == "none":
         nodes.append(node("Mul", ["image_logits", "zero"], ["no_metadata"]))
         nodes.append(node("Add", ["no_metadata", "bias"], ["metadata_logits"]))
     else:
@@ -107,7 +107,7 @@ def build_graph(*, favours: Diagnosis, head: Head, seed: int) -> onnx.ModelProto
             helper.make_tensor_value_info("site_code", TensorProto.INT32, ["n"]),
         ]
     nodes.append(node("Add", ["image_logits", "metadata_logits"], ["logits"]))
-    if head != "concat":
+    if fusion != "concat":
         nodes.append(node("Transpose", ["evidence_first"], ["evidence"], perm=[0, 2, 3, 1]))
         outputs += ["evidence", "metadata_logits"]
     shapes: dict[str, list[str | int | None]] = {

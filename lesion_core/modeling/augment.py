@@ -9,7 +9,7 @@ import math
 import numpy as np
 import tensorflow as tf
 
-from lesion_core.modeling.recipe import Augmentation
+from lesion_core.modeling.sections import Augmentation
 
 # One uniform number in [0, 1) for each of: flip x, flip y, angle, zoom, shift x, shift y,
 # brightness, contrast, hue, saturation.

@@ -2,7 +2,7 @@
 
 'additive' keeps the image's evidence spatial, so each logit is exactly the mean of its evidence map plus the
 metadata's share (the idea of class activation maps, Zhou et al. 2016, arXiv:1512.04150, with the map itself
-as the output). 'image-only' is the same without metadata; 'concat' mixes both in dense layers.
+as the output). 'none' is the same without metadata; 'concat' mixes both in dense layers.
 
 Feature maps enter a head through the layers ``dropout_<i>`` or, with 'concat', ``embedding`` alone; training on a
 frozen backbone finds them by these names.
@@ -128,4 +128,4 @@ def _embedding(maps: list[keras.KerasTensor]) -> keras.KerasTensor:
     return keras.layers.GlobalAveragePooling2D(dtype=_EXACT, name="embedding")(maps[-1])
 
 
-HEADS = {"additive": additive_head, "image-only": image_only_head, "concat": concat_head}
+HEADS = {"additive": additive_head, "none": image_only_head, "concat": concat_head}

@@ -17,9 +17,12 @@ from lesion_core.dataset.records import OpenDataset
 from lesion_core.errors import LesionError
 from lesion_core.labels import N_CLASSES
 from lesion_core.modeling.augment import augment, draw
+from lesion_core.modeling.losses import LABELS
 from lesion_core.modeling.recipe import Recipe
 
-_LABELS, _DRAWS = "class_index", "draws"  # what goes with the inputs of a training batch
+Batch = tuple[dict[str, tf.Tensor], dict[str, tf.Tensor]]  # inputs and targets, by name
+
+_CLASS_INDEX, _DRAWS = "class_index", "draws"  # what goes with the inputs of a training batch
 _PREFETCH = 2  # batches made ahead: enough to overlap with the step, too few to matter in memory
 
 
@@ -95,8 +98,8 @@ class TrainingFeed:
         """Whole batches in an epoch; what is left over is not shown in that epoch."""
         return len(self.rows) // self.recipe.optimisation.batch_size
 
-    def batches(self, epoch: int, first_batch: int = 0) -> Iterator[tuple[dict[str, tf.Tensor], tf.Tensor]]:
-        """Yield the batches of ``epoch`` (from 0) from ``first_batch`` on: (inputs, class index int32 (n,)).
+    def batches(self, epoch: int, first_batch: int = 0) -> Iterator[Batch]:
+        """Yield the batches of ``epoch`` (from 0) from ``first_batch`` on: (inputs, targets).
 
         Records are read and augmented on several threads, and come in the order of the epoch nevertheless.
 
@@ -106,9 +109,10 @@ class TrainingFeed:
         """
         augmentation, reader = self.recipe.augmentation, self._reader(epoch)
 
-        def vary(values: dict[str, tf.Tensor]) -> tuple[dict[str, tf.Tensor], tf.Tensor]:
-            inputs = {name: value for name, value in values.items() if name not in (_LABELS, _DRAWS)}
-            return {**inputs, "image": augment(values["image"], values[_DRAWS], augmentation)}, values[_LABELS]
+        def vary(values: dict[str, tf.Tensor]) -> Batch:
+            inputs = {name: value for name, value in values.items() if name not in (_CLASS_INDEX, _DRAWS)}
+            targets = {LABELS: tf.one_hot(values[_CLASS_INDEX], N_CLASSES)}
+            return {**inputs, "image": augment(values["image"], values[_DRAWS], augmentation)}, targets
 
         read = reader.batches(first_batch, self.steps_per_epoch)
         varied = read.map(vary, num_parallel_calls=tf.data.AUTOTUNE, deterministic=True)
@@ -124,7 +128,7 @@ class TrainingFeed:
             size=recipe.optimisation.batch_size,
             shards=self.rows["shard"].to_numpy()[order],
             places=self.rows["row"].to_numpy()[order],
-            columns={**columns, _LABELS: labels[order], _DRAWS: draw(len(order), seed=recipe.seed, epoch=epoch)},
+            columns={**columns, _CLASS_INDEX: labels[order], _DRAWS: draw(len(order), seed=recipe.seed, epoch=epoch)},
         )
 
 

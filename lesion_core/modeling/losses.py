@@ -1,9 +1,15 @@
 """The training loss: softmax cross-entropy with label smoothing and logit adjustment."""
 
+from dataclasses import dataclass
+from typing import Any
+
 import keras
 import numpy as np
 
 from lesion_core.labels import N_CLASSES
+
+LABELS = "labels"
+Targets = dict[str, Any]  # 'labels': float32 (n, 8), shares of the classes, each row summing to 1
 
 
 def logit_offsets(prior: np.ndarray, strength: float) -> np.ndarray:
@@ -26,23 +32,21 @@ def logit_offsets(prior: np.ndarray, strength: float) -> np.ndarray:
     return (strength * np.log(np.where(prior > 0, prior, prior.max()))).astype(np.float32)
 
 
-class AdjustedCrossEntropy(keras.losses.Loss):
-    """Mean softmax cross-entropy of class indices (n,) and logits (n, 8).
+@dataclass(frozen=True, slots=True, eq=False)
+class AdjustedCrossEntropy:
+    """Mean softmax cross-entropy of a batch.
 
-    Args:
-        offsets: (8,) from ``logit_offsets``.
+    Attributes:
+        offsets: float32 (8,) from ``logit_offsets``.
         label_smoothing: Share of each label spread evenly over the eight classes (Szegedy et al. 2016,
             arXiv:1512.00567).
     """
 
-    def __init__(self, offsets: np.ndarray, label_smoothing: float) -> None:
-        super().__init__(name="adjusted_cross_entropy", reduction="sum_over_batch_size")
-        self.offsets = np.asarray(offsets, np.float32)
-        self.label_smoothing = label_smoothing
+    offsets: np.ndarray
+    label_smoothing: float
 
-    def call(self, y_true: keras.KerasTensor, y_pred: keras.KerasTensor) -> keras.KerasTensor:
-        """Return the loss of each image, (n,)."""
-        logits = keras.ops.cast(y_pred, "float32") + self.offsets  # float32 also under mixed precision
-        labels = keras.ops.one_hot(keras.ops.cast(y_true, "int32"), N_CLASSES, dtype="float32")
-        labels = labels * (1.0 - self.label_smoothing) + self.label_smoothing / N_CLASSES
-        return -keras.ops.sum(labels * keras.ops.log_softmax(logits, axis=-1), axis=-1)
+    def __call__(self, targets: Targets, logits: keras.KerasTensor) -> keras.KerasTensor:
+        """Return the mean loss, a float32 scalar, of logits (n, 8) against ``targets['labels']`` (n, 8)."""
+        logits = keras.ops.cast(logits, "float32") + self.offsets  # float32 also under mixed precision
+        labels = targets[LABELS] * (1.0 - self.label_smoothing) + self.label_smoothing / N_CLASSES
+        return keras.ops.mean(-keras.ops.sum(labels * keras.ops.log_softmax(logits, axis=-1), axis=-1))

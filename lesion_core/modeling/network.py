@@ -20,7 +20,7 @@ def build_network(recipe: Recipe) -> keras.Model:
     Inputs (dict): ``image`` uint8 (n, s, s, 3) RGB; ``age_years`` float32 (n,), NaN unknown; ``sex_code`` and
     ``site_code`` int32 (n,), 0 unknown. All four whatever the head.
 
-    Outputs (dict, float32): ``logits`` (n, 8) and ``embedding`` (n, d); with heads 'additive' and 'image-only' also
+    Outputs (dict, float32): ``logits`` (n, 8) and ``embedding`` (n, d); with fusions 'additive' and 'none' also
     ``evidence`` (n, h, w, 8), h and w at least 8, and ``metadata_logits`` (n, 8), where
     logits = mean of evidence over h and w + metadata_logits.
 
@@ -37,7 +37,7 @@ def build_network(recipe: Recipe) -> keras.Model:
     maps = build_backbone(recipe.backbone, size, recipe.weights)(image)
     known = MetadataDropout(recipe.metadata_dropout, seed=recipe.seed, name=METADATA_DROPOUT)(fields)
     metadata = MetadataEncoding(name="metadata_encoding")(known)
-    outputs = HEADS[recipe.head](list(maps), metadata, recipe.dropout)
+    outputs = HEADS[recipe.fusion](list(maps), metadata, recipe.dropout)
     return keras.Model({"image": image, **fields}, outputs, name="lesionflow")
 
 

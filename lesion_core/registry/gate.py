@@ -10,7 +10,7 @@ from lesion_core.dataset.certificate import verify_stored
 from lesion_core.errors import ArtifactCorrupt, ArtifactNotFound, DataError
 from lesion_core.evaluation.comparison import Difference, paired_difference
 from lesion_core.evaluation.report import Metrics, read_metrics, read_predictions
-from lesion_core.modeling.recipe import GatePolicy
+from lesion_core.modeling.sections import GatePolicy
 from lesion_core.registry.decisions import latest_decision, list_decisions, record_decision
 from lesion_core.serving.model_folder import Provenance
 from lesion_core.stores.folders import read_file

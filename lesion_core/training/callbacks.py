@@ -162,8 +162,11 @@ class Reporter:
             metrics["loss"] = state.loss_sum / state.batch
         elif last:
             metrics["loss"] = float(last["loss"])
+        if last:
+            metrics["epoch"] = float(last["epoch"])  # the last one that is finished, over all stages
         if last and not np.isnan(float(last["val_balanced_accuracy"])):
             metrics["val_balanced_accuracy"] = float(last["val_balanced_accuracy"])
+            metrics["selection_score"] = float(last["selection_score"])
         if state.batch and state.seconds > 0:
             per_second = state.batch / state.seconds
             metrics["images_per_second"] = per_second * self.batch_size

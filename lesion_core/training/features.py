@@ -14,8 +14,10 @@ import pandas as pd
 import tensorflow as tf
 
 from lesion_core.dataset.records import OpenDataset
+from lesion_core.labels import N_CLASSES
 from lesion_core.modeling.backbones import BACKBONE
-from lesion_core.modeling.input import epoch_order, evaluation_batches, metadata_inputs
+from lesion_core.modeling.input import Batch, epoch_order, evaluation_batches, metadata_inputs
+from lesion_core.modeling.losses import LABELS
 from lesion_core.modeling.network import METADATA_DROPOUT
 from lesion_core.modeling.recipe import Recipe
 
@@ -92,8 +94,8 @@ class FeatureFeed:
     rows: pd.DataFrame
     recipe: Recipe
 
-    def batches(self, epoch: int, first_batch: int = 0) -> Iterator[tuple[dict[str, tf.Tensor], tf.Tensor]]:
-        """Yield the batches of ``epoch`` (from 0) from ``first_batch`` on: (inputs, class index int32 (n,)).
+    def batches(self, epoch: int, first_batch: int = 0) -> Iterator[Batch]:
+        """Yield the batches of ``epoch`` (from 0) from ``first_batch`` on: (inputs, targets).
 
         The images come in the order in which they would be drawn from the records.
         """
@@ -103,7 +105,7 @@ class FeatureFeed:
         for batch in range(first_batch, len(order) // size):
             here = order[batch * size : (batch + 1) * size]
             inputs = {name: tf.constant(value) for name, value in self.inputs(here).items()}
-            yield inputs, tf.constant(labels[here])
+            yield inputs, {LABELS: tf.one_hot(labels[here], N_CLASSES)}
 
     def inputs(self, positions: np.ndarray) -> dict[str, np.ndarray]:
         """Return the head's inputs for the rows at ``positions``."""

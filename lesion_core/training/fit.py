@@ -16,7 +16,7 @@ import tensorflow as tf
 from lesion_core.dataset.records import OpenDataset
 from lesion_core.errors import TrainingDiverged, TrainingError
 from lesion_core.evaluation.metrics import balanced_accuracy
-from lesion_core.modeling.input import TrainingFeed, evaluation_batches, seen_prior
+from lesion_core.modeling.input import Batch, TrainingFeed, evaluation_batches, seen_prior
 from lesion_core.modeling.losses import AdjustedCrossEntropy, logit_offsets
 from lesion_core.modeling.network import unfreeze_backbone
 from lesion_core.modeling.recipe import Recipe
@@ -83,7 +83,7 @@ class _Bench:
     """What a stage works with: a training step, its batches, and logits on the validation split."""
 
     trainer: Trainer
-    batches: Callable[[int, int], Iterable[tuple[dict[str, tf.Tensor], tf.Tensor]]]
+    batches: Callable[[int, int], Iterable[Batch]]
     validate: Callable[[], np.ndarray]
 
 
@@ -160,9 +160,9 @@ class _Fit:
     def _run_epoch(self, stage: Stage, bench: _Bench) -> None:
         state = self.state
         started = time.monotonic() - state.seconds
-        for inputs, labels in bench.batches(state.epoch, state.batch):
+        for inputs, targets in bench.batches(state.epoch, state.batch):
             bench.trainer.optimizer.learning_rate = self.plan.learning_rate(stage, state.epoch, state.batch)
-            loss = float(bench.trainer.step(inputs, labels))
+            loss = float(bench.trainer.step(inputs, targets))
             if not math.isfinite(loss):
                 raise self._diverged(loss)
             state.batch += 1

@@ -11,4 +11,7 @@ class TrainJob(Value):
 
     recipe: Recipe
     dataset: DatasetRef
+    fold: int | None = Field(
+        default=None, ge=0, description="Fold to leave out for testing; none: the dataset's own four splits"
+    )
     start_from: str | None = Field(default=None, description="Model id whose weights to start from (fine-tuning)")

@@ -10,6 +10,7 @@ import tensorflow as tf
 from lesion_core.modeling.recipe import Recipe
 
 Inputs = dict[str, tf.Tensor]
+Loss = Callable[[Inputs, tf.Tensor], tf.Tensor]  # targets and logits to a scalar
 
 
 @dataclass(frozen=True, slots=True)
@@ -17,7 +18,7 @@ class Trainer:
     """A compiled training step and the optimizer whose state it changes."""
 
     optimizer: keras.optimizers.Optimizer
-    step: Callable[[Inputs, tf.Tensor], tf.Tensor]
+    step: Callable[[Inputs, Inputs], tf.Tensor]
 
 
 def freeze_normalisation(model: keras.Model) -> None:
@@ -33,7 +34,7 @@ def freeze_normalisation(model: keras.Model) -> None:
             freeze_normalisation(layer)
 
 
-def make_trainer(model: keras.Model, recipe: Recipe, loss: keras.losses.Loss) -> Trainer:
+def make_trainer(model: keras.Model, recipe: Recipe, loss: Loss) -> Trainer:
     """Return a trainer for the layers of ``model`` that are trainable now.
 
     AdamW (Loshchilov & Hutter 2019, arXiv:1711.05101); biases and normalisation are not decayed. XLA stays
@@ -50,9 +51,9 @@ def make_trainer(model: keras.Model, recipe: Recipe, loss: keras.losses.Loss) ->
     optimizer.build(variables)
 
     @tf.function  # type: ignore[untyped-decorator, unused-ignore]
-    def step(inputs: Inputs, labels: tf.Tensor) -> tf.Tensor:
+    def step(inputs: Inputs, targets: Inputs) -> tf.Tensor:
         with tf.GradientTape() as tape:
-            value = loss(labels, model(inputs, training=True)["logits"])
+            value = loss(targets, model(inputs, training=True)["logits"])
         optimizer.apply(tape.gradient(value, [variable.value for variable in variables]), variables)
         return value
 

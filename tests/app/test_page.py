@@ -169,7 +169,7 @@ def test_a_new_image_takes_the_old_answer_away(site: Site, page: Page, lesion: P
 
 
 def test_a_model_without_evidence_is_explained_by_occlusion(site: Site, page: Page, lesion: Path) -> None:
-    site.approve(Diagnosis.VASC, head="concat", synthetic=False)
+    site.approve(Diagnosis.VASC, fusion="concat", synthetic=False)
     _open(page, site)
     _classify(page, lesion)
     expect(page.get_by_test_id("map")).to_contain_text("hiding them lowers its value")

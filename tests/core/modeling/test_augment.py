@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from lesion_core.modeling.augment import N_DRAWS, augment, draw
-from lesion_core.modeling.recipe import Augmentation
+from lesion_core.modeling.sections import Augmentation
 
 _OFF = dict.fromkeys(("rotation_degrees", "zoom", "shift", "brightness", "contrast", "hue", "saturation"), 0.0)
 _FLIP_X, _FLIP_Y, _ANGLE, _ZOOM, _SHIFT_X, _, _BRIGHTNESS, _CONTRAST, _HUE, _SATURATION = range(N_DRAWS)

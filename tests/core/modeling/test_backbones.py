@@ -15,7 +15,7 @@ from lesion_core import modeling
 from lesion_core.errors import ConfigError
 from lesion_core.modeling import backbones
 from lesion_core.modeling.backbones import MIN_CELLS, build_backbone
-from lesion_core.modeling.recipe import Backbone
+from lesion_core.modeling.sections import Backbone
 from lesion_core.modeling.weights import IMAGENET, locate
 
 APPLICATIONS = {

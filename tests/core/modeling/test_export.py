@@ -17,7 +17,7 @@ TYPES = {
     "site_code": "tensor(int32)",
 }
 EXPLAINED = {"logits", "embedding", "evidence", "metadata_logits"}
-OUTPUTS = {"additive": EXPLAINED, "image-only": EXPLAINED, "concat": {"logits", "embedding"}}
+OUTPUTS = {"additive": EXPLAINED, "none": EXPLAINED, "concat": {"logits", "embedding"}}
 
 
 @pytest.fixture
@@ -30,9 +30,9 @@ def _run(session: onnxruntime.InferenceSession, inputs: Inputs) -> Inputs:
     return dict(zip(names, session.run(None, inputs), strict=True))
 
 
-@pytest.mark.parametrize("head", OUTPUTS)
-def test_onnx_equals_keras(make_network: MakeNetwork, make_inputs: MakeInputs, onnx_path: Path, head: str) -> None:
-    model = make_network(head=head)
+@pytest.mark.parametrize("fusion", OUTPUTS)
+def test_onnx_equals_keras(make_network: MakeNetwork, make_inputs: MakeInputs, onnx_path: Path, fusion: str) -> None:
+    model = make_network(fusion=fusion)
     export_onnx(model, onnx_path)
     session = onnxruntime.InferenceSession(onnx_path)
     assert {value.name: value.type for value in session.get_inputs()} == TYPES
@@ -40,7 +40,7 @@ def test_onnx_equals_keras(make_network: MakeNetwork, make_inputs: MakeInputs, o
     for n_images in (1, 5):  # the first patient is unknown in every field
         inputs = make_inputs(n_images, 64)
         found = _run(session, inputs)
-        assert set(found) == OUTPUTS[head]
+        assert set(found) == OUTPUTS[fusion]
         for name, value in model(inputs).items():
             np.testing.assert_allclose(found[name], np.asarray(value), atol=1e-5, rtol=1e-5)
 

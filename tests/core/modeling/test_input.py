@@ -118,9 +118,9 @@ def test_batches_carry_the_drawn_images_with_their_own_metadata(dataset: OpenDat
     order = epoch_order(feed.rows["class_index"].to_numpy(), power=0.5, seed=7, epoch=2)
     batches = list(feed.batches(2))
     assert len(batches) == 3
-    for number, (inputs, labels) in enumerate(batches):
+    for number, (inputs, targets) in enumerate(batches):
         rows = feed.rows.iloc[order[number * 6 : number * 6 + 6]]
-        assert np.array_equal(labels.numpy(), rows["class_index"])
+        assert np.array_equal(targets["labels"].numpy(), np.eye(8)[rows["class_index"]])
         assert np.array_equal(inputs["image"].numpy(), dataset.pixels(rows))
         assert np.array_equal(inputs["age_years"].numpy(), rows["age_years"], equal_nan=True)
         assert np.array_equal(inputs["sex_code"].numpy(), rows["sex_code"])

@@ -8,7 +8,7 @@ from scipy.optimize import minimize
 from scipy.special import log_softmax, softmax
 
 from lesion_core.labels import N_CLASSES
-from lesion_core.modeling.losses import AdjustedCrossEntropy, logit_offsets
+from lesion_core.modeling.losses import AdjustedCrossEntropy, Targets, logit_offsets
 
 _FLAT = np.full(N_CLASSES, 1 / N_CLASSES)
 _SKEWED = np.array([0.2, 0.5, 0.1, 0.02, 0.1, 0.02, 0.03, 0.03])
@@ -17,6 +17,10 @@ _SKEWED = np.array([0.2, 0.5, 0.1, 0.02, 0.1, 0.02, 0.03, 0.03])
 def _by_hand(logits: np.ndarray, labels: np.ndarray, offsets: np.ndarray, smoothing: float) -> float:
     targets = np.eye(N_CLASSES)[labels] * (1 - smoothing) + smoothing / N_CLASSES
     return float(-(targets * log_softmax(logits + offsets, axis=1)).sum(axis=1).mean())
+
+
+def _targets(labels: np.ndarray) -> Targets:
+    return {"labels": np.eye(N_CLASSES, dtype=np.float32)[labels]}
 
 
 @settings(max_examples=30, deadline=None)
@@ -30,7 +34,7 @@ def test_it_is_the_cross_entropy_of_shifted_logits(seed: int, smoothing: float, 
     logits = rng.normal(0, 4, (5, N_CLASSES)).astype(np.float32)
     labels = rng.integers(0, N_CLASSES, 5)
     offsets = logit_offsets(_SKEWED, strength)
-    loss = float(AdjustedCrossEntropy(offsets, smoothing)(labels, logits))
+    loss = float(AdjustedCrossEntropy(offsets, smoothing)(_targets(labels), logits))
     assert loss == pytest.approx(_by_hand(logits, labels, offsets, smoothing), rel=1e-4, abs=1e-4)
 
 
@@ -39,7 +43,7 @@ def test_a_flat_prior_or_no_strength_changes_nothing() -> None:
     labels = np.arange(6)
     plain = _by_hand(logits, labels, np.zeros(N_CLASSES), 0.0)
     for offsets in (logit_offsets(_FLAT, 1.0), logit_offsets(_SKEWED, 0.0)):
-        assert float(AdjustedCrossEntropy(offsets, 0.0)(labels, logits)) == pytest.approx(plain, rel=1e-5)
+        assert float(AdjustedCrossEntropy(offsets, 0.0)(_targets(labels), logits)) == pytest.approx(plain, rel=1e-5)
 
 
 def test_the_best_logits_are_those_of_a_flat_prior() -> None:
@@ -66,6 +70,6 @@ def test_the_loss_is_a_mean_so_the_batch_size_does_not_scale_it() -> None:
     logits = np.random.default_rng(1).normal(0, 1, (4, N_CLASSES)).astype(np.float32)
     labels = np.array([0, 1, 2, 3])
     loss = AdjustedCrossEntropy(logit_offsets(_SKEWED, 1.0), 0.1)
-    assert float(loss(labels, logits)) == pytest.approx(
-        float(loss(np.tile(labels, 3), np.tile(logits, (3, 1)))), rel=1e-5
+    assert float(loss(_targets(labels), logits)) == pytest.approx(
+        float(loss(_targets(np.tile(labels, 3)), np.tile(logits, (3, 1)))), rel=1e-5
     )

@@ -12,7 +12,7 @@ from lesion_core.modeling.network import build_network, freeze_backbone, load_ne
 from lesion_core.modeling.recipe import Recipe
 from tests.core.modeling.conftest import Inputs, MakeInputs, MakeNetwork
 
-EXPLAINED = ("additive", "image-only")
+EXPLAINED = ("additive", "none")
 
 
 def _numpy(outputs: dict[str, object]) -> Inputs:
@@ -25,12 +25,12 @@ def _assert_adds_up(outputs: Inputs) -> None:
     assert np.abs(image).max() > 1e-3  # the map says something, or nothing would have been shown
 
 
-@pytest.mark.parametrize("head", EXPLAINED)
+@pytest.mark.parametrize("fusion", EXPLAINED)
 @pytest.mark.parametrize("size_px", [64, 100])
 def test_evidence_and_metadata_add_up_to_the_logits(
-    make_network: MakeNetwork, make_inputs: MakeInputs, head: str, size_px: int
+    make_network: MakeNetwork, make_inputs: MakeInputs, fusion: str, size_px: int
 ) -> None:
-    outputs = _numpy(make_network(head=head, size_px=size_px)(make_inputs(3, size_px)))
+    outputs = _numpy(make_network(fusion=fusion, size_px=size_px)(make_inputs(3, size_px)))
     assert {name: (value.shape[0], value.shape[-1]) for name, value in outputs.items()} == {
         "logits": (3, 8),
         "evidence": (3, 8),
@@ -92,7 +92,7 @@ def test_metadata_shifts_the_logits_and_leaves_the_evidence(
 
 
 def test_image_only_does_not_hear_the_metadata(make_network: MakeNetwork, make_inputs: MakeInputs) -> None:
-    model, known = make_network(head="image-only"), make_inputs(3, 64)
+    model, known = make_network(fusion="none"), make_inputs(3, 64)
     others = {**known, "age_years": known["age_years"][::-1], "site_code": known["site_code"][::-1]}
     first, second = _numpy(model(known)), _numpy(model(others))
     np.testing.assert_array_equal(first["logits"], second["logits"])
@@ -101,7 +101,7 @@ def test_image_only_does_not_hear_the_metadata(make_network: MakeNetwork, make_i
 
 
 def test_concat_hears_both_and_shows_nothing(make_network: MakeNetwork, make_inputs: MakeInputs) -> None:
-    model, inputs = make_network(head="concat"), make_inputs(3, 64)
+    model, inputs = make_network(fusion="concat"), make_inputs(3, 64)
     outputs = _numpy(model(inputs))
     assert set(outputs) == {"logits", "embedding"}
     for name in ("image", "age_years", "sex_code", "site_code"):
@@ -130,9 +130,9 @@ def _learn(model: keras.Model, inputs: Inputs, labels: np.ndarray, n_steps: int)
     return [float(step()) for _ in range(n_steps)]
 
 
-@pytest.mark.parametrize("head", [*EXPLAINED, "concat"])
-def test_a_few_steps_lower_the_loss(make_network: MakeNetwork, make_inputs: MakeInputs, head: str) -> None:
-    losses = _learn(make_network(head=head, dropout=0), make_inputs(8, 64), np.arange(8), 6)
+@pytest.mark.parametrize("fusion", [*EXPLAINED, "concat"])
+def test_a_few_steps_lower_the_loss(make_network: MakeNetwork, make_inputs: MakeInputs, fusion: str) -> None:
+    losses = _learn(make_network(fusion=fusion, dropout=0), make_inputs(8, 64), np.arange(8), 6)
     assert losses[-1] < losses[0]
 
 

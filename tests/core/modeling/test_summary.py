@@ -22,10 +22,10 @@ def test_a_frozen_backbone_does_not_train(make_network: MakeNetwork) -> None:
     assert summary.n_trainable == summary.n_parameters - summary.n_backbone
 
 
-@pytest.mark.parametrize("head", ["additive", "image-only", "concat"])
-def test_every_block_comes_after_those_that_feed_it(make_network: MakeNetwork, head: str) -> None:
+@pytest.mark.parametrize("fusion", ["additive", "none", "concat"])
+def test_every_block_comes_after_those_that_feed_it(make_network: MakeNetwork, fusion: str) -> None:
     seen: set[str] = set()
-    for block in describe_network(make_network(head=head)).blocks:
+    for block in describe_network(make_network(fusion=fusion)).blocks:
         assert seen.issuperset(block.inputs), block
         assert bool(block.inputs) == (block.kind != "Input")
         seen.add(block.name)

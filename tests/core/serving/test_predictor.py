@@ -14,7 +14,7 @@ from lesion_core.errors import ArtifactCorrupt, ArtifactNotFound, ConfigError, I
 from lesion_core.labels import CLASS_ORDER, Diagnosis, Sex, Site
 from lesion_core.serving.predictor import OnnxModel, Predictor, centre, explain_answer, softmax
 from lesion_core.types import PatientMetadata
-from tests.model_folders import SIZE_PX, Head, write_model_folder
+from tests.model_folders import SIZE_PX, Fusion, write_model_folder
 
 KNOWN = PatientMetadata(age_years=61, sex=Sex.MALE, site=Site.HEAD_NECK)
 
@@ -72,25 +72,25 @@ def test_evidence_and_metadata_add_up_to_the_logits(tmp_path: Path) -> None:
     sex=st.none() | st.sampled_from(list(Sex)),
     site=st.none() | st.sampled_from(list(Site)),
 )
-@pytest.mark.parametrize("head", ["additive", "concat", "image-only"])
+@pytest.mark.parametrize("fusion", ["additive", "concat", "none"])
 def test_shares_add_up_to_the_calibrated_value(
     tmp_path_factory: pytest.TempPathFactory,
-    head: Head,
+    fusion: Fusion,
     seed: int,
     age: float | None,
     sex: Sex | None,
     site: Site | None,
 ) -> None:
-    folder = tmp_path_factory.getbasetemp() / f"shares-{head}"
+    folder = tmp_path_factory.getbasetemp() / f"shares-{fusion}"
     if not folder.exists():
-        write_model_folder(folder, head=head)
+        write_model_folder(folder, fusion=fusion)
     predictor = Predictor.load(folder)
     answer = explain_answer(predictor, _pixels(seed)[0], PatientMetadata(age_years=age, sex=sex, site=site))
     probs = np.array([answer.of(item).probability for item in CLASS_ORDER])
     shares = [answer.of(item) for item in CLASS_ORDER]
     total = np.array([item.image_share + item.baseline_share + item.metadata_share for item in shares])
     np.testing.assert_allclose(total, centre(np.log(probs)), atol=2e-4)
-    if head != "concat":
+    if fusion != "concat":
         np.testing.assert_allclose(answer.maps.mean(axis=(0, 1)), [item.image_share for item in shares], atol=1e-4)
 
 
@@ -106,7 +106,7 @@ def test_metadata_changes_the_answer_and_the_difference_is_told(tmp_path: Path) 
 
 
 def test_an_image_only_model_is_served_and_takes_nothing_from_metadata(tmp_path: Path) -> None:
-    answer = Predictor.load(write_model_folder(tmp_path / "a", head="image-only")).predict_bytes(_jpeg(), KNOWN)
+    answer = Predictor.load(write_model_folder(tmp_path / "a", fusion="none")).predict_bytes(_jpeg(), KNOWN)
     assert answer.map_kind == "evidence"
     assert all(item.metadata_share == 0 for item in answer.classes)
 
@@ -122,7 +122,7 @@ def test_all_eight_classes_come_sorted_with_the_models_id(tmp_path: Path) -> Non
 
 
 def test_occlusion_finds_the_only_cell_that_matters(tmp_path: Path) -> None:
-    predictor = Predictor.load(write_model_folder(tmp_path / "a", head="concat"))
+    predictor = Predictor.load(write_model_folder(tmp_path / "a", fusion="concat"))
     pixels = np.full((SIZE_PX, SIZE_PX, 3), 128, np.uint8)
     pixels[16:24, 40:48] = (255, 0, 0)  # row 2, column 5 of the 8 × 8 cells
     answer = explain_answer(predictor, pixels, PatientMetadata())

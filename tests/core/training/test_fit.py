@@ -45,14 +45,14 @@ def test_one_step_moves_every_weight_and_lowers_the_loss(dataset: OpenDataset, m
     recipe = make_recipe(dropout=0.0, metadata_dropout=0.0)
     model = _network(recipe)
     trainer = make_trainer(model, recipe, AdjustedCrossEntropy(np.zeros(N_CLASSES), 0.0))
-    inputs, labels = next(iter(TrainingFeed(dataset, dataset.split("train"), recipe).batches(0)))
+    inputs, targets = next(iter(TrainingFeed(dataset, dataset.split("train"), recipe).batches(0)))
     before = [np.asarray(variable).copy() for variable in model.trainable_variables]
-    first = float(trainer.step(inputs, labels))
+    first = float(trainer.step(inputs, targets))
     assert first == pytest.approx(math.log(N_CLASSES), abs=0.3)  # an untrained network knows nothing
     after = [np.asarray(variable) for variable in model.trainable_variables]
     moved = [not np.array_equal(a, b) for a, b in zip(before, after, strict=True)]
     assert all(moved)
-    assert [float(trainer.step(inputs, labels)) for _ in range(10)][-1] < first
+    assert [float(trainer.step(inputs, targets)) for _ in range(10)][-1] < first
 
 
 def test_it_learns_and_keeps_the_best_epoch(dataset: OpenDataset, make_recipe: MakeRecipe, tmp_path: Path) -> None:
@@ -164,11 +164,11 @@ def test_a_batch_larger_than_the_split_is_refused_before_any_work(
     assert not (tmp_path / "backup").exists()
 
 
-@pytest.mark.parametrize("head", ["additive", "concat", "image-only"])
+@pytest.mark.parametrize("fusion", ["additive", "concat", "none"])
 def test_pooled_features_give_the_very_logits_of_the_network(
-    dataset: OpenDataset, make_recipe: MakeRecipe, head: str
+    dataset: OpenDataset, make_recipe: MakeRecipe, fusion: str
 ) -> None:
-    recipe = make_recipe(head=head)
+    recipe = make_recipe(fusion=fusion)
     model = _network(recipe)
     rng = np.random.default_rng(0)
     for weight in model.weights:

@@ -174,7 +174,7 @@ def test_a_model_of_another_shape_is_no_start(
     make_recipe: MakeRecipe,
     tmp_path: Path,
 ) -> None:
-    job = TrainJob(recipe=make_recipe(head="concat"), dataset=dataset_ref, start_from=trained[0].id)
+    job = TrainJob(recipe=make_recipe(fusion="concat"), dataset=dataset_ref, start_from=trained[0].id)
     with pytest.raises(ConfigError, match=r"expected model whole/.* to have the network of recipe 'tiny'"):
         _run_here(job, store, tmp_path)
 
