@@ -6,7 +6,7 @@ from lesion_core import jobs
 from lesion_core.evaluation.card import current_card
 from lesion_core.evaluation.identity import report_key_of
 from lesion_core.evaluation.report import read_metrics
-from lesion_core.evaluation.spec import EvaluateJob
+from lesion_core.evaluation.spec import EvaluateJob, Split
 from lesion_core.stores.folders import read_file
 from lesion_core.types import DatasetRef, ModelRef, ReportRef
 from tasks import publish
@@ -21,9 +21,9 @@ _FIGURES = (
 
 
 @task(name="evaluate-model", **RETRY_TRANSIENT)
-def evaluate_model(model: ModelRef, dataset: DatasetRef) -> ReportRef:
-    """Evaluate a model on a dataset's test split in a child process."""
-    job = EvaluateJob(model=model, dataset=dataset)
+def evaluate_model(model: ModelRef, dataset: DatasetRef, split: Split = "test") -> ReportRef:
+    """Evaluate a model on a split of a dataset, of its fold where it has one, in a child process."""
+    job = EvaluateJob(model=model, dataset=dataset, split=split)
     with publish.progress("evaluation-progress", model.id) as on_progress:
         return jobs.run(
             "evaluate", job, ReportRef, key=report_key_of(job), settings=read_settings(), on_progress=on_progress

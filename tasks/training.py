@@ -19,9 +19,9 @@ def load_recipe(choice: Recipe | str) -> Recipe:
 
 
 @task(name="train-model", **RETRY_TRANSIENT)
-def train_model(recipe: Recipe, dataset: DatasetRef) -> ModelRef:
-    """Train one recipe on one dataset; a retry after a kill resumes from the last backup."""
-    job = TrainJob(recipe=recipe, dataset=dataset)
+def train_model(recipe: Recipe, dataset: DatasetRef, fold: int | None = None) -> ModelRef:
+    """Train a recipe on a dataset, or without one fold of it; a retry after a kill resumes from the last backup."""
+    job = TrainJob(recipe=recipe, dataset=dataset, fold=fold)
     with training_slot(), publish.progress("training-progress", recipe.name) as on_progress:
         model = jobs.run(
             "train", job, ModelRef, key=training_key(job), settings=read_settings(), on_progress=on_progress

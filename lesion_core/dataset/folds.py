@@ -57,6 +57,11 @@ def assign_folds(
     return folds
 
 
+def name_splits(fold: int | None) -> str:
+    """Return 'the splits of fold 2', or 'the own splits' where there is no fold."""
+    return "the own splits" if fold is None else f"the splits of fold {fold}"
+
+
 def splits_of_fold(rows: pd.DataFrame, fold: int) -> pd.Series:
     """Return each picture's split when ``fold`` is tested on: strings, index as in ``rows``.
 

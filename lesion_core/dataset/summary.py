@@ -4,8 +4,11 @@ import pandas as pd
 from pydantic import Field
 
 from lesion_core.dataset.certificate import read_certificate
+from lesion_core.dataset.leakage import QUARANTINED
 from lesion_core.dataset.manifest import MANIFEST_NAME, MANIFEST_SCHEMA, read_table
 from lesion_core.dataset.records import OpenDataset
+from lesion_core.dataset.splits import SPLITS
+from lesion_core.labels import CLASS_ORDER
 from lesion_core.types import DatasetRef, Value
 
 UNKNOWN = "unknown"
@@ -36,20 +39,21 @@ class DatasetSummary(Value):
 
 
 def describe(dataset: OpenDataset) -> DatasetSummary:
-    """Return the summary of an opened dataset.
+    """Return the summary of an opened dataset, with the splits that it was opened with (its own, or a fold's).
 
     Raises:
         ManifestError: Its manifest or certificate is missing or damaged.
     """
     manifest = read_table(dataset.folder / MANIFEST_NAME, MANIFEST_SCHEMA)
     certificate = read_certificate(dataset.folder)
+    images = {split: _by_class(dataset.split(split)) for split in (*SPLITS, QUARANTINED)}
     return DatasetSummary(
         dataset=dataset.ref,
-        images=certificate.images,
-        groups=certificate.groups,
+        images=images,
+        groups={split: int(dataset.split(split)["group"].nunique()) for split in images},
         absent_classes=certificate.absent_classes,
-        absent_by_split=certificate.absent_by_split,
-        n_quarantined=certificate.n_quarantined,
+        absent_by_split={split: tuple(name for name, n in images[split].items() if not n) for split in SPLITS},
+        n_quarantined=sum(images[QUARANTINED].values()),
         merged=certificate.merged,
         age_years=_ages(manifest["age_years"]),
         sexes=_counts(manifest["sex"]),
@@ -60,6 +64,11 @@ def describe(dataset: OpenDataset) -> DatasetSummary:
         confirm_types=_counts(manifest["confirm_type"]),
         n_synthetic=int(manifest["is_synthetic"].sum()),
     )
+
+
+def _by_class(rows: pd.DataFrame) -> dict[str, int]:
+    counts = rows["class_index"].value_counts()
+    return {str(name): int(counts.get(place, 0)) for place, name in enumerate(CLASS_ORDER)}
 
 
 def _counts(values: pd.Series) -> dict[str, int]:

@@ -110,7 +110,7 @@ def _performance(metrics: Metrics) -> str:
     subject = metrics.subject
     introduction = (
         f"Measured on {subject.n_images:,} images ({subject.n_groups:,} groups of lesions and patients) of the "
-        f"{subject.split} split of `{subject.dataset_id}`, {_unseen(subject.n_seen_in_training)}. Intervals "
+        f"{subject.split_in_words} of `{subject.dataset_id}`, {_unseen(subject.n_seen_in_training)}. Intervals "
         f"are 95 %, from {subject.n_bootstrap:,} resamples of whole groups within classes."
     )
     rows = [(row["measure"], row["value"], row["interval"] or "–") for row in metrics.headline_rows()]
@@ -160,10 +160,15 @@ def _test_data(metrics: Metrics, dataset: DatasetSummary) -> str:
     total = ("all", *(f"{sum(dataset.images[split].values()):,}" for split in splits))
     missing = ", ".join(f"{name} {share:.2f}" for name, share in sorted(dataset.missing.items()))
     return (
-        f"Dataset `{metrics.subject.dataset_id}`, images by class and split. Lesions, patients, identical files and "
-        f"look-alikes stay in one split.\n\n{_table(('Class', *splits), [*rows, total])}\n\n"
+        f"Dataset `{metrics.subject.dataset_id}`, images by class and split{_of_fold(metrics)}. Lesions, patients, "
+        f"identical files and look-alikes stay in one split.\n\n{_table(('Class', *splits), [*rows, total])}\n\n"
         f"Share of images without a value: {missing}."
     )
+
+
+def _of_fold(metrics: Metrics) -> str:
+    fold = metrics.subject.fold
+    return "" if fold is None else f" of a cross-validation in which fold {fold} is the test"
 
 
 def _limits(metrics: Metrics, folder: ModelFolder) -> Iterable[str]:

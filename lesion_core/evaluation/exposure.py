@@ -10,6 +10,7 @@ from collections.abc import Collection
 import pandas as pd
 from pydantic import Field
 
+from lesion_core.dataset.folds import splits_of_fold
 from lesion_core.dataset.manifest import MANIFEST_NAME
 from lesion_core.dataset.records import SPLITS_NAME
 from lesion_core.errors import ArtifactNotFound
@@ -21,6 +22,7 @@ from lesion_core.stores.references import find_reference
 from lesion_core.types import DatasetRef, ModelRef, StoreKey, Value
 
 MADE_FROM = ("train", "validation", "calibration")
+_COLUMNS = ("isic_id", "group", "split", "fold", "class_index")
 
 
 class Exposure(Value):
@@ -55,23 +57,23 @@ def find_exposure(store: Store, model: ModelRef, withdrawn: Collection[str] | No
     if not taken_back:
         return Exposure(images={}, untold=())
     seen: dict[str, set[str]] = {split: set() for split in MADE_FROM}
-    lineage, untold = _lineage(store, model)
-    for dataset in {each.dataset.id: each.dataset for each in lineage}.values():
+    lineage, untold = lineage_of(store, model)
+    for made_from in {(each.dataset.id, each.fold): each for each in lineage}.values():
         try:
-            members = read_splits(store, dataset)
+            members = read_splits(store, made_from.dataset, fold=made_from.fold)
         except ArtifactNotFound:
-            untold.append(dataset.id)
+            untold.append(made_from.dataset.id)
             continue
         taken = members[members["isic_id"].isin(taken_back)]
         for split in MADE_FROM:
             seen[split].update(taken.loc[taken["split"] == split, "isic_id"])
     return Exposure(
-        images={split: tuple(sorted(ids)) for split, ids in seen.items() if ids}, untold=tuple(sorted(untold))
+        images={split: tuple(sorted(ids)) for split, ids in seen.items() if ids}, untold=tuple(sorted(set(untold)))
     )
 
 
-def _lineage(store: Store, model: ModelRef) -> tuple[list[ModelRef], list[str]]:
-    """Return the model and those it started from, and the ids of those that are stored no more."""
+def lineage_of(store: Store, model: ModelRef) -> tuple[list[ModelRef], list[str]]:
+    """Return the model and those it started from, nearest first, and the ids of those that are stored no more."""
     lineage, untold = [model], list[str]()
     while True:
         try:
@@ -87,28 +89,45 @@ def _lineage(store: Store, model: ModelRef) -> tuple[list[ModelRef], list[str]]:
         lineage.append(ref)
 
 
-def read_members(store: Store, dataset: DatasetRef | StoreKey) -> pd.DataFrame:
-    """Return which images a dataset has or, where it was removed, had: columns isic_id, split and sha256.
+def read_members(store: Store, dataset: DatasetRef | StoreKey, *, fold: int | None = None) -> pd.DataFrame:
+    """Return which images a dataset has or, where it was removed, had.
+
+    Returns:
+        Columns isic_id, split and sha256, and group, fold and class_index, from which a fold's splits are made;
+        ``split`` is that of ``fold`` where one is given.
 
     Raises:
-        ArtifactNotFound: It is not stored, and nothing was left behind of it.
+        ArtifactNotFound: It is not stored, and nothing was left behind of it that tells this.
         ArtifactCorrupt: Its bytes are not those that were published.
     """
     try:
         manifest = io.BytesIO(read_file(store, dataset, MANIFEST_NAME))
     except ArtifactNotFound:
-        return _read_left_behind(store, dataset)
+        return _with_splits(_read_left_behind(store, dataset), fold)
     files = pd.read_parquet(manifest, columns=["isic_id", "sha256"])
-    return read_splits(store, dataset).merge(files, on="isic_id", validate="1:1")
+    return read_splits(store, dataset, fold=fold).merge(files, on="isic_id", validate="1:1")
 
 
-def read_splits(store: Store, dataset: DatasetRef | StoreKey) -> pd.DataFrame:
-    """Return which split each image of a dataset is or was in: isic_id and split; raises as ``read_members`` does."""
+def read_splits(store: Store, dataset: DatasetRef | StoreKey, *, fold: int | None = None) -> pd.DataFrame:
+    """Return which split each image of a dataset is or was in: as ``read_members`` does, without sha256."""
     try:
         table = io.BytesIO(read_file(store, dataset, SPLITS_NAME))
     except ArtifactNotFound:
-        return _read_left_behind(store, dataset)
-    return pd.read_parquet(table, columns=["isic_id", "split"])
+        return _with_splits(_read_left_behind(store, dataset), fold)
+    return _with_splits(pd.read_parquet(table, columns=list(_COLUMNS)), fold)
+
+
+def _with_splits(members: pd.DataFrame, fold: int | None) -> pd.DataFrame:
+    """Return the members with the splits of a fold, where one is given."""
+    if fold is None:
+        return members
+    if missing := set(_COLUMNS) - set(members):
+        raise ArtifactNotFound(
+            f"expected the list of a removed dataset's images to tell its folds, got one without "
+            f"{', '.join(sorted(missing))}; restore the dataset",
+            key="members",
+        )
+    return members.assign(split=splits_of_fold(members, fold))
 
 
 def _read_left_behind(store: Store, dataset: DatasetRef | StoreKey) -> pd.DataFrame:

@@ -25,6 +25,7 @@ from lesion_core.evaluation.predictions import (
     rows_to_evaluate,
     table_of_mistakes,
     table_of_predictions,
+    with_splits_of,
 )
 from lesion_core.evaluation.report import (
     CARD_NAME,
@@ -55,7 +56,7 @@ def run(spec: dict[str, Any], *, store: Store, workdir: Path, on_progress: Progr
 
     Raises:
         DataError: The split has no images.
-        LeakageError: The dataset's certificate does not hold.
+        LeakageError: The dataset's certificate does not hold, or it is another than a model of a fold was trained on.
         ArtifactNotFound: Model, dataset or an image is not in the store.
         ArtifactCorrupt: Bytes that are not those that were published.
         StoreError: The store could not be read or written.
@@ -91,6 +92,7 @@ class _Opened:
 def _open(job: EvaluateJob, store: Store, workdir: Path) -> _Opened:
     dataset = open_dataset(store, job.dataset, workdir / "datasets")
     verify_certificate(dataset)
+    dataset = with_splits_of(job.model, dataset)
     rows = rows_to_evaluate(dataset, job.split)
     folder = materialise(store, job.model, workdir / "models")
     predictor = Predictor.load(folder, model_id=job.model.id)
@@ -147,6 +149,7 @@ def _subject(job: EvaluateJob, opened: _Opened) -> Subject:
         dataset_sha256=job.dataset.sha256,
         training_dataset_id=job.model.dataset.id,
         split=job.split,
+        fold=job.model.fold,
         n_images=len(opened.rows),
         n_seen_in_training=count_seen(opened.store, job.model, opened.dataset, opened.rows),
         n_groups=opened.rows["group"].nunique(),

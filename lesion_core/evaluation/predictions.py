@@ -9,8 +9,8 @@ import pandas as pd
 
 from lesion_core.dataset.manifest import MANIFEST_NAME
 from lesion_core.dataset.records import OpenDataset
-from lesion_core.errors import ArtifactCorrupt, DataError
-from lesion_core.evaluation.exposure import MADE_FROM, read_members
+from lesion_core.errors import ArtifactCorrupt, ArtifactNotFound, DataError, LeakageError
+from lesion_core.evaluation.exposure import MADE_FROM, lineage_of, read_members
 from lesion_core.evaluation.report import PROBABILITY_COLUMNS
 from lesion_core.images import Preprocessing, preprocess
 from lesion_core.labels import CLASS_ORDER, MALIGNANT
@@ -42,19 +42,36 @@ def predict_rows(
 
 
 def count_seen(store: Store, model: ModelRef, dataset: OpenDataset, rows: pd.DataFrame) -> int:
-    """Return how many of ``rows`` the model was trained, chosen or calibrated on, by id or by identical bytes.
+    """Return how many of ``rows`` the model was made from, by id or by identical bytes.
 
-    Within one dataset its certificate excludes it; another dataset may hold images of the one trained on.
+    What it was trained, chosen or calibrated on counts, and so does what the models that it started from were.
+
+    Args:
+        store: Where datasets and models lie.
+        model: Which model.
+        dataset: Where ``rows`` are from.
+        rows: Of one split: of the model's fold where it has one, else of the dataset's own.
 
     Raises:
-        ArtifactNotFound: The dataset it was trained on is no longer in the store, nor the list of its images.
+        ArtifactNotFound: A dataset or a model that went into it is no longer in the store, nor the list of its
+            images, so that nobody can tell.
     """
-    if model.dataset.sha256 == dataset.ref.sha256:
-        return 0
     files = _read_files(dataset.folder).loc[rows["isic_id"]]
-    members = read_members(store, model.dataset)
-    used = members[members["split"].isin(MADE_FROM)]
-    return int((files.index.isin(used["isic_id"]) | files["sha256"].isin(used["sha256"])).sum())
+    lineage, untold = lineage_of(store, model)
+    if untold:
+        raise ArtifactNotFound(
+            f"expected the models that {model.id} started from, to tell which images it has seen, found no "
+            f"{', '.join(untold)}; restore them, or train from other weights",
+            key=f"models/{untold[0]}",
+        )
+    seen = np.zeros(len(files), bool)
+    for made_from in lineage:
+        # Within the very same splits the certificate excludes it.
+        if (made_from.dataset.sha256, made_from.fold) != (dataset.ref.sha256, model.fold):
+            members = read_members(store, made_from.dataset, fold=made_from.fold)
+            used = members[members["split"].isin(MADE_FROM)]
+            seen |= files.index.isin(used["isic_id"]) | files["sha256"].isin(used["sha256"]).to_numpy()
+    return int(seen.sum())
 
 
 class Pictures:
@@ -96,6 +113,25 @@ class Pictures:
                     actual=actual,
                 )
             yield preprocess(body, self._preprocessing, image_id=str(isic_id))
+
+
+def with_splits_of(model: ModelRef, dataset: OpenDataset) -> OpenDataset:
+    """Return the dataset with the splits that a model is measured on: those of its fold, where it has one.
+
+    Raises:
+        LeakageError: The model left out a fold of another dataset. What a fold holds is known for the dataset that it
+            was trained on only: in another one, images of its training may be test images.
+    """
+    if model.fold is None:
+        return dataset
+    if model.dataset.sha256 != dataset.ref.sha256:
+        raise LeakageError(
+            f"expected {model.dataset.id}, which model {model.id} was trained on without fold {model.fold}, got "
+            f"dataset {dataset.ref.id}; measure a cross-validation's model on its own dataset only",
+            model=model.id,
+            fold=model.fold,
+        )
+    return dataset.for_fold(model.fold)
 
 
 def rows_to_evaluate(dataset: OpenDataset, split: str) -> pd.DataFrame:

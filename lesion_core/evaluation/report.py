@@ -38,6 +38,7 @@ class Subject(Value):
     dataset_sha256: Sha256
     training_dataset_id: str
     split: Literal["validation", "calibration", "test"]
+    fold: int | None = Field(default=None, ge=0, description="Fold whose splits these are; none: the dataset's own")
     n_images: int = Field(ge=1)
     n_seen_in_training: int = Field(
         default=0, ge=0, description="Images of the split that went into the model: trained, chosen or calibrated on"
@@ -50,6 +51,11 @@ class Subject(Value):
     n_bootstrap: int
     seed: int
     step_version: int
+
+    @property
+    def split_in_words(self) -> str:
+        """Return 'test split', or 'test split of fold 2'."""
+        return f"{self.split} split" + ("" if self.fold is None else f" of fold {self.fold}")
 
 
 class ClassMetrics(Value):

@@ -6,12 +6,14 @@ from pydantic import Field
 
 from lesion_core.types import DatasetRef, ModelRef, Value
 
+Split = Literal["validation", "calibration", "test"]
+
 
 class EvaluateJob(Value):
-    """Evaluate one model on one split of one dataset."""
+    """Evaluate one model on one split of one dataset; a model of a fold on a split of that fold."""
 
     model: ModelRef
     dataset: DatasetRef
-    split: Literal["validation", "calibration", "test"] = "test"
+    split: Split = "test"
     n_bootstrap: int = Field(default=1000, ge=100, le=100_000, description="Group resamples of the interval")
     seed: int = Field(default=7, ge=0)

@@ -7,6 +7,7 @@ import numpy as np
 from pydantic import ValidationError
 
 from lesion_core.dataset.certificate import verify_stored
+from lesion_core.dataset.folds import name_splits
 from lesion_core.errors import ArtifactCorrupt, ArtifactNotFound, DataError
 from lesion_core.evaluation.comparison import Difference, paired_difference
 from lesion_core.evaluation.report import Metrics, read_metrics, read_predictions
@@ -43,6 +44,7 @@ def decide(report: ReportRef, policy: GatePolicy, store: Store, *, against: Repo
     checks = [
         *check_certificates(store, report),
         _check_subject(report, metrics),
+        _check_whole(report.model),
         _check_unseen(metrics),
         _check_chance(metrics, policy),
         _check_licence(store, report),
@@ -100,6 +102,16 @@ def _check_subject(report: ReportRef, metrics: Metrics) -> GateCheck:
         passed=is_same and subject.split == report.split == "test",
         detail=f"{subject.n_images:,} {subject.split} images of {subject.dataset_id}, model {subject.model_id}"
         + ("" if is_same else ": not the model and dataset the report is filed under"),
+    )
+
+
+def _check_whole(model: ModelRef) -> GateCheck:
+    """Check that the model is no part of a cross-validation: its sisters were chosen on what it is tested on."""
+    return GateCheck(
+        name="trained on the dataset's own splits",
+        passed=model.fold is None,
+        detail=f"trained on {name_splits(model.fold)} of {model.dataset.id}"
+        + ("" if model.fold is None else ": a cross-validation's model; train on the dataset's own splits"),
     )
 
 

@@ -14,6 +14,7 @@ def training_inputs(job: TrainJob) -> JsonDict:
     """Return everything that the trained model depends on, JSON-serialisable.
 
     A recipe's description and gate do not change the weights and are left out; a weights file counts by its content.
+    A fold is named only where there is one.
 
     Raises:
         ConfigError: The recipe names a weights file that cannot be read.
@@ -25,6 +26,7 @@ def training_inputs(job: TrainJob) -> JsonDict:
         "start_from": job.start_from,
         "weights_sha256": None if recipe.weights in ("imagenet", "none") else _digest(Path(recipe.weights)),
         "step_version": STEP_VERSION,
+        **({} if job.fold is None else {"fold": job.fold}),
     }
 
 

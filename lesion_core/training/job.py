@@ -8,8 +8,9 @@ import keras
 import tensorflow as tf
 
 from lesion_core.dataset.certificate import verify_certificate
+from lesion_core.dataset.folds import name_splits
 from lesion_core.dataset.records import OpenDataset, open_dataset
-from lesion_core.errors import ConfigError
+from lesion_core.errors import ConfigError, LeakageError
 from lesion_core.keys import id_of
 from lesion_core.modeling.network import build_network, load_network
 from lesion_core.modeling.recipe import Recipe
@@ -35,7 +36,8 @@ def run(spec: dict[str, Any], *, store: Store, workdir: Path, on_progress: Progr
 
     Raises:
         ConfigError: The recipe and the dataset, or the recipe and the model to start from, do not fit.
-        LeakageError: The dataset's certificate does not hold.
+        LeakageError: The dataset's certificate does not hold, or the model to start from has seen images that this
+            training chooses, calibrates or tests on.
         TrainingError: Training could not finish (``TrainingDiverged``: the loss is not a number).
         StoreError: The store could not be read or written.
     """
@@ -58,7 +60,7 @@ def _train(
 ) -> ModelRef:
     recipe = job.recipe
     dataset = _open(job, store, workdir)
-    base = None if job.start_from is None else _base(job.start_from, store, workdir)
+    base = None if job.start_from is None else _base(job, job.start_from, store, workdir)
     _make_repeatable(recipe)
     model = build_network(recipe)
     if base is not None:
@@ -69,7 +71,7 @@ def _train(
     shutil.rmtree(folder, ignore_errors=True)
     with translated(folder):
         folder.mkdir(parents=True)
-        write_model(folder, model, recipe, dataset, fitted, base)
+        write_model(folder, model, recipe, dataset, fitted, base, fold=job.fold)
     index, sha256 = publish(
         store,
         key,
@@ -84,7 +86,7 @@ def _train(
 
 
 def _open(job: TrainJob, store: Store, workdir: Path) -> OpenDataset:
-    """Open the dataset if it fits the recipe and its certificate holds."""
+    """Open the dataset, with the splits of the job's fold, if it fits the recipe and its certificate holds."""
     recipe, ref = job.recipe, job.dataset
     if ref.size_px != recipe.size_px:
         raise ConfigError(
@@ -92,7 +94,8 @@ def _open(job: TrainJob, store: Store, workdir: Path) -> OpenDataset:
             f"{ref.size_px}; prepare the dataset with size_px {recipe.size_px}, or change the recipe"
         )
     dataset = open_dataset(store, ref, workdir / "datasets")
-    verify_certificate(dataset)
+    verify_certificate(dataset)  # of the splits as they are stored; it covers the folds too
+    dataset = dataset if job.fold is None else dataset.for_fold(job.fold)
     make_plan(recipe, len(dataset.split("train")))  # refuses a batch larger than the data before any work
     return dataset
 
@@ -103,10 +106,30 @@ def _make_repeatable(recipe: Recipe) -> None:
         tf.config.experimental.enable_op_determinism()
 
 
-def _base(model_id: str, store: Store, workdir: Path) -> ModelFolder:
+def _base(job: TrainJob, model_id: str, store: Store, workdir: Path) -> ModelFolder:
     """Bring the model to start from to this machine."""
     ref = get_reference(store, ModelRef, "models", model_id)
+    _check_same_side(job, ref)
     return read_model_folder(materialise(store, ref, workdir / "models"), model_id=ref.id)
+
+
+def _check_same_side(job: TrainJob, base: ModelRef) -> None:
+    """Refuse a base that trained on what this training must not have seen.
+
+    A fold's training images are other folds' test images, and the own splits cut across all folds.
+
+    Raises:
+        LeakageError: One of the two leaves out a fold and the other does not, or another one, or of another dataset.
+    """
+    if job.fold is None and base.fold is None:
+        return
+    if job.fold != base.fold or job.dataset.sha256 != base.dataset.sha256:
+        raise LeakageError(
+            f"expected a model to start from that was trained on {name_splits(job.fold)} of {job.dataset.id}, "
+            f"got {base.id}, trained on {name_splits(base.fold)} of {base.dataset.id}: it has seen images that this "
+            "training must not; start from a model of the same splits, or leave start_from out",
+            model=base.id,
+        )
 
 
 def _start_from(model: keras.Model, base: ModelFolder, recipe: Recipe) -> None:
@@ -130,5 +153,6 @@ def _summary(job: TrainJob, base: ModelFolder | None) -> JsonDict:
     return {
         "recipe": job.recipe.name,
         "dataset": job.dataset.model_dump(mode="json"),
+        "fold": job.fold,
         "synthetic": job.dataset.synthetic or (base is not None and base.provenance.synthetic),
     }

@@ -11,6 +11,7 @@ import numpy as np
 import pandas as pd
 
 from lesion_core.dataset.records import OpenDataset
+from lesion_core.dataset.splits import SPLITS
 from lesion_core.errors import TrainingError
 from lesion_core.evaluation.calibration import Calibration, fit_temperature
 from lesion_core.evaluation.figures.architecture import draw_architecture
@@ -38,8 +39,12 @@ def write_model(
     dataset: OpenDataset,
     fitted: FitResult,
     base: ModelFolder | None,
+    *,
+    fold: int | None = None,
 ) -> None:
     """Write every file of a model version into ``folder``, which must be there and empty.
+
+    ``fold`` is the one whose splits ``dataset`` has, if any.
 
     Raises:
         TrainingError: ``model.onnx`` does not answer as ``model.keras`` does.
@@ -53,7 +58,7 @@ def write_model(
     _write_json(folder / "recipe.json", recipe.model_dump(mode="json"))
     _write_json(folder / "labels.json", vocabulary())
     _write_json(folder / "preprocessing.json", Preprocessing(size_px=recipe.size_px).model_dump(mode="json"))
-    _write_json(folder / "provenance.json", describe_provenance(dataset, base))
+    _write_json(folder / "provenance.json", describe_provenance(dataset, base, fold=fold))
     pd.DataFrame(fitted.history).to_csv(folder / "history.csv", index=False)
     summary = describe_network(model)
     (folder / "summary.txt").write_text(summary.text, encoding="utf-8")
@@ -124,7 +129,7 @@ def vocabulary() -> JsonDict:
     return {name: [str(item) for item in order] for name, order in orders.items()}
 
 
-def describe_provenance(dataset: OpenDataset, base: ModelFolder | None) -> JsonDict:
+def describe_provenance(dataset: OpenDataset, base: ModelFolder | None, *, fold: int | None = None) -> JsonDict:
     """Return what the model was made from, and what that asks of whoever uses it.
 
     A model that was fine-tuned from another answers for that one's images too, and for those it came from in turn:
@@ -138,6 +143,8 @@ def describe_provenance(dataset: OpenDataset, base: ModelFolder | None) -> JsonD
         "licence": max(licences, key=LICENCE_ORDER.index),
         "attributions": sorted(_credits(dataset) | set(base.provenance.attributions if base else ())),
         "synthetic": ref.synthetic or (base is not None and base.provenance.synthetic),
+        "fold": fold,
+        "n_images": {split: len(dataset.split(split)) for split in SPLITS},
         "n_train_images": len(rows),
         "class_counts": {str(label): int(n) for label, n in zip(CLASS_ORDER, counts, strict=True)},
         "absent_classes": [str(label) for label, n in zip(CLASS_ORDER, counts, strict=True) if n == 0],

@@ -13,7 +13,7 @@ from lesion_core.dataset.records import OpenDataset, open_dataset
 from lesion_core.evaluation.identity import report_inputs, report_key_of
 from lesion_core.evaluation.job import STEP
 from lesion_core.evaluation.measurement import Scored, measure_scores
-from lesion_core.evaluation.predictions import table_of_predictions
+from lesion_core.evaluation.predictions import table_of_predictions, with_splits_of
 from lesion_core.evaluation.report import Metrics, Subject
 from lesion_core.evaluation.spec import EvaluateJob
 from lesion_core.evaluation.version import STEP_VERSION
@@ -53,17 +53,31 @@ def make_dataset(
 
 
 def publish_model(
-    store: LocalStore, dataset: DatasetRef, place: Path, *, seed: int = 7, synthetic: bool = False, **changes: Any
+    store: LocalStore,
+    dataset: DatasetRef,
+    place: Path,
+    *,
+    seed: int = 7,
+    synthetic: bool = False,
+    fold: int | None = None,
+    start_from: str | None = None,
+    recipe: str = "hand-made",
+    **changes: Any,
 ) -> ModelRef:
-    """Publish a hand-made model as if it had been trained on ``dataset``."""
+    """Publish a hand-made model as if it had been trained on ``dataset``, or without a fold of it."""
     folder = write_model_folder(place / f"model-{seed}-{synthetic}", seed=seed, synthetic=synthetic)
     provenance = json.loads((folder / "provenance.json").read_text())
     (folder / "provenance.json").write_text(json.dumps({**provenance, **changes}))
     history = {"epoch": [1, 2, 3], "stage": ["head", "all", "all"], "loss": [2.0, 1.5, 1.2]}
     pd.DataFrame({**history, "val_balanced_accuracy": [0.2, 0.35, 0.3]}).to_csv(folder / "history.csv", index=False)
-    inputs = {"seed": seed, "dataset": dataset.sha256, "synthetic": synthetic}
-    key = model_key("hand-made", digest_of(inputs))
-    summary = {"recipe": "hand-made", "dataset": dataset.model_dump(mode="json"), "synthetic": synthetic}
+    inputs = {"seed": seed, "dataset": dataset.sha256, "synthetic": synthetic, "fold": fold, "start_from": start_from}
+    key = model_key(recipe, digest_of(inputs))
+    summary = {
+        "recipe": recipe,
+        "dataset": dataset.model_dump(mode="json"),
+        "fold": fold,
+        "synthetic": synthetic,
+    }
     published = publish(store, key, folder, step="train", step_version=1, inputs=inputs, summary=summary)
     return ref_from_folder(ModelRef, key, *published)
 
@@ -82,13 +96,13 @@ def publish_report(
     Args:
         store: Where to.
         model: Which model.
-        dataset: Its test split is taken.
+        dataset: Its test split is taken, of the model's fold where it has one.
         place: Scratch.
         answer: True classes int (n,) to predicted classes int (n,).
         seed: Of the job; another seed makes another report.
     """
     job = EvaluateJob(model=model, dataset=dataset.ref, n_bootstrap=200, seed=seed)
-    rows = dataset.split("test")
+    rows = with_splits_of(model, dataset).split("test")
     true = rows["class_index"].to_numpy(np.int64)
     probs = np.full((len(rows), len(CLASS_ORDER)), 0.04)
     probs[np.arange(len(rows)), answer(true)] = 0.72
@@ -126,6 +140,7 @@ def measure(job: EvaluateJob, rows: pd.DataFrame, probs: np.ndarray) -> Metrics:
         dataset_sha256=job.dataset.sha256,
         training_dataset_id=job.model.dataset.id,
         split=job.split,
+        fold=job.model.fold,
         n_images=len(rows),
         n_groups=rows["group"].nunique(),
         classes_present=tuple(name for place, name in enumerate(CLASS_ORDER) if place in true),

@@ -102,6 +102,13 @@ def test_guessing_is_not_better_than_chance(world: World) -> None:
     assert not decision.passed
 
 
+def test_a_model_of_a_fold_is_never_approvable(world: World) -> None:
+    decision = decide(world.report(world.model(fold=1)), POLICY, world.store)
+    assert failed(decision) == ["trained on the dataset's own splits"]
+    assert "fold 1" in check_of(decision, "own splits").detail
+    assert "cross-validation" in check_of(decision, "own splits").detail
+
+
 def test_the_margin_over_chance_is_the_policys(world: World) -> None:
     report = world.report(world.model(), mistaking(0.4))
     low = report.balanced_accuracy_low
