@@ -91,6 +91,18 @@ def card(model: Annotated[str, typer.Argument(help="Model id, such as isic-quick
 
 
 @app.command()
+def looks(
+    dataset: Annotated[str, typer.Argument(help="Name of a dataset, such as isic; empty lists all")] = "",
+) -> None:
+    """List which model was measured on which test split, and when."""
+    from lesion_core.evaluation.looks import read_looks
+
+    for look in read_looks(open_store(LesionSettings()), dataset):
+        again = f"  again: {look.reason}" if look.reason else ""
+        typer.echo(f"{look.at}  {look.test} of {look.dataset_id}  {look.model_id}{again}")
+
+
+@app.command()
 def gc(
     delete: Annotated[bool, typer.Option("--delete", help="Delete; without it, only say what would go")] = False,
     retention_days: Annotated[int, typer.Option(min=1, help="What is younger stays")] = 30,

@@ -12,6 +12,8 @@
     models/<recipe>/<digest12>/…                   model.keras · model.onnx · recipe.json · … · index.json
     reports/<recipe>-<model12>/<digest12>/…        metrics.json · predictions.parquet · figures/*.png · index.json
     data-reports/<dataset>/<digest12>/…            report.html · summary.json · figures/*.png · index.json
+    comparisons/<name>/<digest12>/…                leaderboard.json · leaderboard.csv · figures/*.png · index.json
+    looks/<dataset>/<test>/<digest12>.json         which model was measured on which test split, append-only
     gates/<recipe>/<model12>/<digest12>.json       gate decisions, append-only
     channels/<channel>.json                        the only mutable objects
     events/<channel>/<number>.json                 their history, append-only
@@ -30,6 +32,7 @@ from lesion_core.errors import ConfigError
 from lesion_core.types import StoreKey
 
 INDEX_NAME = "index.json"
+LOOKS, COMPARISONS = "looks", "comparisons"
 DIGEST_LENGTH = 12
 _PART = re.compile(r"^[A-Za-z0-9][A-Za-z0-9._-]{0,126}$")
 
@@ -102,6 +105,16 @@ def report_key(model_id: str, digest: str) -> StoreKey:
 def data_report_key(dataset: str, digest: str) -> StoreKey:
     """Return the folder of the report on a dataset called ``dataset``."""
     return _join("data-reports", dataset, digest[:DIGEST_LENGTH])
+
+
+def comparison_key(name: str, digest: str) -> StoreKey:
+    """Return the folder of a comparison of recipes."""
+    return _join(COMPARISONS, name, digest[:DIGEST_LENGTH])
+
+
+def look_key(dataset: str, test: str, digest: str) -> StoreKey:
+    """Return the key of the note that a model was measured on the split ``test`` of a dataset's name."""
+    return _join(LOOKS, dataset, test, f"{digest[:DIGEST_LENGTH]}.json")
 
 
 def gate_key(model_id: str, digest: str) -> StoreKey:

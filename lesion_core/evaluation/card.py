@@ -12,6 +12,7 @@ from typing import Any
 
 from lesion_core.dataset.summary import DatasetSummary
 from lesion_core.evaluation.exposure import find_exposure
+from lesion_core.evaluation.looks import Looks
 from lesion_core.evaluation.report import CARD_NAME, Metrics, read_predictions
 from lesion_core.isic.withdrawals import withdrawn_ids
 from lesion_core.labels import CLASS_NAMES, CLASS_ORDER, Diagnosis
@@ -113,8 +114,20 @@ def _performance(metrics: Metrics) -> str:
         f"{subject.split_in_words} of `{subject.dataset_id}`, {_unseen(subject.n_seen_in_training)}. Intervals "
         f"are 95 %, from {subject.n_bootstrap:,} resamples of whole groups within classes."
     )
+    if subject.looks is not None:
+        introduction += f" {_looks(subject.looks, subject.recipe)}"
     rows = [(row["measure"], row["value"], row["interval"] or "–") for row in metrics.headline_rows()]
     return f"{introduction}\n\n{_table(('Measure', 'Value', '95 % interval'), rows)}"
+
+
+def _looks(looks: Looks, recipe: str) -> str:
+    """Say how fresh the test images were: the more recipes were tried on them, the less a number on them says."""
+    if not looks.any_recipe:
+        return "No other model had been measured on these test images before."
+    return (
+        f"Other models that had been measured on these test images before: {looks.any_recipe:,}, of which "
+        f"{looks.same_recipe:,} of the recipe `{recipe}`."
+    )
 
 
 def _unseen(n_seen: int) -> str:

@@ -17,6 +17,7 @@ from lesion_core.dataset.summary import describe
 from lesion_core.evaluation.card import write_card
 from lesion_core.evaluation.gallery import write_misclassified, write_origins, write_performance
 from lesion_core.evaluation.identity import report_inputs, report_key_of
+from lesion_core.evaluation.looks import Looks, record_look
 from lesion_core.evaluation.measurement import Scored, measure_scores
 from lesion_core.evaluation.predictions import (
     Pictures,
@@ -87,6 +88,7 @@ class _Opened:
     dataset: OpenDataset
     rows: pd.DataFrame
     pictures: Pictures
+    looks: Looks | None
 
 
 def _open(job: EvaluateJob, store: Store, workdir: Path) -> _Opened:
@@ -96,7 +98,9 @@ def _open(job: EvaluateJob, store: Store, workdir: Path) -> _Opened:
     rows = rows_to_evaluate(dataset, job.split)
     folder = materialise(store, job.model, workdir / "models")
     predictor = Predictor.load(folder, model_id=job.model.id)
-    return _Opened(store, folder, predictor, dataset, rows, Pictures(dataset, store, predictor.preprocessing))
+    looks = record_look(job, store) if job.split == "test" else None  # the last thing before images are opened
+    pictures = Pictures(dataset, store, predictor.preprocessing)
+    return _Opened(store, folder, predictor, dataset, rows, pictures, looks)
 
 
 def _evaluate(
@@ -151,6 +155,7 @@ def _subject(job: EvaluateJob, opened: _Opened) -> Subject:
         split=job.split,
         fold=job.model.fold,
         n_images=len(opened.rows),
+        looks=opened.looks,
         n_seen_in_training=count_seen(opened.store, job.model, opened.dataset, opened.rows),
         n_groups=opened.rows["group"].nunique(),
         classes_present=tuple(name for place, name in enumerate(CLASS_ORDER) if place in present),

@@ -12,6 +12,7 @@ from pydantic import Field, ValidationError
 
 from lesion_core.errors import ArtifactCorrupt, ArtifactNotFound
 from lesion_core.evaluation.estimates import Estimate
+from lesion_core.evaluation.looks import Looks
 from lesion_core.keys import report_key
 from lesion_core.labels import CLASS_NAMES, CLASS_ORDER, Diagnosis
 from lesion_core.stores.folders import list_folders, read_file
@@ -40,6 +41,9 @@ class Subject(Value):
     split: Literal["validation", "calibration", "test"]
     fold: int | None = Field(default=None, ge=0, description="Fold whose splits these are; none: the dataset's own")
     n_images: int = Field(ge=1)
+    looks: Looks | None = Field(
+        default=None, description="Who had been measured on this test split before; none: it is no test split"
+    )
     n_seen_in_training: int = Field(
         default=0, ge=0, description="Images of the split that went into the model: trained, chosen or calibrated on"
     )

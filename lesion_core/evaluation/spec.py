@@ -17,3 +17,8 @@ class EvaluateJob(Value):
     split: Split = "test"
     n_bootstrap: int = Field(default=1000, ge=100, le=100_000, description="Group resamples of the interval")
     seed: int = Field(default=7, ge=0)
+    reason: str = Field(
+        default="",
+        max_length=2000,
+        description="Why the recipe looks at these test images again; noted, no part of the report's name",
+    )

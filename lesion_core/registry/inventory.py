@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from pydantic import ValidationError
 
 from lesion_core.errors import ArtifactCorrupt, ArtifactNotFound
-from lesion_core.keys import DIGEST_LENGTH, id_of, index_key
+from lesion_core.keys import COMPARISONS, DIGEST_LENGTH, LOOKS, id_of, index_key
 from lesion_core.stores.folders import FolderIndex, files_folder, find
 from lesion_core.stores.protocol import ObjectEntry, Store
 from lesion_core.types import Sha256, StoreKey
@@ -22,8 +22,9 @@ from lesion_core.types import Sha256, StoreKey
 # In the order in which they are made; a later one may need an earlier one, never the other way round.
 FOLDER_KINDS = ("listings", "shards", "snapshots", "datasets", "data-reports", "models", "reports")
 GATES, ARCHIVE = "gates", "archive"
-# Never touched: what was decided, noted and answered, and the channels themselves.
-UNTOUCHED = ("channels", "events", "withdrawn", "members", "audit")
+# Never touched: what was decided, noted and answered, and the channels themselves. A comparison is a record, too: it
+# keeps its numbers and figures, which show no image, but holds none of the models and reports that it was made from.
+UNTOUCHED = ("channels", "events", "withdrawn", "members", "audit", COMPARISONS, LOOKS)
 # Holds a folder's index while the folder is being removed: without ``index.json`` it exists for no reader, and
 # whoever finds this note can still tell what it was.
 CONDEMNED_NAME = "condemned.json"

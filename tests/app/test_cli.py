@@ -9,6 +9,8 @@ import pytest
 from typer.testing import CliRunner
 
 from deployments.cli import app
+from lesion_core.evaluation.looks import record_look
+from lesion_core.evaluation.spec import EvaluateJob
 from lesion_core.isic.withdrawals import note_withdrawn
 from lesion_core.registry.channels import move_channel
 from lesion_core.stores.folders import utc_now
@@ -87,3 +89,13 @@ def test_cleaning_says_what_goes_and_what_stays_and_deletes_only_when_told(
     assert "WITHDRAWN: saw 1 of the images that the archive withdrew" in warned[place + 1]
     assert f"For training (1): {made.withdrawn}" in told("card", model.id)
     assert not any("WITHDRAWN" in line for line in told("models").splitlines() if made.new.model.id in line)
+
+
+def test_looks_are_listed_with_their_reason(tmp_path: Path) -> None:
+    made = make_generations(tmp_path)
+    store, model = LocalStore(made.root), made.new.model
+    record_look(EvaluateJob(model=model, dataset=model.dataset, seed=8, reason="a typing error"), store)
+    outcome = CliRunner().invoke(app, ["looks", "small"], env={"LESION_STORE": str(made.root)})
+    assert f"test-1 of {made.old.dataset.id}  {made.old.model.id}\n" in outcome.output
+    assert f"test-1 of {model.dataset.id}  {model.id}  again: a typing error\n" in outcome.output
+    assert CliRunner().invoke(app, ["looks", "isic"], env={"LESION_STORE": str(made.root)}).output == ""

@@ -59,6 +59,8 @@ def test_ids_and_folders_agree() -> None:
     assert keys.report_key(keys.id_of(key), "f" * 64) == f"reports/isic-quick-0123456789ab/{'f' * 12}"
     assert keys.data_report_key("isic", "f" * 64) == f"data-reports/isic/{'f' * 12}"
     assert keys.gate_key(keys.id_of(key), "f" * 64) == f"gates/isic-quick/0123456789ab/{'f' * 12}.json"
+    assert keys.comparison_key("fusion", "f" * 64) == f"comparisons/fusion/{'f' * 12}"
+    assert keys.look_key("isic", "fold.2", "f" * 64) == f"looks/isic/fold.2/{'f' * 12}.json"
     assert keys.event_key("approved", 3) < keys.event_key("approved", 12)
 
 

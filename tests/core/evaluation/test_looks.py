@@ -1,0 +1,141 @@
+"""Who looked at which test images: noted before anything is predicted, never twice, and refused a second time."""
+
+import datetime
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from lesion_core.dataset.records import OpenDataset
+from lesion_core.errors import ArtifactCorrupt, ConfigError
+from lesion_core.evaluation import job as evaluation
+from lesion_core.evaluation.looks import (
+    Look,
+    Looks,
+    PlannedLook,
+    check_first_look,
+    name_test,
+    read_looks,
+    record_look,
+)
+from lesion_core.evaluation.report import read_metrics
+from lesion_core.evaluation.spec import EvaluateJob
+from lesion_core.stores.folders import read_file
+from lesion_core.stores.local import LocalStore
+from lesion_core.types import ModelRef, ReportRef, ignore_progress
+from tests.core.evaluation.worlds import make_dataset, publish_model
+
+
+@pytest.fixture(scope="module")
+def world(tmp_path_factory: pytest.TempPathFactory) -> tuple[LocalStore, OpenDataset]:
+    """A store with a dataset only."""
+    place = tmp_path_factory.mktemp("looks")
+    store = LocalStore(place / "store")
+    return store, make_dataset(store, place)
+
+
+@pytest.fixture
+def store(world: tuple[LocalStore, OpenDataset]) -> LocalStore:
+    """The same store, with an empty log."""
+    for key in list(world[0].list("looks/")):
+        world[0].remove(key)
+    return world[0]
+
+
+@pytest.fixture
+def make_model(store: LocalStore, world: tuple[LocalStore, OpenDataset], tmp_path: Path) -> Callable[..., ModelRef]:
+    return lambda **changes: publish_model(store, world[1].ref, tmp_path, **changes)
+
+
+def _evaluate(store: LocalStore, model: ModelRef, work: Path, **changes: object) -> ReportRef:
+    job = EvaluateJob.model_validate({"model": model, "dataset": model.dataset, "n_bootstrap": 100, **changes})
+    return evaluation.run(job.model_dump(mode="json"), store=store, workdir=work, on_progress=ignore_progress)
+
+
+def _planned(store: LocalStore, model: ModelRef) -> PlannedLook:
+    return PlannedLook(name_test(store, model.dataset, model.fold), model.dataset, model.recipe, model.id)
+
+
+def test_a_test_split_leaves_a_note_and_another_split_none(
+    store: LocalStore, make_model: Callable[..., ModelRef], tmp_path: Path
+) -> None:
+    model, of_fold = make_model(seed=21), make_model(seed=21, fold=1)
+    chosen = _evaluate(store, model, tmp_path, split="validation")
+    assert read_metrics(store, chosen).subject.looks is None
+    assert read_looks(store) == []
+    report = _evaluate(store, model, tmp_path, reason="a typing error in the recipe")
+    record_look(EvaluateJob(model=of_fold, dataset=of_fold.dataset), store)
+    notes = {look.test: look for look in read_looks(store, "small")}
+    assert set(notes) == {"test-1", "fold.1"}
+    own = notes["test-1"]
+    assert (own.recipe, own.model_id, own.report_key) == ("hand-made", model.id, report.key)
+    assert own.reason == "a typing error in the recipe"
+    assert read_looks(store, "elsewhere") == []
+
+
+def test_the_note_is_there_before_the_first_prediction(
+    store: LocalStore, make_model: Callable[..., ModelRef], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """An evaluation that dies has looked, and goes on as the same look."""
+    model = make_model(seed=22)
+    with monkeypatch.context() as broken:
+        broken.setattr(evaluation, "_evaluate", lambda *_: 1 / 0)
+        with pytest.raises(ZeroDivisionError):
+            _evaluate(store, model, tmp_path)
+    before = read_looks(store)
+    assert [look.model_id for look in before] == [model.id]
+    _evaluate(store, model, tmp_path)
+    assert read_looks(store) == before
+
+
+def test_report_and_card_say_how_many_had_looked_before(
+    store: LocalStore, make_model: Callable[..., ModelRef], tmp_path: Path
+) -> None:
+    for seed, recipe in ((31, "first"), (32, "first"), (33, "other")):
+        model = make_model(seed=seed, recipe=recipe)
+        record_look(EvaluateJob(model=model, dataset=model.dataset), store)
+    report = _evaluate(store, make_model(seed=34, recipe="first"), tmp_path)
+    assert read_metrics(store, report).subject.looks == Looks(same_recipe=2, any_recipe=3)
+    card = read_file(store, report, "card.md").decode()
+    assert "measured on these test images before: 3, of which 2 of the recipe `first`" in card
+    fresh = _evaluate(store, make_model(seed=31, fold=0), tmp_path)
+    assert (
+        "No other model had been measured on these test images before." in read_file(store, fresh, "card.md").decode()
+    )
+
+
+def test_a_second_look_of_the_same_recipe_is_refused(
+    store: LocalStore, make_model: Callable[..., ModelRef], tmp_path: Path
+) -> None:
+    old, new = make_model(seed=41, fold=2), make_model(seed=42, fold=2)
+    check_first_look(store, [_planned(store, old), _planned(store, new)])  # planned together: two seeds
+    record_look(EvaluateJob(model=old, dataset=old.dataset), store)
+    check_first_look(store, [_planned(store, old)])
+    check_first_look(store, [_planned(store, old), _planned(store, new)])
+    with pytest.raises(ConfigError, match=rf"looked before: {old.id} on fold\.2 of small at .* say again=True"):
+        check_first_look(store, [_planned(store, new)])
+    check_first_look(store, [_planned(store, make_model(seed=42, fold=3))])
+    check_first_look(store, [_planned(store, make_model(seed=42, fold=2, recipe="renamed"))])
+
+
+def test_the_log_keeps_the_first_time(store: LocalStore, make_model: Callable[..., ModelRef]) -> None:
+    model = make_model(seed=51)
+    job = EvaluateJob(model=model, dataset=model.dataset)
+    first = datetime.datetime(2025, 3, 1, tzinfo=datetime.UTC)
+    record_look(job, store, clock=lambda: first)
+    record_look(job, store, clock=lambda: first + datetime.timedelta(days=1))
+    assert [look.at for look in read_looks(store)] == ["2025-03-01T00:00:00+00:00"]
+
+
+def test_a_damaged_or_moved_note_is_not_overlooked(store: LocalStore, make_model: Callable[..., ModelRef]) -> None:
+    model = make_model(seed=52)
+    record_look(EvaluateJob(model=model, dataset=model.dataset), store)
+    (key,) = store.list("looks/")
+    note = Look.model_validate_json(store.read(key)).model_dump(mode="json")
+    store.write(key, json.dumps({**note, "test": "fold.4"}).encode())
+    with pytest.raises(ArtifactCorrupt, match=r"one at fold\.4 of small"):
+        read_looks(store)
+    store.write(key, b"{}")
+    with pytest.raises(ArtifactCorrupt, match="restore it from a backup"):
+        read_looks(store)
