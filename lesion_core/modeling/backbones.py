@@ -5,57 +5,27 @@ first. The finest is chosen so that it has at least 8×8 cells; the coarsest is 
 """
 
 import warnings
-from collections.abc import Callable
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import keras
 import numpy as np
 
 from lesion_core.errors import ConfigError
+from lesion_core.modeling.applications import APPLICATIONS, application_features, build_application
 from lesion_core.modeling.efficientnet_lite import (
     BATCH_NORM_MOMENTUM,
     lite_features,
     load_imagenet,
     load_torch_file,
 )
+from lesion_core.modeling.resolutions import stages_of
 
 BACKBONE = "backbone"
 MIN_CELLS = 8  # along each side of the evidence map
-_STRIDES = (4, 8, 16, 32)
 _KERAS_SUFFIXES = (".h5", ".keras")
 _TINY_CHANNELS = (16, 32, 64, 96)
 
 Taps = dict[int, keras.KerasTensor]  # feature map by stride
-
-
-@dataclass(frozen=True, slots=True)
-class _Application:
-    """One of ``keras.applications``, and how it wants 0–255 pixels: ``pixels * scale + offset``."""
-
-    build: Callable[..., keras.Model]
-    scale: Any
-    offset: Any
-    options: dict[str, Any]
-
-
-def _per_channel(mean: tuple[float, ...], std: tuple[float, ...]) -> tuple[list[float], list[float]]:
-    return [1 / (255 * s) for s in std], [-m / s for m, s in zip(mean, std, strict=True)]
-
-
-_UNIT = (1 / 127.5, -1.0)  # to [-1, 1]
-_IMAGENET = _per_channel((0.485, 0.456, 0.406), (0.229, 0.224, 0.225))
-_RAW: dict[str, Any] = {"include_preprocessing": False}
-_APPLICATIONS: dict[str, _Application] = {
-    "mobilenet-v2-0.35": _Application(keras.applications.MobileNetV2, *_UNIT, {"alpha": 0.35}),
-    "mobilenet-v2": _Application(keras.applications.MobileNetV2, *_UNIT, {}),
-    "mobilenet-v3-small": _Application(keras.applications.MobileNetV3Small, *_UNIT, _RAW),
-    "mobilenet-v3-large": _Application(keras.applications.MobileNetV3Large, *_UNIT, _RAW),
-    "efficientnet-v2-b0": _Application(keras.applications.EfficientNetV2B0, *_IMAGENET, _RAW),
-    "efficientnet-v2-b1": _Application(keras.applications.EfficientNetV2B1, *_IMAGENET, _RAW),
-    "efficientnet-v2-s": _Application(keras.applications.EfficientNetV2S, 1 / 128, -1.0, _RAW),
-}
 
 
 def build_backbone(name: str, size_px: int, weights: str) -> keras.Model:
@@ -70,9 +40,8 @@ def build_backbone(name: str, size_px: int, weights: str) -> keras.Model:
         ConfigError: The weights are missing, damaged, or made for another network.
     """
     pixels = keras.Input((size_px, size_px, 3), dtype="uint8", name="pixels")
-    if name in _APPLICATIONS:
-        taps = _application_features(_APPLICATIONS[name], name, pixels, weights)
-        return keras.Model(pixels, _chosen(taps, size_px), name=BACKBONE)
+    if name in APPLICATIONS:
+        return keras.Model(pixels, _chosen(_application_taps(name, pixels, weights), size_px), name=BACKBONE)
     taps = _tiny_features(pixels) if name == "tiny" else lite_features(name, pixels)
     model = keras.Model(pixels, _chosen(taps, size_px), name=BACKBONE)
     if weights == "imagenet" and name != "tiny":
@@ -82,6 +51,17 @@ def build_backbone(name: str, size_px: int, weights: str) -> keras.Model:
     elif weights != "none":
         _load_keras_file(model, Path(weights), name)
     return model
+
+
+def backbone_stages(model: keras.Model) -> list[list[keras.layers.Layer]]:
+    """Return the backbone's layers that have weights, grouped by the resolution they work at, finest first.
+
+    Within a group in the order in which a picture passes them. Layers inside nested networks stand for those.
+
+    Args:
+        model: A network from ``build_network``, as built or reloaded.
+    """
+    return stages_of(model.get_layer(BACKBONE))
 
 
 def _chosen(taps: Taps, size_px: int) -> list[keras.KerasTensor]:
@@ -106,36 +86,14 @@ def _tiny_features(pixels: keras.KerasTensor) -> Taps:
     return {stride: tap for stride, tap in taps.items() if stride > 2}
 
 
-def _application_features(application: _Application, name: str, pixels: keras.KerasTensor, weights: str) -> Taps:
-    size_px = pixels.shape[1]
-    network = _build_application(application, name, size_px, "imagenet" if weights == "imagenet" else None)
+def _application_taps(name: str, pixels: keras.KerasTensor, weights: str) -> Taps:
+    network = build_application(name, pixels.shape[1], imagenet=weights == "imagenet")
     if weights not in ("imagenet", "none"):
         _load_keras_file(network, Path(weights), name)
     for layer in network.layers:
         if isinstance(layer, keras.layers.BatchNormalization):
             layer.momentum = BATCH_NORM_MOMENTUM
-    outputs = {stride: _last_at(network, stride) for stride in _STRIDES[:-1]} | {_STRIDES[-1]: network.output}
-    features = keras.Model(network.input, list(outputs.values()), name=name)
-    scaled = keras.layers.Rescaling(application.scale, application.offset, name="scaling")(pixels)
-    return dict(zip(outputs, features(scaled), strict=True))
-
-
-def _build_application(application: _Application, name: str, size_px: int, weights: str | None) -> keras.Model:
-    try:
-        return application.build(
-            input_shape=(size_px, size_px, 3), include_top=False, weights=weights, **application.options
-        )
-    except Exception as error:  # Keras wraps every failed download in a bare Exception
-        raise ConfigError(
-            f"expected to build {name} for {size_px} px with weights {weights}, got: {error}. Without a network, "
-            "set the recipe's weights to the path of a downloaded file, or choose an efficientnet-lite backbone"
-        ) from error
-
-
-def _last_at(network: keras.Model, stride: int) -> keras.KerasTensor:
-    """Return the last output at this stride: widened and activated, just before the next halving."""
-    side = -(-network.input_shape[1] // stride)
-    return [layer.output for layer in network.layers if tuple(layer.output.shape[1:3]) == (side, side)][-1]
+    return application_features(network, name, pixels)
 
 
 def _load_keras_file(model: keras.Model, path: Path, name: str) -> None:

@@ -16,8 +16,8 @@ import tensorflow as tf
 from lesion_core.dataset.records import OpenDataset
 from lesion_core.errors import TrainingDiverged, TrainingError
 from lesion_core.evaluation.metrics import balanced_accuracy
-from lesion_core.modeling.input import Batch, TrainingFeed, evaluation_batches, seen_prior
-from lesion_core.modeling.losses import AdjustedCrossEntropy, logit_offsets
+from lesion_core.modeling.input import Batch, TrainingFeed, evaluation_batches
+from lesion_core.modeling.losses import make_loss
 from lesion_core.modeling.network import unfreeze_backbone
 from lesion_core.modeling.recipe import Recipe
 from lesion_core.training.backups import Backup, read_backup, write_backup
@@ -96,9 +96,7 @@ class _Fit:
         self.model, self.recipe, self.dataset, self.backups = model, recipe, dataset, backups
         self.train, self.validation = dataset.split("train"), dataset.split("validation")
         self.plan: Plan = make_plan(recipe, len(self.train))
-        prior = seen_prior(self.train["class_index"].to_numpy(), recipe.imbalance.sampling_power)
-        offsets = logit_offsets(prior, recipe.imbalance.logit_adjustment)
-        self.loss = AdjustedCrossEntropy(offsets, recipe.optimisation.label_smoothing)
+        self.loss = make_loss(recipe, self.train["class_index"].to_numpy())
         self.timer = BackupTimer(recipe.optimisation.backup_seconds)
         self.reporter = Reporter(on_progress, self.plan.n_steps, self.plan.n_epochs, recipe.optimisation.batch_size)
         self.state = FitState()

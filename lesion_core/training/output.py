@@ -18,8 +18,9 @@ from lesion_core.evaluation.figures.architecture import draw_architecture
 from lesion_core.images import Preprocessing
 from lesion_core.labels import CLASS_ORDER, SEX_ORDER, SITE_ORDER
 from lesion_core.modeling.export import export_onnx
-from lesion_core.modeling.input import class_counts, evaluation_batches, model_inputs
+from lesion_core.modeling.input import evaluation_batches, model_inputs
 from lesion_core.modeling.recipe import Recipe
+from lesion_core.modeling.sampling import class_counts
 from lesion_core.modeling.summary import describe_network
 from lesion_core.serving.model_folder import ModelFolder
 from lesion_core.serving.predictor import OnnxModel

@@ -13,14 +13,23 @@ import pytest
 
 from lesion_core import modeling
 from lesion_core.errors import ConfigError
-from lesion_core.modeling import backbones
+from lesion_core.modeling.applications import APPLICATIONS
 from lesion_core.modeling.backbones import MIN_CELLS, build_backbone
+from lesion_core.modeling.resolutions import stages_of
 from lesion_core.modeling.sections import Backbone
 from lesion_core.modeling.weights import IMAGENET, locate
 
-APPLICATIONS = {
-    "mobilenet-v3-small": keras.applications.MobileNetV3Small,
-    "efficientnet-v2-b0": keras.applications.EfficientNetV2B0,
+# What each application's own code does to 0–255 pixels; those with a layer for it inside have that layer asked.
+_KERAS = keras.applications
+PREPROCESSING = {
+    "mobilenet-v2": _KERAS.mobilenet_v2.preprocess_input,
+    "densenet121": _KERAS.densenet.preprocess_input,
+}
+BUILT_IN = {
+    "mobilenet-v3-small": _KERAS.MobileNetV3Small,
+    "efficientnet-v2-b0": _KERAS.EfficientNetV2B0,
+    "efficientnet-v2-s": _KERAS.EfficientNetV2S,
+    "convnext-tiny": _KERAS.ConvNeXtTiny,
 }
 SCALES = {"tiny": (-1, 1), "efficientnet-lite0": (-127 / 128, 1), "mobilenet-v2-0.35": (-1, 1)}
 
@@ -51,7 +60,26 @@ def test_every_backbone_takes_pixels_and_gives_maps_to_show(name: str) -> None:
 
 @pytest.mark.parametrize("name", get_args(Backbone))
 def test_moving_statistics_follow_a_short_fine_tuning(name: str) -> None:
-    assert {layer.momentum for layer in _norms(_untrained(name))} == {0.9}
+    norms = _norms(_untrained(name))
+    assert {layer.momentum for layer in norms} == {0.9} or (name == "convnext-tiny" and not norms)
+
+
+@pytest.mark.parametrize("name", get_args(Backbone))
+def test_layers_are_grouped_by_the_resolution_they_work_at(name: str) -> None:
+    model = _untrained(name)
+    stages = stages_of(model)
+    layers = [layer for stage in stages for layer in stage]
+    weights = [id(weight) for layer in layers for weight in layer.weights]
+    assert sorted(weights) == sorted(id(weight) for weight in model.weights)  # each once, none forgotten
+    sides = [max(_side(layer) for layer in stage) for stage in stages]
+    assert sides == sorted(set(sides), reverse=True)
+    assert sides[-1] == model.outputs[-1].shape[1]
+    assert len(stages) == (4 if name in ("tiny", "convnext-tiny") else 5)
+
+
+def _side(layer: keras.layers.Layer) -> int:
+    shape = layer._inbound_nodes[0].output_tensors[0].shape
+    return shape[1] if len(shape) == 4 else 1
 
 
 @pytest.mark.parametrize(
@@ -63,6 +91,10 @@ def test_moving_statistics_follow_a_short_fine_tuning(name: str) -> None:
         ("mobilenet-v2-0.35", 128, [8, 4]),
         ("mobilenet-v2-0.35", 224, [14, 7]),
         ("mobilenet-v2-0.35", 100, [13, 7, 4]),
+        ("convnext-tiny", 100, [12, 6, 3]),
+        ("densenet121", 100, [12, 6, 3]),
+        ("efficientnet-v2-b0", 36, [9, 5, 3, 2]),
+        ("convnext-tiny", 32, [8, 4, 2, 1]),
     ],
 )
 def test_the_maps_are_the_coarsest_that_are_fine_enough(name: str, size_px: int, sides: list[int]) -> None:
@@ -75,13 +107,32 @@ def test_pixels_are_scaled_inside(name: str, ends: tuple[float, float]) -> None:
     assert np.asarray(scaling(np.array([0, 255], np.uint8))) == pytest.approx(ends)
 
 
-@pytest.mark.parametrize("name", APPLICATIONS)
-def test_pixels_are_scaled_as_keras_scales_them(name: str) -> None:
+def _scaled_inside(name: str, pixels: np.ndarray) -> np.ndarray:
+    return np.asarray(_untrained(name).get_layer("scaling")(pixels))
+
+
+@pytest.mark.parametrize("name", PREPROCESSING)
+def test_pixels_are_scaled_as_the_application_asks(name: str) -> None:
+    expected = PREPROCESSING[name](_picture(64).astype(np.float32))
+    np.testing.assert_allclose(_scaled_inside(name, _picture(64)), expected, atol=1e-5)
+
+
+@pytest.mark.parametrize("name", BUILT_IN)
+def test_pixels_are_scaled_as_the_application_scales_them_itself(name: str) -> None:
+    theirs = BUILT_IN[name](input_shape=(32, 32, 3), include_top=False, weights=None)
+    kinds = (keras.layers.Rescaling, keras.layers.Normalization)
+    expected = _picture(32).astype(np.float32)
+    for layer in [layer for layer in theirs.layers if isinstance(layer, kinds)]:
+        expected = layer(expected)
+    assert np.abs(np.asarray(expected)).max() < 4  # it was scaled at all
+    np.testing.assert_allclose(_scaled_inside(name, _picture(32)), np.asarray(expected), atol=1e-5)
+
+
+@pytest.mark.parametrize("name", ["mobilenet-v3-small", "convnext-tiny"])
+def test_the_coarsest_map_is_the_applications_own(name: str) -> None:
     ours = _untrained(name)
-    theirs = APPLICATIONS[name](input_shape=(64, 64, 3), include_top=False, weights=None)
-    skipped = sum(isinstance(layer, keras.layers.Normalization) for layer in theirs.layers) * 3
-    kept = [weight for weight in theirs.weights if not weight.path.startswith("normalization")]
-    assert len(theirs.weights) - len(kept) <= skipped
+    theirs = BUILT_IN[name](input_shape=(64, 64, 3), include_top=False, weights=None)
+    kept = [weight for weight in theirs.weights if "prestem" not in weight.path]
     for weight, value in zip(kept, ours.get_weights(), strict=True):
         weight.assign(value)
     expected = np.asarray(theirs(_picture(64).astype(np.float32)))
@@ -156,14 +207,27 @@ def test_a_download_that_fails_says_what_else_can_be_done(monkeypatch: pytest.Mo
     def unreachable(**options: object) -> keras.Model:
         raise Exception("URL fetch failure")
 
-    broken = replace(backbones._APPLICATIONS["mobilenet-v2"], build=unreachable)
-    monkeypatch.setitem(backbones._APPLICATIONS, "mobilenet-v2", broken)
+    broken = replace(APPLICATIONS["mobilenet-v2"], build=unreachable)
+    monkeypatch.setitem(APPLICATIONS, "mobilenet-v2", broken)
     with pytest.raises(ConfigError, match=r"URL fetch failure.*path of a downloaded file"):
         build_backbone("mobilenet-v2", 64, "imagenet")
 
 
 @pytest.mark.parametrize(
-    "module", ["backbones", "efficientnet_lite", "heads", "metadata", "network", "summary", "weights"]
+    "module",
+    [
+        "applications",
+        "backbones",
+        "efficientnet_lite",
+        "heads",
+        "losses",
+        "resolutions",
+        "sampling",
+        "metadata",
+        "network",
+        "summary",
+        "weights",
+    ],
 )
 def test_the_network_needs_no_particular_keras_backend(module: str) -> None:
     tree = ast.parse((Path(modeling.__file__).parent / f"{module}.py").read_text())

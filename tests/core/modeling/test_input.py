@@ -16,13 +16,11 @@ from lesion_core.errors import ArtifactCorrupt
 from lesion_core.labels import N_CLASSES
 from lesion_core.modeling.input import (
     TrainingFeed,
-    class_counts,
-    class_quotas,
     epoch_order,
     evaluation_batches,
-    seen_prior,
 )
 from lesion_core.modeling.recipe import Recipe
+from lesion_core.modeling.sampling import class_counts, class_quotas, seen_prior
 from lesion_core.types import DatasetRef
 
 _counts = st.lists(st.integers(0, 400), min_size=N_CLASSES, max_size=N_CLASSES).filter(any)

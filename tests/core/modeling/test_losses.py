@@ -2,13 +2,16 @@
 
 import numpy as np
 import pytest
+import tensorflow as tf
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.optimize import minimize
 from scipy.special import log_softmax, softmax
 
 from lesion_core.labels import N_CLASSES
-from lesion_core.modeling.losses import AdjustedCrossEntropy, Targets, logit_offsets
+from lesion_core.modeling.losses import AdjustedCrossEntropy, Targets, class_weights, logit_offsets, make_loss
+from lesion_core.modeling.recipe import Recipe
+from lesion_core.modeling.sampling import class_quotas
 
 _FLAT = np.full(N_CLASSES, 1 / N_CLASSES)
 _SKEWED = np.array([0.2, 0.5, 0.1, 0.02, 0.1, 0.02, 0.03, 0.03])
@@ -73,3 +76,86 @@ def test_the_loss_is_a_mean_so_the_batch_size_does_not_scale_it() -> None:
     assert float(loss(_targets(labels), logits)) == pytest.approx(
         float(loss(_targets(np.tile(labels, 3)), np.tile(logits, (3, 1)))), rel=1e-5
     )
+
+
+# Drawn from the shares of a real archive; the last class never occurs.
+_COUNTS = np.array([450, 1280, 330, 86, 260, 24, 25, 0])
+
+
+def _recipe(imbalance: dict[str, object], label_smoothing: float = 0.0) -> Recipe:
+    content = {"imbalance": imbalance, "optimisation": {"label_smoothing": label_smoothing}}
+    return Recipe.model_validate({"name": "test", **content})
+
+
+@settings(max_examples=40, deadline=None)
+@given(
+    seed=st.integers(0, 10_000),
+    gamma=st.floats(0, 10),
+    smoothing=st.floats(0, 0.5),
+    weighs=st.sampled_from([{}, {"class_weight_power": 0.7}, {"effective_number": 0.999}]),
+)
+def test_the_focal_loss_of_shared_out_labels_is_what_the_formula_says(
+    seed: int, gamma: float, smoothing: float, weighs: dict[str, float]
+) -> None:
+    rng = np.random.default_rng(seed)
+    logits = rng.normal(0, 4, (5, N_CLASSES)).astype(np.float32)
+    mixed = rng.dirichlet(np.full(N_CLASSES, 0.3), 5).astype(np.float32)
+    recipe = _recipe({"loss": "focal", "focal_gamma": gamma, "sampling_power": 0.5, **weighs}, smoothing)
+    loss = make_loss(recipe, np.repeat(np.arange(N_CLASSES), _COUNTS))
+    drawn = class_quotas(_COUNTS, 0.5)
+    shares = np.where(drawn > 0, drawn, drawn.max()) / drawn.sum()
+    log_probs = log_softmax(logits.astype(np.float64) + np.log(shares), axis=1)
+    targets = mixed * (1 - smoothing) + smoothing / N_CLASSES
+    focus = (-np.expm1(log_probs)) ** gamma
+    expected = -(targets * loss.class_weights * focus * log_probs).sum(axis=1).mean()
+    assert float(loss({"labels": mixed}, logits)) == pytest.approx(expected, rel=1e-3, abs=1e-5)
+
+
+@given(power=st.floats(0, 1), sampling=st.floats(0, 1))
+def test_weights_by_power_follow_what_is_drawn(power: float, sampling: float) -> None:
+    drawn = class_quotas(_COUNTS, sampling)
+    weights = class_weights(_COUNTS, drawn, power=power, effective_number=None)
+    here = _COUNTS > 0
+    ratios = weights[here] / weights[0]
+    assert ratios == pytest.approx((drawn[here] / drawn[0]) ** -power, rel=1e-5)
+    assert (weights * drawn).sum() / drawn.sum() == pytest.approx(1, rel=1e-5)
+
+
+@given(beta=st.floats(0.01, 0.99999), sampling=st.floats(0, 1))
+def test_effective_numbers_follow_what_is_there(beta: float, sampling: float) -> None:
+    drawn = class_quotas(_COUNTS, sampling)
+    weights = class_weights(_COUNTS, drawn, power=0.0, effective_number=beta)
+    here = _COUNTS > 0
+    effective = (1 - beta ** _COUNTS[here].astype(np.float64)) / (1 - beta)
+    assert weights[here] / weights[0] == pytest.approx(effective[0] / effective, rel=1e-4)
+    assert (weights * drawn).sum() / drawn.sum() == pytest.approx(1, rel=1e-5)
+
+
+@pytest.mark.parametrize(
+    "options", [{"power": 1.0, "effective_number": None}, {"power": 0.0, "effective_number": 0.99}]
+)
+def test_an_absent_class_weighs_as_little_as_the_lightest(options: dict[str, float | None]) -> None:
+    weights = class_weights(_COUNTS, class_quotas(_COUNTS, 0.5), **options)  # type: ignore[arg-type]
+    assert np.isfinite(weights).all()
+    assert weights[-1] == weights.min() > 0
+
+
+def test_no_weights_and_no_focus_is_plain_cross_entropy() -> None:
+    loss = make_loss(_recipe({"logit_adjustment": 0.0}), np.repeat(np.arange(N_CLASSES), _COUNTS))
+    assert loss.class_weights == pytest.approx(1)
+    logits = np.random.default_rng(2).normal(0, 2, (6, N_CLASSES)).astype(np.float32)
+    expected = _by_hand(logits, np.arange(6), np.zeros(N_CLASSES), 0.0)
+    assert float(loss(_targets(np.arange(6)), logits)) == pytest.approx(expected, rel=1e-5)
+
+
+@pytest.mark.parametrize("gamma", [0.0, 0.5, 1.0, 2.0])
+def test_certainty_has_a_finite_slope(gamma: float) -> None:
+    """A network sure of itself, rightly and wrongly: where 1 - p is 0, its power has no slope of its own."""
+    loss = AdjustedCrossEntropy(np.zeros(N_CLASSES, np.float32), 0.0, focal_gamma=gamma)
+    logits = tf.Variable(np.eye(N_CLASSES, dtype=np.float32)[[0, 1]] * 200)
+    with tf.GradientTape() as tape:
+        value = loss({"labels": np.eye(N_CLASSES, dtype=np.float32)[[0, 0]]}, logits)
+    slope = tape.gradient(value, logits).numpy()
+    assert np.isfinite(slope).all()
+    assert slope[0] == pytest.approx(0, abs=1e-6)
+    assert slope[1, 0] == pytest.approx(-0.5, abs=1e-3)  # still pulled towards the truth
