@@ -226,8 +226,10 @@ def _training(dataset: OpenDataset, recipe: Any) -> Callable[[], float]:
     inputs, targets = next(TrainingFeed(dataset, dataset.rows, recipe).batches(0))
 
     def consume() -> float:
-        float(trainer.step(inputs, targets))  # traced in the first round
-        steps = (len(targets["labels"]) for _ in range(10_000) if float(trainer.step(inputs, targets)) is not None)
+        float(trainer.step(inputs, targets, 1e-3))  # traced in the first round
+        steps = (
+            len(targets["labels"]) for _ in range(10_000) if float(trainer.step(inputs, targets, 1e-3)) is not None
+        )
         return _counted(steps, seconds=2.0)
 
     return consume

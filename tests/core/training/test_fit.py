@@ -47,12 +47,12 @@ def test_one_step_moves_every_weight_and_lowers_the_loss(dataset: OpenDataset, m
     trainer = make_trainer(model, recipe, AdjustedCrossEntropy(np.zeros(N_CLASSES), 0.0))
     inputs, targets = next(iter(TrainingFeed(dataset, dataset.split("train"), recipe).batches(0)))
     before = [np.asarray(variable).copy() for variable in model.trainable_variables]
-    first = float(trainer.step(inputs, targets))
+    first = float(trainer.step(inputs, targets, 1e-3))
     assert first == pytest.approx(math.log(N_CLASSES), abs=0.3)  # an untrained network knows nothing
     after = [np.asarray(variable) for variable in model.trainable_variables]
     moved = [not np.array_equal(a, b) for a, b in zip(before, after, strict=True)]
     assert all(moved)
-    assert [float(trainer.step(inputs, targets)) for _ in range(10)][-1] < first
+    assert [float(trainer.step(inputs, targets, 1e-3)) for _ in range(10)][-1] < first
 
 
 def test_it_learns_and_keeps_the_best_epoch(dataset: OpenDataset, make_recipe: MakeRecipe, tmp_path: Path) -> None:
