@@ -32,13 +32,13 @@ def freeze_normalisation(model: keras.Model) -> None:
     In a short fine-tuning the statistics of small batches cost more than they bring: the step takes a third
     longer, and the moving averages that validation and serving use lag behind.
     """
-    for layer in _normalisations(model):
+    for layer in normalisations(model):
         layer.trainable = False
 
 
 def moving_statistics(model: keras.Model) -> list[keras.Variable]:
     """Return the means and variances that change while ``model`` trains as it is set up now."""
-    layers = [layer for layer in _normalisations(model) if layer.trainable]
+    layers = [layer for layer in normalisations(model) if layer.trainable]
     return [variable for layer in layers for variable in (layer.moving_mean, layer.moving_variance)]
 
 
@@ -82,5 +82,6 @@ def _leaves(model: keras.Model) -> Iterator[keras.Layer]:
             yield layer
 
 
-def _normalisations(model: keras.Model) -> Iterator[keras.Layer]:
+def normalisations(model: keras.Model) -> Iterator[keras.Layer]:
+    """Yield every BatchNormalization layer, nested ones included."""
     return (layer for layer in _leaves(model) if isinstance(layer, keras.layers.BatchNormalization))

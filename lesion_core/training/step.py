@@ -11,6 +11,7 @@ import tensorflow as tf
 
 from lesion_core.modeling.input import Batch
 from lesion_core.modeling.recipe import Recipe
+from lesion_core.training.folding import folded
 from lesion_core.training.layers import moving_statistics
 from lesion_core.training.optimizer import AdamW
 
@@ -60,7 +61,7 @@ def make_trainer(
     """
     strategy = tf.distribute.get_strategy()
     variables = model.trainable_variables
-    statistics = moving_statistics(model)
+    statistics, forward = moving_statistics(model), folded(model)
     has_average = is_averaged and recipe.optimisation.ema_decay is not None
     optimizer = AdamW(
         variables,
@@ -71,10 +72,10 @@ def make_trainer(
     )
 
     # Under XLA the gradients are compiled; the update is made of fused operations already.
-    @tf.function(jit_compile=recipe.optimisation.xla)  # type: ignore[untyped-decorator, unused-ignore]
+    @tf.function(jit_compile=recipe.optimisation.xla, autograph=False)  # type: ignore[untyped-decorator, unused-ignore]
     def differentiate(inputs: Inputs, targets: Inputs, share: tf.Tensor) -> tuple[tf.Tensor, list[tf.Tensor]]:
         with tf.GradientTape() as tape:
-            value = loss(targets, model(inputs, training=True)["logits"]) * share
+            value = loss(targets, forward(inputs)["logits"]) * share
             scaled = optimizer.scaled(value)
         return value, tape.gradient(scaled, [variable.value for variable in variables])
 
@@ -87,7 +88,7 @@ def make_trainer(
         optimizer.apply(gradients, rate)
         return value
 
-    @tf.function  # type: ignore[untyped-decorator, unused-ignore]
+    @tf.function(autograph=False)  # type: ignore[untyped-decorator, unused-ignore]
     def step(inputs: Inputs, targets: Inputs, share: tf.Tensor, rate: tf.Tensor) -> tf.Tensor:
         values = strategy.run(replica, args=(inputs, targets, share, rate))
         return strategy.reduce(tf.distribute.ReduceOp.SUM, values, axis=None)
