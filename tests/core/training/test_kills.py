@@ -69,7 +69,7 @@ def _kill(job: TrainJob, store: LocalStore, work: Path, *, after_backup: int, de
     with subprocess.Popen(
         command, stdin=subprocess.PIPE, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, env=environment
     ) as child:
-        deadline = time.monotonic() + 120
+        deadline = time.monotonic() + 600
         while max((int(path.stem) for path in backups.glob("*.backup")), default=0) < after_backup:
             assert time.monotonic() < deadline
             if child.poll() is not None:
