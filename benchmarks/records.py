@@ -88,7 +88,7 @@ def measure_reading(archive: Path | None) -> None:
     strengths = dict.fromkeys(type(tiny.augmentation).model_fields, 0)
     plain = tiny.model_copy(update={"augmentation": type(tiny.augmentation)(**{**strengths, "flips": False})})
     with tempfile.TemporaryDirectory() as folder:
-        dataset = _random_dataset(Path(folder), 4 * SHARD_ROWS, tiny.size_px)
+        dataset = random_dataset(Path(folder), 4 * SHARD_ROWS, tiny.size_px)
         read, varied = _feeding(dataset, plain), _feeding(dataset, tiny)
         for_tiny, for_demo = _training(dataset, tiny), _training(dataset, demo)
         cold = _cold_reading(dataset, tiny.optimisation.batch_size)
@@ -183,7 +183,8 @@ def _checking(place: Path, prepare: Callable[[Path], float]) -> Comparison:
     )
 
 
-def _random_dataset(folder: Path, n_images: int, side: int) -> OpenDataset:
+def random_dataset(folder: Path, n_images: int, side: int) -> OpenDataset:
+    """Write records of noise, all of them for training, and open them."""
     rng = np.random.default_rng(7)
     for number in range(n_images // SHARD_ROWS):
         writer = ShardWriter(folder / shard_name(number), SHARD_ROWS, side)
@@ -226,8 +227,10 @@ def _training(dataset: OpenDataset, recipe: Any) -> Callable[[], float]:
     inputs, targets = next(TrainingFeed(dataset, dataset.rows, recipe).batches(0))
 
     def consume() -> float:
-        float(trainer.step(inputs, targets))  # traced in the first round
-        steps = (len(targets["labels"]) for _ in range(10_000) if float(trainer.step(inputs, targets)) is not None)
+        float(trainer.step(inputs, targets, 1e-3))  # traced in the first round
+        steps = (
+            len(targets["labels"]) for _ in range(10_000) if float(trainer.step(inputs, targets, 1e-3)) is not None
+        )
         return _counted(steps, seconds=2.0)
 
     return consume

@@ -42,6 +42,9 @@ class Recipe(Value):
     optimisation: Optimisation = Optimisation()
     imbalance: Imbalance = Imbalance()
     gate: GatePolicy = GatePolicy()
+    allow_absent_classes: bool = Field(
+        default=False, description="Train even where a class has no training image; the model then never names it"
+    )
     deterministic: bool = Field(default=False, description="Same seed, same weights, bit for bit (CPU; slower)")
     seed: int = Field(default=7, ge=0)
 

@@ -96,6 +96,7 @@ class Optimisation(Value):
     xla: bool = Field(default=False, description="Compile the step with XLA: for GPUs, several times slower on a CPU")
     patience: int = Field(default=5, ge=1, description="Epochs without a better validation score before stopping")
     backup_seconds: float = Field(default=30, gt=0, description="Time between resumable backups")
+    backup_steps: int | None = Field(default=None, ge=1, description="Steps between resumable backups, besides")
 
 
 class Imbalance(Value):

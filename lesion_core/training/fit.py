@@ -1,31 +1,32 @@
-"""Staged training: the head first, on a frozen backbone, then every layer; resumable at any step."""
+"""Staged training: the head first, on a frozen backbone, then the layers above; resumable at any step."""
 
 import contextlib
 import logging
 import math
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections import deque
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 import keras
 import numpy as np
-import pandas as pd
 import tensorflow as tf
 
 from lesion_core.dataset.records import OpenDataset
 from lesion_core.errors import TrainingDiverged, TrainingError
 from lesion_core.evaluation.metrics import balanced_accuracy
-from lesion_core.modeling.input import Batch, TrainingFeed, evaluation_batches
-from lesion_core.modeling.losses import make_loss
-from lesion_core.modeling.network import unfreeze_backbone
+from lesion_core.modeling.input import Batch
 from lesion_core.modeling.recipe import Recipe
 from lesion_core.training.backups import Backup, read_backup, write_backup
-from lesion_core.training.callbacks import (
-    BackupTimer,
+from lesion_core.training.callbacks import BackupTimer, Reporter
+from lesion_core.training.devices import losses_kept_back
+from lesion_core.training.logs import Logs
+from lesion_core.training.plan import Plan, Stage, absent_classes, make_plan
+from lesion_core.training.stages import Bench, Material
+from lesion_core.training.state import (
     FitState,
     HistoryRow,
-    Reporter,
     note_score,
     pack,
     restore_model,
@@ -33,11 +34,9 @@ from lesion_core.training.callbacks import (
     smooth_score,
     unpack_state,
 )
-from lesion_core.training.features import FeatureFeed, make_head, pool_features
-from lesion_core.training.plan import Plan, Stage, make_plan
-from lesion_core.training.step import Trainer, freeze_normalisation, make_logits, make_trainer
 from lesion_core.types import ProgressCallback, ignore_progress
 
+LOGS_FOLDER = "logs"
 log = logging.getLogger(__name__)
 
 
@@ -50,6 +49,7 @@ class FitResult:
     best_epoch: int
     best_score: float  # its selection score, see ``smooth_score``; NaN without validation images
     is_stopped_early: bool
+    logs: Path  # folder of steps.csv and TensorBoard's files
 
 
 def fit(
@@ -62,29 +62,22 @@ def fit(
 ) -> FitResult:
     """Train ``model`` in place and leave it with the weights of the best validation epoch.
 
+    Where the recipe averages the weights, the averages are validated, chosen from and left.
+
     Args:
-        model: As ``build_network`` returns it.
+        model: As ``build_network`` returns it, made in the scope of the strategy that is in scope now.
         recipe: Everything that decides how.
         dataset: Its 'train' split is learned from, its 'validation' split chooses the epoch.
-        backups: Folder for resumable backups; a training found there is continued at its next step.
+        backups: Folder for resumable backups and logs; a training found there is continued at its next step.
         on_progress: Hears of steps, loss, validation score, speed and time left.
 
     Raises:
-        ConfigError: The batch is larger than the training split.
-        TrainingDiverged: The loss became NaN or infinite.
-        TrainingError: Out of memory, or a backup that cannot be written.
+        ConfigError: The batch is larger than the training split, or the split lacks a class that it must not.
+        TrainingDiverged: The loss, or a logit on validation, became NaN or infinite.
+        TrainingError: Out of memory, or a backup or a log that cannot be written.
     """
     with _translate(recipe):
         return _Fit(model, recipe, dataset, backups, on_progress).run()
-
-
-@dataclass(frozen=True, slots=True)
-class _Bench:
-    """What a stage works with: a training step, its batches, and logits on the validation split."""
-
-    trainer: Trainer
-    batches: Callable[[int, int], Iterable[Batch]]
-    validate: Callable[[], np.ndarray]
 
 
 class _Fit:
@@ -93,134 +86,163 @@ class _Fit:
     def __init__(
         self, model: keras.Model, recipe: Recipe, dataset: OpenDataset, backups: Path, on_progress: ProgressCallback
     ) -> None:
-        self.model, self.recipe, self.dataset, self.backups = model, recipe, dataset, backups
-        self.train, self.validation = dataset.split("train"), dataset.split("validation")
-        self.plan: Plan = make_plan(recipe, len(self.train))
-        self.loss = make_loss(recipe, self.train["class_index"].to_numpy())
-        self.timer = BackupTimer(recipe.optimisation.backup_seconds)
-        self.reporter = Reporter(on_progress, self.plan.n_steps, self.plan.n_epochs, recipe.optimisation.batch_size)
+        self.recipe, self.backups = recipe, backups
+        self.material = Material(model, recipe, dataset, dataset.split("train"), dataset.split("validation"))
+        self.plan: Plan = make_plan(recipe, self.material.train)
+        optimisation = recipe.optimisation
+        self.timer = BackupTimer(optimisation.backup_seconds, optimisation.backup_steps)
+        self.reporter = Reporter(on_progress, self.plan.n_steps, self.plan.n_epochs, optimisation.batch_size)
         self.state = FitState()
         self.restored: Backup | None = read_backup(backups)
+        self.n_kept_back = losses_kept_back()
+        self.pending: deque[tuple[int, float, tf.Tensor]] = deque()  # batch, rate and loss of steps not yet read
 
     def run(self) -> FitResult:
         """Carry out what is left of the plan."""
+        position = None
         if self.restored is not None:
             self.state = unpack_state(self.restored)
-            restore_model(self.restored, self.model)
+            restore_model(self.restored, self.material.model)
+            position = self.restored.facts["logs"]
+            self.timer.last_step = self.state.n_steps
             log.info("resuming at step %d of %d", self.state.n_steps, self.plan.n_steps)
-        self.reporter.tell(self.state, force=True)
-        for stage in self.plan.stages:
-            if self.state.epoch < stage.end and not self.state.stopped:
-                self._run_stage(stage)
-        self.model.set_weights(self.state.best_weights)
+        self._announce()
+        self.logs = Logs(self.backups / LOGS_FOLDER, self.plan.n_steps, position)
+        with contextlib.closing(self.logs):
+            for stage in self.plan.stages:
+                if self.state.epoch < stage.end and not self.state.stopped:
+                    self._run_stage(stage)
         state = self.state
+        self.material.model.set_weights(state.best_weights)
         score = math.nan if state.best_score is None else state.best_score
-        return FitResult(state.history, state.n_steps, state.best_epoch, score, state.stopped)
+        return FitResult(
+            state.history, state.n_steps, state.best_epoch, score, state.stopped, self.backups / LOGS_FOLDER
+        )
+
+    def _announce(self) -> None:
+        self.reporter.tell(self.state, force=True)
+        if absent := absent_classes(self.material.train):
+            log.warning("no training image of %s: the model will never name them", ", ".join(absent))
+            self.reporter.say(self.state, f"no training image of {', '.join(absent)}", force=True)
 
     def _run_stage(self, stage: Stage) -> None:
-        bench = self._head_bench() if stage.name == "head" else self._full_bench()
+        def tell(done: int, total: int) -> None:
+            self.reporter.say(self.state, f"frozen features {done}/{total}", force=done == total)
+
+        bench = self.material.set_up(stage.name, tell)
         if self.restored is not None:
             restore_optimizer(self.restored, bench.trainer.optimizer, stage.name)
             self.restored = None
         while self.state.epoch < stage.end and not self.state.stopped:
             self._run_epoch(stage, bench)
 
-    def _full_bench(self) -> "_Bench":
-        unfreeze_backbone(self.model)
-        if self.recipe.optimisation.batch_norm == "frozen" and self.recipe.weights != "none":
-            freeze_normalisation(self.model)
-        logits = make_logits(self.model)
-        size = self.recipe.optimisation.batch_size
-        return _Bench(
-            trainer=make_trainer(self.model, self.recipe, self.loss),
-            batches=TrainingFeed(self.dataset, self.train, self.recipe).batches,
-            validate=lambda: logits(evaluation_batches(self.dataset, self.validation, size)),
-        )
-
-    def _head_bench(self) -> "_Bench":
-        feed = self._features(self.train)
-        check = None if self.validation.empty else self._features(self.validation)
-        head = make_head(self.model)
-        logits = make_logits(head)
-        return _Bench(
-            trainer=make_trainer(head, self.recipe, self.loss),
-            batches=feed.batches,
-            validate=lambda: logits([] if check is None else [check.inputs(np.arange(len(check.rows)))]),
-        )
-
-    def _features(self, rows: pd.DataFrame) -> FeatureFeed:
-        def tell(done: int) -> None:
-            self.reporter.say(self.state, f"frozen features {done}/{len(rows)}", force=done == len(rows))
-
-        pooled = pool_features(self.model, self.dataset, rows, self.recipe.optimisation.batch_size, tell)
-        return FeatureFeed(pooled, rows, self.recipe)
-
-    def _run_epoch(self, stage: Stage, bench: _Bench) -> None:
+    def _run_epoch(self, stage: Stage, bench: Bench) -> None:
         state = self.state
         started = time.monotonic() - state.seconds
-        for inputs, targets in bench.batches(state.epoch, state.batch):
-            bench.trainer.optimizer.learning_rate = self.plan.learning_rate(stage, state.epoch, state.batch)
-            loss = float(bench.trainer.step(inputs, targets))
-            if not math.isfinite(loss):
-                raise self._diverged(loss)
+        for inputs, targets in self._awaited(bench.batches(state.epoch, state.batch)):
+            rate = self.plan.learning_rate(stage, state.epoch, state.batch)
+            self.pending.append((state.n_steps + 1, rate, bench.trainer.step(inputs, targets, rate)))
             state.batch += 1
             state.n_steps += 1
-            state.loss_sum += loss
             state.seconds = time.monotonic() - started
-            self.reporter.tell(state)
-            if self.timer.is_due():
+            self._read_losses(stage, keep=self.n_kept_back)
+            if self.reporter.is_due():
+                self._read_losses(stage)
+                self.reporter.tell(state)
+            if self.timer.is_due(state.n_steps):
                 self._back_up(stage, bench)
+        self._read_losses(stage)
         self._end_epoch(stage, bench)
 
-    def _end_epoch(self, stage: Stage, bench: _Bench) -> None:
-        state, score = self.state, self._score(bench)
-        selection = smooth_score(state, stage.name, score)
-        row: HistoryRow = {
+    def _awaited(self, batches: Iterable[Batch]) -> Iterator[Batch]:
+        """Yield the batches, and note how long each was waited for."""
+        iterator = iter(batches)
+        while True:
+            asked = time.monotonic()
+            batch = next(iterator, None)
+            if batch is None:
+                return
+            self.state.waiting_seconds += time.monotonic() - asked
+            yield batch
+
+    def _read_losses(self, stage: Stage, *, keep: int = 0) -> None:
+        """Take the losses of all but the last ``keep`` steps from the device, and log them."""
+        state = self.state
+        while len(self.pending) > keep:
+            step, rate, value = self.pending.popleft()
+            loss = float(value)
+            if not math.isfinite(loss):
+                raise self._diverged("a finite loss", loss)
+            state.loss_sum += loss
+            self.logs.step(step, epoch=state.epoch + 1, stage=stage.name, learning_rate=rate, loss=loss)
+
+    def _end_epoch(self, stage: Stage, bench: Bench) -> None:
+        state = self.state
+        is_last = stage is self.plan.stages[-1]
+        with bench.trainer.averaged():
+            score = self._score(bench)
+            selection = smooth_score(state, stage.name, score)
+            row = self._history_row(stage, score, selection)
+            if is_last:  # a warm-up is neither kept nor a reason to stop
+                note_score(state, self.material.model, selection, patience=self.recipe.optimisation.patience)
+        state.history.append(row)
+        self.logs.epoch(state.n_steps, row)
+        state.epoch, state.batch, state.loss_sum = state.epoch + 1, 0, 0.0
+        state.seconds, state.waiting_seconds = 0.0, 0.0
+        if is_last or state.epoch == stage.end or self.timer.is_due(state.n_steps):
+            self._back_up(stage, bench)  # an epoch of the warm-up takes less time than its backup would
+        self.reporter.tell(state, force=True)
+
+    def _history_row(self, stage: Stage, score: float, selection: float) -> HistoryRow:
+        state, seconds = self.state, max(self.state.seconds, 1e-9)
+        return {
             "epoch": state.epoch + 1,
             "stage": stage.name,
             "step": state.n_steps,
-            "learning_rate": float(bench.trainer.optimizer.learning_rate),
+            "learning_rate": self.plan.learning_rate(stage, state.epoch, max(state.batch - 1, 0)),
             "loss": state.loss_sum / max(state.batch, 1),
             "val_balanced_accuracy": score,
             "selection_score": selection,
             "seconds": state.seconds,
-            "images_per_second": state.batch * self.recipe.optimisation.batch_size / max(state.seconds, 1e-9),
+            "images_per_second": state.batch * self.recipe.optimisation.batch_size / seconds,
+            "waiting_share": state.waiting_seconds / seconds,
         }
-        state.history.append(row)
-        if stage is self.plan.stages[-1]:  # a warm-up is neither kept nor a reason to stop
-            note_score(state, self.model, selection, patience=self.recipe.optimisation.patience)
-        state.epoch, state.batch, state.loss_sum, state.seconds = state.epoch + 1, 0, 0.0, 0.0
-        if stage is self.plan.stages[-1] or state.epoch == stage.end or self.timer.is_due():
-            self._back_up(stage, bench)  # an epoch of the warm-up takes less time than its backup would
-        self.reporter.tell(state, force=True)
 
-    def _score(self, bench: "_Bench") -> float:
+    def _score(self, bench: Bench) -> float:
         """Return the balanced accuracy on validation, NaN where there is nothing to validate on."""
-        if self.validation.empty:
+        rows = self.material.validation
+        if rows.empty:
             return math.nan
-        return float(balanced_accuracy(self.validation["class_index"].to_numpy(), bench.validate().argmax(axis=1)))
+        logits = bench.validate()
+        if not np.isfinite(logits).all():
+            raise self._diverged("finite logits on validation", float(logits[~np.isfinite(logits)][0]))
+        return float(balanced_accuracy(rows["class_index"].to_numpy(), logits.argmax(axis=1)))
 
-    def _back_up(self, stage: Stage, bench: _Bench) -> None:
-        self.timer.time_of(
-            lambda: write_backup(self.backups, pack(self.state, self.model, bench.trainer.optimizer, stage.name))
-        )
+    def _back_up(self, stage: Stage, bench: Bench) -> None:
+        self._read_losses(stage)
+        model, optimizer = self.material.model, bench.trainer.optimizer
 
-    def _diverged(self, loss: float) -> TrainingDiverged:
+        def write() -> None:
+            write_backup(self.backups, pack(self.state, model, optimizer, stage.name, self.logs.position()))
+
+        self.timer.time_of(write, self.state.n_steps)
+
+    def _diverged(self, expected: str, value: float) -> TrainingDiverged:
         epoch = self.state.epoch + 1
         return TrainingDiverged(
-            f"expected a finite loss, got {loss} in epoch {epoch} of recipe {self.recipe.name!r}; lower "
+            f"expected {expected}, got {value} in epoch {epoch} of recipe {self.recipe.name!r}; lower "
             "optimisation.learning_rate or set optimisation.gradient_clip",
             epoch=epoch,
-            loss=repr(loss),
+            loss=repr(value),
         )
 
 
 @contextlib.contextmanager
 def _translate(recipe: Recipe) -> Iterator[None]:
-    """Turn TensorFlow's errors into ours, in one place."""
+    """Turn what the machine refuses into our errors, in one place."""
     try:
         yield
-    except tf.errors.ResourceExhaustedError as error:
+    except (tf.errors.ResourceExhaustedError, MemoryError) as error:
         raise TrainingError(
             f"recipe {recipe.name!r} needs more memory than there is for batches of {recipe.optimisation.batch_size} "
             f"images of {recipe.size_px} px; lower optimisation.batch_size or size_px"

@@ -5,7 +5,6 @@ from pathlib import Path
 from typing import Any
 
 import keras
-import tensorflow as tf
 
 from lesion_core.dataset.certificate import verify_certificate
 from lesion_core.dataset.folds import name_splits
@@ -19,6 +18,7 @@ from lesion_core.stores.filesystem import locked, translated
 from lesion_core.stores.folders import materialise, publish
 from lesion_core.stores.protocol import Store
 from lesion_core.stores.references import find_reference, get_reference, ref_from_folder
+from lesion_core.training.devices import as_float32, make_strategy, set_up
 from lesion_core.training.fit import fit
 from lesion_core.training.identity import training_inputs, training_key
 from lesion_core.training.output import write_model
@@ -61,11 +61,13 @@ def _train(
     recipe = job.recipe
     dataset = _open(job, store, workdir)
     base = None if job.start_from is None else _base(job, job.start_from, store, workdir)
-    _make_repeatable(recipe)
-    model = build_network(recipe)
-    if base is not None:
-        _start_from(model, base, recipe)
-    fitted = fit(model, recipe, dataset, backups=scratch / "backup", on_progress=on_progress)
+    set_up(recipe)
+    with make_strategy(recipe).scope():
+        model = build_network(recipe)
+        if base is not None:
+            _start_from(model, base, recipe)
+        fitted = fit(model, recipe, dataset, backups=scratch / "backup", on_progress=on_progress)
+    model = as_float32(model, recipe)
     on_progress(Progress(stage="export", done=0, total=1, message="writing model.onnx and proving it equal"))
     folder = scratch / "model"
     shutil.rmtree(folder, ignore_errors=True)
@@ -96,14 +98,8 @@ def _open(job: TrainJob, store: Store, workdir: Path) -> OpenDataset:
     dataset = open_dataset(store, ref, workdir / "datasets")
     verify_certificate(dataset)  # of the splits as they are stored; it covers the folds too
     dataset = dataset if job.fold is None else dataset.for_fold(job.fold)
-    make_plan(recipe, len(dataset.split("train")))  # refuses a batch larger than the data before any work
+    make_plan(recipe, dataset.split("train"))  # refuses what the data cannot give before any work
     return dataset
-
-
-def _make_repeatable(recipe: Recipe) -> None:
-    keras.utils.set_random_seed(recipe.seed)
-    if recipe.deterministic:
-        tf.config.experimental.enable_op_determinism()
 
 
 def _base(job: TrainJob, model_id: str, store: Store, workdir: Path) -> ModelFolder:

@@ -25,6 +25,8 @@ from lesion_core.modeling.summary import describe_network
 from lesion_core.serving.model_folder import ModelFolder
 from lesion_core.serving.predictor import OnnxModel
 from lesion_core.training.fit import FitResult
+from lesion_core.training.logs import store_logs
+from lesion_core.training.plan import absent_classes
 from lesion_core.training.step import make_logits
 from lesion_core.types import LICENCE_ORDER, JsonDict
 
@@ -61,6 +63,7 @@ def write_model(
     _write_json(folder / "preprocessing.json", Preprocessing(size_px=recipe.size_px).model_dump(mode="json"))
     _write_json(folder / "provenance.json", describe_provenance(dataset, base, fold=fold))
     pd.DataFrame(fitted.history).to_csv(folder / "history.csv", index=False)
+    store_logs(fitted.logs, folder)
     summary = describe_network(model)
     (folder / "summary.txt").write_text(summary.text, encoding="utf-8")
     draw_architecture(summary, folder / "architecture.png")
@@ -148,7 +151,7 @@ def describe_provenance(dataset: OpenDataset, base: ModelFolder | None, *, fold:
         "n_images": {split: len(dataset.split(split)) for split in SPLITS},
         "n_train_images": len(rows),
         "class_counts": {str(label): int(n) for label, n in zip(CLASS_ORDER, counts, strict=True)},
-        "absent_classes": [str(label) for label, n in zip(CLASS_ORDER, counts, strict=True) if n == 0],
+        "absent_classes": absent_classes(rows),
         "start_from": base.model_id if base else None,
     }
 

@@ -4,7 +4,10 @@ import math
 from dataclasses import dataclass
 from typing import Literal
 
+import pandas as pd
+
 from lesion_core.errors import ConfigError
+from lesion_core.labels import CLASS_ORDER
 from lesion_core.modeling.recipe import Recipe
 
 StageName = Literal["head", "all"]
@@ -52,21 +55,38 @@ class Plan:
         return stage.learning_rate * 0.5 * (1.0 + math.cos(math.pi * progress))
 
 
-def make_plan(recipe: Recipe, n_images: int) -> Plan:
-    """Return the plan of ``recipe`` for a training split of ``n_images``.
+def make_plan(recipe: Recipe, rows: pd.DataFrame) -> Plan:
+    """Return the plan of ``recipe`` for the rows of a training split.
 
     Raises:
-        ConfigError: The batch is larger than the split.
+        ConfigError: The batch is larger than the split, or the split lacks a class and the recipe does not allow it.
     """
-    optimisation = recipe.optimisation
+    optimisation, n_images = recipe.optimisation, len(rows)
     if n_images < optimisation.batch_size:
         raise ConfigError(
             f"recipe {recipe.name!r} wants batches of {optimisation.batch_size} images, but the training split has "
             f"{n_images}; lower optimisation.batch_size or use a larger dataset"
         )
+    if not recipe.allow_absent_classes:
+        _check_classes(recipe, rows)
     head_epochs = optimisation.head_epochs if recipe.weights != "none" else 0
     end = head_epochs + optimisation.epochs
     stages = [Stage("all", head_epochs, end, optimisation.learning_rate)]
     if head_epochs:
         stages.insert(0, Stage("head", 0, head_epochs, optimisation.head_learning_rate))
     return Plan(tuple(stages), n_images // optimisation.batch_size, optimisation.warmup_share)
+
+
+def absent_classes(rows: pd.DataFrame) -> list[str]:
+    """Return the classes of which a training split has no image."""
+    present = set(rows["class_index"])
+    return [str(label) for place, label in enumerate(CLASS_ORDER) if place not in present]
+
+
+def _check_classes(recipe: Recipe, rows: pd.DataFrame) -> None:
+    if absent := absent_classes(rows):
+        raise ConfigError(
+            f"recipe {recipe.name!r} wants training images of all {len(CLASS_ORDER)} classes, the training split has "
+            f"none of {', '.join(absent)}; use a dataset with such images, or set allow_absent_classes to train a "
+            "model that never names them"
+        )

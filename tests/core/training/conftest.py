@@ -67,7 +67,7 @@ def make_recipe() -> Callable[..., Recipe]:
         }  # type: ignore[call-overload]
         content = {
             "name": "tiny", "size_px": 32, "backbone": "tiny", "weights": "none", "dropout": 0.1,
-            "optimisation": optimisation, **changes,
+            "allow_absent_classes": True, "optimisation": optimisation, **changes,
         }  # fmt: skip
         return Recipe.model_validate(content)
 

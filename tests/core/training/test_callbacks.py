@@ -6,13 +6,15 @@ from collections.abc import Callable
 import keras
 import numpy as np
 import pytest
+import tensorflow as tf
 
 from lesion_core.modeling.network import build_network
 from lesion_core.modeling.recipe import Recipe
-from lesion_core.training.callbacks import (
-    BackupTimer,
+from lesion_core.modeling.sections import Optimisation
+from lesion_core.training.callbacks import BackupTimer, Reporter
+from lesion_core.training.optimizer import AdamW
+from lesion_core.training.state import (
     FitState,
-    Reporter,
     note_score,
     pack,
     restore_model,
@@ -65,61 +67,95 @@ def test_without_a_score_the_last_epoch_is_kept(model: keras.Model) -> None:
     assert (state.best_epoch, state.stopped) == (3, False)
 
 
+def _optimizer(model: keras.Model, precision: str = "float16") -> AdamW:
+    """An optimizer with everything that one can have."""
+    variables = model.trainable_variables
+    return AdamW(variables, Optimisation(ema_decay=0.9), averaged=variables, has_loss_scale=precision == "float16")
+
+
+def _values(model: keras.Model, optimizer: AdamW) -> list[np.ndarray]:
+    return [np.array(variable) for variable in (*(v.value for v in model.variables), *optimizer.state)]
+
+
 def test_a_packed_state_comes_back_with_its_random_generators(model: keras.Model) -> None:
-    optimizer = keras.optimizers.AdamW(0.01)
-    optimizer.build(model.trainable_variables)
-    state = FitState(epoch=2, batch=3, n_steps=11, loss_sum=1.25, history=[{"epoch": 1, "stage": "all"}])
+    optimizer = _optimizer(model)
+    state = FitState(epoch=2, batch=3, n_steps=11, loss_sum=1.25, wait=2, history=[{"epoch": 1, "stage": "all"}])
     note_score(state, model, 0.5, patience=2)
-    wanted = [np.asarray(variable).copy() for variable in (*model.variables, *optimizer.variables)]
+    state.wait = 1
+    wanted = _values(model, optimizer)
     assert any("seed" in variable.path for variable in model.variables)
-    backup = pack(state, model, optimizer, "all")
-    for variable in (*model.variables, *optimizer.variables):
-        variable.assign(keras.ops.ones_like(variable))
+    assert len(optimizer.state) == 3 + 3 * len(model.trainable_variables)  # updates, two of the scale; three of each
+    backup = pack(state, model, optimizer, "all", {"steps.csv": 123})
+    for variable in (*(v.value for v in model.variables), *optimizer.state):
+        variable.assign(tf.ones_like(variable))
     restore_model(backup, model)
     restore_optimizer(backup, optimizer, "all")
-    found = [np.asarray(variable).copy() for variable in (*model.variables, *optimizer.variables)]
-    assert all(np.array_equal(one, other) for one, other in zip(wanted, found, strict=True))
+    assert all(np.array_equal(one, other) for one, other in zip(wanted, _values(model, optimizer), strict=True))
     again = unpack_state(backup)
-    assert (again.epoch, again.batch, again.n_steps, again.loss_sum) == (2, 3, 11, 1.25)
+    assert (again.epoch, again.batch, again.n_steps, again.loss_sum, again.wait) == (2, 3, 11, 1.25, 1)
     assert (again.best_score, again.history) == (0.5, state.history)
     assert all(np.array_equal(a, b) for a, b in zip(again.best_weights, state.best_weights, strict=True))
+    assert backup.facts["logs"] == {"steps.csv": 123}
+
+
+def test_patience_goes_on_counting_after_a_backup(model: keras.Model) -> None:
+    state = FitState()
+    note_score(state, model, 0.5, patience=3)
+    for _ in range(2):
+        note_score(state, model, 0.4, patience=3)
+    again = unpack_state(pack(state, model, _optimizer(model), "all", {}))
+    assert not again.stopped
+    note_score(again, model, 0.5, patience=3)  # no better than the best before the backup
+    assert again.stopped
 
 
 def test_a_new_stage_does_not_inherit_the_optimizer(model: keras.Model) -> None:
-    optimizer = keras.optimizers.AdamW(0.01)
-    optimizer.build(model.trainable_variables)
-    backup = pack(FitState(), model, optimizer, "head")
-    optimizer.iterations.assign(99)
+    optimizer = _optimizer(model)
+    backup = pack(FitState(), model, optimizer, "head", {})
+    optimizer.state[0].assign(99)
     restore_optimizer(backup, optimizer, "all")
-    assert int(optimizer.iterations) == 99
+    assert int(optimizer.state[0]) == 99
 
 
 def test_slow_backups_are_made_less_often() -> None:
     clock = _Clock()
     timer = BackupTimer(interval_seconds=10, clock=clock)
-    assert not timer.is_due()
+    assert not timer.is_due(0)
     clock.advance(10)
-    assert timer.is_due()
-    timer.time_of(lambda: clock.advance(1.0))  # a second for a backup: once in 50 is enough
+    assert timer.is_due(0)
+    timer.time_of(lambda: clock.advance(1.0), 0)  # a second for a backup: once in 50 is enough
     clock.advance(49)
-    assert not timer.is_due()
+    assert not timer.is_due(0)
     clock.advance(1)
-    assert timer.is_due()
+    assert timer.is_due(0)
+
+
+def test_a_number_of_steps_between_backups_is_kept_to() -> None:
+    clock = _Clock()
+    timer = BackupTimer(interval_seconds=1e9, interval_steps=5, clock=clock)
+    due = []
+    for step in range(1, 13):
+        if timer.is_due(step):
+            due.append(step)
+            timer.time_of(lambda: clock.advance(100.0), step)  # however long one takes
+    assert due == [5, 10]
 
 
 def test_news_come_at_most_every_two_seconds_and_when_forced() -> None:
     clock, heard = _Clock(), list[Progress]()
     reporter = Reporter(heard.append, n_steps=20, n_epochs=2, batch_size=16, clock=clock)
-    state = FitState(batch=4, n_steps=4, loss_sum=8.0, seconds=2.0)
+    state = FitState(batch=4, n_steps=4, loss_sum=8.0, seconds=2.0, waiting_seconds=0.5)
     reporter.tell(state)
     clock.advance(1.9)
     reporter.tell(state)
     assert len(heard) == 1
     reporter.tell(state, force=True)
     clock.advance(2.0)
-    state.history = [{"epoch": 1, "loss": 3.0, "val_balanced_accuracy": 0.25}]
+    state.history = [{"epoch": 1, "loss": 3.0, "val_balanced_accuracy": 0.25, "selection_score": 0.2}]
     reporter.tell(state)
     assert len(heard) == 3
     assert (heard[0].stage, heard[0].done, heard[0].total, heard[0].message) == ("training", 4, 20, "epoch 1/2")
-    assert heard[0].metrics == {"loss": 2.0, "images_per_second": 32.0, "eta_seconds": 8.0}
+    assert heard[0].metrics == {
+        "loss": 2.0, "steps_per_second": 2.0, "images_per_second": 32.0, "waiting_share": 0.25, "eta_seconds": 8.0,
+    }  # fmt: skip
     assert heard[-1].metrics["val_balanced_accuracy"] == 0.25

@@ -1,25 +1,33 @@
 """Training in this process: a step learns, the best epoch is kept, an interruption changes nothing."""
 
+import contextlib
 import math
+import resource
+import signal
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
 
 import keras
 import numpy as np
+import pandas as pd
 import pytest
+import tensorflow as tf
 
 from lesion_core.dataset.records import OpenDataset
-from lesion_core.errors import ConfigError, TrainingDiverged
+from lesion_core.errors import ConfigError, TrainingDiverged, TrainingError
 from lesion_core.evaluation.metrics import balanced_accuracy
 from lesion_core.labels import N_CLASSES
 from lesion_core.modeling.input import TrainingFeed, evaluation_batches, model_inputs
 from lesion_core.modeling.losses import AdjustedCrossEntropy
 from lesion_core.modeling.network import build_network
 from lesion_core.modeling.recipe import Recipe
+from lesion_core.training.backups import read_backup
 from lesion_core.training.features import FeatureFeed, make_head, pool_features
 from lesion_core.training.fit import fit
+from lesion_core.training.logs import STEPS_FILE
+from lesion_core.training.state import restore_model
 from lesion_core.training.step import make_logits, make_trainer
 from lesion_core.types import Progress
 
@@ -47,12 +55,12 @@ def test_one_step_moves_every_weight_and_lowers_the_loss(dataset: OpenDataset, m
     trainer = make_trainer(model, recipe, AdjustedCrossEntropy(np.zeros(N_CLASSES), 0.0))
     inputs, targets = next(iter(TrainingFeed(dataset, dataset.split("train"), recipe).batches(0)))
     before = [np.asarray(variable).copy() for variable in model.trainable_variables]
-    first = float(trainer.step(inputs, targets))
+    first = float(trainer.step(inputs, targets, 1e-3))
     assert first == pytest.approx(math.log(N_CLASSES), abs=0.3)  # an untrained network knows nothing
     after = [np.asarray(variable) for variable in model.trainable_variables]
     moved = [not np.array_equal(a, b) for a, b in zip(before, after, strict=True)]
     assert all(moved)
-    assert [float(trainer.step(inputs, targets)) for _ in range(10)][-1] < first
+    assert [float(trainer.step(inputs, targets, 1e-3)) for _ in range(10)][-1] < first
 
 
 def test_it_learns_and_keeps_the_best_epoch(dataset: OpenDataset, make_recipe: MakeRecipe, tmp_path: Path) -> None:
@@ -153,6 +161,94 @@ def test_a_loss_that_is_no_number_ends_at_once(dataset: OpenDataset, make_recipe
     with pytest.raises(TrainingDiverged, match=r"lower optimisation\.learning_rate") as caught:
         fit(_network(recipe), recipe, spoiled, backups=tmp_path)
     assert caught.value.epoch == 1
+
+
+def test_validation_that_is_no_number_ends_at_once(
+    dataset: OpenDataset, make_recipe: MakeRecipe, tmp_path: Path
+) -> None:
+    is_validation = dataset.rows["split"] == "validation"
+    spoiled = dataset.rows.assign(age_years=dataset.rows["age_years"].mask(is_validation, np.inf).astype(np.float32))
+    with pytest.raises(TrainingDiverged, match="expected finite logits on validation, got"):
+        fit(_network(make_recipe()), make_recipe(), replace(dataset, rows=spoiled), backups=tmp_path)
+
+
+def test_a_class_without_an_image_is_told(
+    dataset: OpenDataset, make_recipe: MakeRecipe, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    heard: list[Progress] = []
+    recipe = make_recipe(optimisation={"epochs": 1})
+    result = fit(_network(recipe), recipe, dataset, backups=tmp_path, on_progress=heard.append)
+    assert "no training image of AK, VASC, SCC" in [progress.message for progress in heard]
+    assert "the model will never name them" in caplog.text
+    assert 0 <= float(result.history[0]["waiting_share"]) <= 1
+    strict = make_recipe(allow_absent_classes=False)
+    with pytest.raises(ConfigError, match="none of AK, VASC, SCC"):
+        fit(_network(strict), strict, dataset, backups=tmp_path / "none")
+
+
+def test_averages_are_what_is_validated_chosen_from_and_kept(
+    dataset: OpenDataset, make_recipe: MakeRecipe, tmp_path: Path
+) -> None:
+    recipe = make_recipe(optimisation={"epochs": 2, "learning_rate": 0.01, "ema_decay": 0.9, "patience": 1})
+    model = _network(recipe)
+    result = fit(model, recipe, dataset, backups=tmp_path)
+    score = float(result.history[result.best_epoch - 1]["val_balanced_accuracy"])
+    assert _score(model, dataset) == pytest.approx(score)
+    raw = _network(recipe)
+    backup = read_backup(tmp_path)
+    assert backup is not None
+    restore_model(backup, raw)  # what trains on
+    assert any(not np.allclose(a, b, atol=1e-5) for a, b in zip(_weights(raw), _weights(model), strict=True))
+
+
+def test_a_full_disk_ends_with_a_sentence_and_the_rerun_goes_on_from_the_last_good_backup(
+    dataset: OpenDataset, make_recipe: MakeRecipe, tmp_path: Path
+) -> None:
+    """A real refusal by the operating system: the first epoch's best weights make the backup outgrow the limit."""
+    recipe = make_recipe(optimisation={"epochs": 2, "backup_steps": 2})
+    n_bytes: list[int] = []
+
+    def measure(progress: Progress) -> None:
+        n_bytes.extend(path.stat().st_size for path in tmp_path.glob("00000001.backup"))
+        if n_bytes:
+            raise _Interrupted
+
+    with pytest.raises(_Interrupted):
+        _fit_talkative(_network(recipe), recipe, dataset, tmp_path, measure)
+    with _file_size_limit(int(n_bytes[0] * 1.1)), pytest.raises(TrainingError, match="free some space"):
+        fit(_network(recipe), recipe, dataset, backups=tmp_path)
+    kept = read_backup(tmp_path)
+    assert kept is not None
+    assert kept.facts["state"]["n_steps"] == 6
+    heard: list[Progress] = []
+    assert fit(_network(recipe), recipe, dataset, backups=tmp_path, on_progress=heard.append).n_steps == 12
+    assert heard[0].done == 6
+    assert pd.read_csv(tmp_path / "logs" / STEPS_FILE)["step"].tolist() == list(range(1, 13))
+
+
+@contextlib.contextmanager
+def _file_size_limit(n_bytes: int) -> Iterator[None]:
+    before, handler = resource.getrlimit(resource.RLIMIT_FSIZE), signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (n_bytes, before[1]))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+        signal.signal(signal.SIGXFSZ, handler)
+
+
+@pytest.mark.parametrize(
+    "refusal", [tf.errors.ResourceExhaustedError(None, None, "OOM when allocating tensor"), MemoryError()]
+)
+def test_too_little_memory_is_said_with_what_to_lower(
+    dataset: OpenDataset, make_recipe: MakeRecipe, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, refusal: Exception
+) -> None:
+    def refuse(*_: object) -> Iterator[object]:
+        raise refusal
+
+    monkeypatch.setattr("lesion_core.training.stages.TrainingFeed.batches", refuse)
+    with pytest.raises(TrainingError, match=r"needs more memory .* lower optimisation\.batch_size or size_px"):
+        fit(_network(make_recipe()), make_recipe(), dataset, backups=tmp_path)
 
 
 def test_a_batch_larger_than_the_split_is_refused_before_any_work(

@@ -3,10 +3,6 @@
 import io
 import json
 import shutil
-import signal
-import subprocess
-import sys
-import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -16,7 +12,6 @@ import pytest
 
 from lesion_core import jobs
 from lesion_core.errors import ArtifactCorrupt, ConfigError, ManifestError
-from lesion_core.keys import id_of
 from lesion_core.labels import CLASS_ORDER
 from lesion_core.modeling.network import load_network
 from lesion_core.modeling.recipe import Recipe
@@ -33,30 +28,12 @@ MakeRecipe = Callable[..., Recipe]
 _FILES = {
     "model.keras", "model.onnx", "recipe.json", "labels.json", "preprocessing.json", "calibration.json",
     "provenance.json", "parity.json", "history.csv", "summary.txt", "architecture.png",
+    "steps.csv", "tensorboard/events.out.tfevents.training",
 }  # fmt: skip
 
 
 def _settings(store: LocalStore, work: Path) -> LesionSettings:
     return LesionSettings(store=str(store.root), work=work)
-
-
-def _kill_in_the_middle(job: TrainJob, settings: LesionSettings, folder: Path) -> None:
-    """Run the child until some backups are written, then kill it as the operating system would."""
-    spec = folder / "spec.json"
-    spec.write_text(job.model_dump_json())
-    command = [sys.executable, "-m", "lesion_core.jobs", "train", str(spec)]
-    environment = jobs._environment(settings)
-    backups = settings.work / "training" / id_of(training_key(job)) / "backup"
-    with subprocess.Popen(
-        command, stdin=subprocess.PIPE, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, env=environment
-    ) as child:
-        deadline = time.monotonic() + 120
-        while not list(backups.glob("0000000[5-9].backup")):
-            assert child.poll() is None, "the child ended before it could be killed"
-            assert time.monotonic() < deadline
-            time.sleep(0.02)
-        child.kill()
-        assert child.wait() == -signal.SIGKILL
 
 
 @pytest.fixture(scope="module")
@@ -77,29 +54,10 @@ def trained(
 _RECIPE = Recipe.model_validate(
     {
         "name": "whole", "size_px": 32, "backbone": "tiny", "weights": "none", "deterministic": True,
-        "optimisation": {"epochs": 12, "batch_size": 8, "backup_seconds": 0.01, "patience": 99},
+        "allow_absent_classes": True,
+        "optimisation": {"epochs": 3, "batch_size": 8, "patience": 99},
     }
 )  # fmt: skip
-
-
-@pytest.mark.slow
-def test_a_killed_training_ends_with_the_planned_steps_and_the_same_bits(
-    trained: tuple[ModelRef, list[Progress]], store: LocalStore, dataset_ref: DatasetRef, tmp_path: Path
-) -> None:
-    whole, _ = trained
-    job = TrainJob(recipe=_RECIPE.model_copy(update={"name": "killed"}), dataset=dataset_ref)
-    settings = _settings(store, tmp_path / "work")
-    _kill_in_the_middle(job, settings, tmp_path)
-    heard: list[Progress] = []
-    ref = jobs.run("train", job, ModelRef, key=training_key(job), settings=settings, on_progress=heard.append)
-    assert heard[0].done > 0  # it went on where it was
-    one, other = (_history(store, model) for model in (whole, ref))
-    n_steps = len(_train_rows(store, dataset_ref)) // 8 * 12
-    assert one["step"].iloc[-1] == other["step"].iloc[-1] == n_steps
-    same = ["epoch", "stage", "step", "learning_rate", "loss", "val_balanced_accuracy"]
-    pd.testing.assert_frame_equal(one[same], other[same], check_exact=True)
-    for mine, theirs in zip(_weights(store, whole, tmp_path), _weights(store, ref, tmp_path), strict=True):
-        assert np.array_equal(mine, theirs)
 
 
 @pytest.mark.slow
@@ -231,8 +189,3 @@ def _history(store: LocalStore, ref: ModelRef) -> pd.DataFrame:
 def _weights(store: LocalStore, ref: ModelRef, cache: Path) -> list[np.ndarray]:
     model = load_network(materialise(store, ref, cache) / "model.keras")
     return [np.asarray(weight) for weight in model.weights]
-
-
-def _train_rows(store: LocalStore, ref: DatasetRef) -> pd.DataFrame:
-    splits = pd.read_parquet(io.BytesIO(read_file(store, ref, "splits.parquet")))
-    return splits[splits["split"] == "train"]

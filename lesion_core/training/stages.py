@@ -1,0 +1,81 @@
+"""What each stage of a training works with: its step, its batches, and its logits on validation.
+
+All feeds are made here, so that a training on other targets has one place to say so.
+"""
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+
+import keras
+import numpy as np
+import pandas as pd
+
+from lesion_core.dataset.records import OpenDataset
+from lesion_core.modeling.input import Batch, TrainingFeed, evaluation_batches
+from lesion_core.modeling.losses import make_loss
+from lesion_core.modeling.recipe import Recipe
+from lesion_core.training.features import FeatureFeed, make_head, pool_features
+from lesion_core.training.layers import rate_shares, release
+from lesion_core.training.plan import StageName
+from lesion_core.training.step import Loss, Trainer, make_logits, make_trainer
+
+OnFeatures = Callable[[int, int], None]  # images done, and of how many
+
+
+@dataclass(frozen=True, slots=True)
+class Bench:
+    """A training step, the batches of an epoch from one on, and the logits of the validation split."""
+
+    trainer: Trainer
+    batches: Callable[[int, int], Iterable[Batch]]
+    validate: Callable[[], np.ndarray]
+
+
+@dataclass(frozen=True, slots=True)
+class Material:
+    """What a training is made of."""
+
+    model: keras.Model
+    recipe: Recipe
+    dataset: OpenDataset
+    train: pd.DataFrame
+    validation: pd.DataFrame
+
+    @property
+    def loss(self) -> Loss:
+        """The loss that the recipe asks for, given the classes of the training split."""
+        return make_loss(self.recipe, self.train["class_index"].to_numpy())
+
+    def set_up(self, stage: StageName, on_features: OnFeatures) -> Bench:
+        """Return the bench of a stage; ``on_features`` hears of the work before the first stage's steps."""
+        return _head_bench(self, on_features) if stage == "head" else _full_bench(self)
+
+
+def _full_bench(material: Material) -> Bench:
+    model, recipe, dataset = material.model, material.recipe, material.dataset
+    release(model, recipe)
+    logits = make_logits(model)
+    trainer = make_trainer(model, recipe, material.loss, shares=rate_shares(model, recipe), is_averaged=True)
+    return Bench(
+        trainer=trainer,
+        batches=TrainingFeed(dataset, material.train, recipe).batches,
+        validate=lambda: logits(evaluation_batches(dataset, material.validation, recipe.optimisation.batch_size)),
+    )
+
+
+def _head_bench(material: Material, on_features: OnFeatures) -> Bench:
+    feed = _features(material, material.train, on_features)
+    check = None if material.validation.empty else _features(material, material.validation, on_features)
+    head = make_head(material.model)
+    logits = make_logits(head)
+    return Bench(
+        trainer=make_trainer(head, material.recipe, material.loss),
+        batches=feed.batches,
+        validate=lambda: logits([] if check is None else [check.inputs(np.arange(len(check.rows)))]),
+    )
+
+
+def _features(material: Material, rows: pd.DataFrame, on_features: OnFeatures) -> FeatureFeed:
+    size = material.recipe.optimisation.batch_size
+    pooled = pool_features(material.model, material.dataset, rows, size, lambda done: on_features(done, len(rows)))
+    return FeatureFeed(pooled, rows, material.recipe)
