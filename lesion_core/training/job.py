@@ -1,6 +1,7 @@
 """The training child: from a recipe and a dataset to a stored model version."""
 
 import shutil
+import time
 from pathlib import Path
 from typing import Any
 
@@ -65,13 +66,15 @@ def _train(
     model = build_network(recipe)
     if base is not None:
         _start_from(model, base, recipe)
+    started = time.monotonic()
     fitted = fit(model, recipe, dataset, backups=scratch / "backup", on_progress=on_progress)
+    fit_seconds = time.monotonic() - started
     on_progress(Progress(stage="export", done=0, total=1, message="writing model.onnx and proving it equal"))
     folder = scratch / "model"
     shutil.rmtree(folder, ignore_errors=True)
     with translated(folder):
         folder.mkdir(parents=True)
-        write_model(folder, model, recipe, dataset, fitted, base, fold=job.fold)
+        write_model(folder, model, recipe, dataset, fitted, base, fold=job.fold, fit_seconds=fit_seconds)
     index, sha256 = publish(
         store,
         key,
