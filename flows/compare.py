@@ -32,5 +32,5 @@ def compare_flow(comparison: CompareRequest | str = "fusion") -> ComparisonRef:
     datasets = [run.dataset for run in plan.runs]
     models = train_model.map([run.recipe for run in plan.runs], datasets, [run.fold for run in plan.runs])
     reports = evaluate_model.map(models, datasets, unmapped(plan.request.split), unmapped(plan.request.reason))
-    outcomes = note_outcome.map(list(plan.runs), allow_failure(models), allow_failure(reports))
+    outcomes = note_outcome.map(list(plan.runs), allow_failure(models), allow_failure(reports)).result()
     return publish_comparison(plan, outcomes)

@@ -73,8 +73,8 @@ def draw_scores(
     axes = sheet.axes()[0]
     for row, (_, mean, runs) in enumerate(rows):
         axes.plot(runs, np.full(len(runs), row + 0.22), "o", color=WARNING, markersize=4, alpha=0.75)
+        _interval(axes, row, mean, ACCENT, filled=True)
         if mean.value is not None:
-            _interval(axes, row, mean, ACCENT, filled=True)
             axes.text(
                 1.02, row, f"{mean.value:.3f}", transform=axes.get_yaxis_transform(), size=8.5, color=INK, va="center"
             )
@@ -162,7 +162,9 @@ def _height(n_rows: int) -> float:
 def _interval(axes: Axes, row: int, estimate: Estimate, colour: str, *, filled: bool) -> None:
     if estimate.low is not None and estimate.high is not None:
         axes.hlines(row, estimate.low, estimate.high, color=colour, linewidth=2)
-    axes.plot(estimate.value, row, "o", color=colour, markersize=7, markerfacecolor=colour if filled else "white")
+    if estimate.value is not None:
+        fill = colour if filled else "white"
+        axes.plot(estimate.value, row, "o", color=colour, markersize=7, markerfacecolor=fill)
 
 
 def _name_rows(axes: Axes, names: Sequence[str]) -> None:

@@ -3,13 +3,14 @@
 import numpy as np
 import pandas as pd
 import pytest
+from sklearn.metrics import roc_curve
 
 from lesion_core.errors import DataError
 from lesion_core.evaluation.comparison import paired_difference
 from lesion_core.evaluation.comparison_page import headline_rows, table_of, write_summary
 from lesion_core.evaluation.comparison_spec import ComparisonJob, outcome_of
 from lesion_core.evaluation.leaderboard import Entry, Leaderboard, make_leaderboard
-from lesion_core.evaluation.metrics import balanced_accuracy, class_aucs
+from lesion_core.evaluation.metrics import MELANOMA_INDEX, balanced_accuracy, class_aucs
 from lesion_core.evaluation.report import PROBABILITY_COLUMNS
 from tests.core.evaluation.boards import Made, make_job
 
@@ -109,6 +110,9 @@ def test_classes_are_measured_on_all_folds_together(made: Made, board: Leaderboa
         assert found[place].n_images == is_class.sum()
         assert found[place].sensitivity.value == pytest.approx((probs[is_class].argmax(axis=1) == place).mean())
     assert _entry(board, "strong").macro_auc.value == pytest.approx(np.mean(class_aucs(true, probs)))
+    false_alarms, found_melanomas, _ = roc_curve(true == MELANOMA_INDEX, probs[:, MELANOMA_INDEX])
+    expected = found_melanomas[false_alarms <= 0.2].max()
+    assert _entry(board, "strong").melanoma_sensitivity_at_80_specificity.value == pytest.approx(expected)
 
 
 def test_a_failed_run_is_listed_and_the_rest_is_compared(made: Made) -> None:
