@@ -33,6 +33,9 @@ class LesionSettings(BaseSettings):
         description="Archive that is asked where a source names none; `lesion mirror` serves a folder alike",
     )
     recipes: Path = Field(default=Path("deployments/recipes"), description="Where recipes are looked up by name")
+    comparisons: Path = Field(
+        default=Path("deployments/comparisons"), description="Where comparisons are looked up by name"
+    )
     runner: Literal["threads", "dask"] = Field(
         default="threads",
         description="Where shards of the archive are fetched: threads of a worker, or a Dask cluster",

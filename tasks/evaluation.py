@@ -21,9 +21,9 @@ _FIGURES = (
 
 
 @task(name="evaluate-model", **RETRY_TRANSIENT)
-def evaluate_model(model: ModelRef, dataset: DatasetRef, split: Split = "test") -> ReportRef:
+def evaluate_model(model: ModelRef, dataset: DatasetRef, split: Split = "test", reason: str = "") -> ReportRef:
     """Evaluate a model on a split of a dataset, of its fold where it has one, in a child process."""
-    job = EvaluateJob(model=model, dataset=dataset, split=split)
+    job = EvaluateJob(model=model, dataset=dataset, split=split, reason=reason)
     with publish.progress("evaluation-progress", model.id) as on_progress:
         return jobs.run(
             "evaluate", job, ReportRef, key=report_key_of(job), settings=read_settings(), on_progress=on_progress

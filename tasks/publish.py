@@ -31,6 +31,8 @@ EVAL_PER_CLASS = "eval-per-class"
 EVAL_FIGURES = "eval-figures"
 GATE_DECISION = "gate-decision"
 MODEL_CARD = "model-card"
+LEADERBOARD = "leaderboard"
+COMPARISON = "comparison"
 ARCHIVE_CHANGES = "archive-changes"
 ARCHIVE_DRIFT = "archive-drift"
 

@@ -10,7 +10,7 @@ from lesion_core.errors import ConfigError
 from lesion_core.stores.folders import FolderIndex, list_folders, read_file
 from lesion_core.stores.protocol import Store
 from lesion_core.stores.references import ref_from_folder
-from lesion_core.types import DatasetRef, JsonDict
+from lesion_core.types import ColourConstancy, DatasetRef, JsonDict
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,6 +46,13 @@ def find_newest(store: Store, name: str, wanted: JsonDict | None = None) -> Ance
         wanted: Inputs that it must have been made from; ``None`` accepts all.
     """
     fitting = (made for made in _all(store, name) if (wanted or {}).items() <= made.index.inputs.items())
+    return max(fitting, key=lambda made: made.age, default=None)
+
+
+def find_newest_recorded(store: Store, name: str, size_px: int, colour_constancy: ColourConstancy) -> Ancestor | None:
+    """Return the newest complete dataset called ``name`` whose records have this size and colour, or ``None``."""
+    wanted = (size_px, colour_constancy)
+    fitting = (made for made in _all(store, name) if (made.ref.size_px, made.ref.colour_constancy) == wanted)
     return max(fitting, key=lambda made: made.age, default=None)
 
 

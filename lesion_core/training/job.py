@@ -1,6 +1,7 @@
 """The training child: from a recipe and a dataset to a stored model version."""
 
 import shutil
+import time
 from pathlib import Path
 from typing import Any
 
@@ -62,18 +63,20 @@ def _train(
     dataset = _open(job, store, workdir)
     base = None if job.start_from is None else _base(job, job.start_from, store, workdir)
     set_up(recipe)
+    started = time.monotonic()
     with make_strategy(recipe).scope():
         model = build_network(recipe)
         if base is not None:
             _start_from(model, base, recipe)
         fitted = fit(model, recipe, dataset, backups=scratch / "backup", on_progress=on_progress)
+    fit_seconds = time.monotonic() - started
     model = as_float32(model, recipe)
     on_progress(Progress(stage="export", done=0, total=1, message="writing model.onnx and proving it equal"))
     folder = scratch / "model"
     shutil.rmtree(folder, ignore_errors=True)
     with translated(folder):
         folder.mkdir(parents=True)
-        write_model(folder, model, recipe, dataset, fitted, base, fold=job.fold)
+        write_model(folder, model, recipe, dataset, fitted, base, fold=job.fold, fit_seconds=fit_seconds)
     index, sha256 = publish(
         store,
         key,

@@ -44,10 +44,12 @@ def write_model(
     base: ModelFolder | None,
     *,
     fold: int | None = None,
+    fit_seconds: float = 0.0,
 ) -> None:
     """Write every file of a model version into ``folder``, which must be there and empty.
 
-    ``fold`` is the one whose splits ``dataset`` has, if any.
+    ``fold`` is the one whose splits ``dataset`` has, if any; ``fit_seconds`` is how long the fitting took, of which
+    a resumed training knows its last part only.
 
     Raises:
         TrainingError: ``model.onnx`` does not answer as ``model.keras`` does.
@@ -61,10 +63,12 @@ def write_model(
     _write_json(folder / "recipe.json", recipe.model_dump(mode="json"))
     _write_json(folder / "labels.json", vocabulary())
     _write_json(folder / "preprocessing.json", Preprocessing(size_px=recipe.size_px).model_dump(mode="json"))
-    _write_json(folder / "provenance.json", describe_provenance(dataset, base, fold=fold))
-    pd.DataFrame(fitted.history).to_csv(folder / "history.csv", index=False)
     store_logs(fitted.logs, folder)
     summary = describe_network(model)
+    provenance = describe_provenance(dataset, base, fold=fold)
+    provenance |= {"n_parameters": summary.n_parameters, "fit_seconds": round(fit_seconds, 1)}
+    _write_json(folder / "provenance.json", provenance)
+    pd.DataFrame(fitted.history).to_csv(folder / "history.csv", index=False)
     (folder / "summary.txt").write_text(summary.text, encoding="utf-8")
     draw_architecture(summary, folder / "architecture.png")
 

@@ -2,6 +2,12 @@
 
 from lesion_core.evaluation.figures.architecture import draw_architecture
 from lesion_core.evaluation.figures.canvas import Subject
+from lesion_core.evaluation.figures.comparisons import (
+    draw_curves,
+    draw_differences,
+    draw_scores,
+    draw_sensitivities,
+)
 from lesion_core.evaluation.figures.composition import (
     Grid,
     Panel,
@@ -29,6 +35,8 @@ __all__ = [
     "draw_architecture",
     "draw_class_distribution",
     "draw_confusion_matrix",
+    "draw_curves",
+    "draw_differences",
     "draw_grid",
     "draw_history",
     "draw_misclassified",
@@ -36,6 +44,8 @@ __all__ = [
     "draw_reliability",
     "draw_roc",
     "draw_samples",
+    "draw_scores",
+    "draw_sensitivities",
     "draw_sensitivity",
     "draw_shortcuts",
     "draw_sizes",

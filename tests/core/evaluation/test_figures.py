@@ -53,6 +53,21 @@ def _cases(n: int) -> list[Case]:
 
 
 DRAWINGS: dict[str, Draw] = {
+    "differences": lambda path, subject: figures.draw_differences(
+        [("worse", Estimate(value=-0.1, low=-0.2, high=-0.05), 0.0), ("apart", UNKNOWN, None)], "best", path, subject
+    ),
+    "no differences": lambda path, subject: figures.draw_differences([], "alone", path, subject),
+    "scores": lambda path, subject: figures.draw_scores(
+        [("a-name-of-sixty-letters-" * 3, SCORE, [0.5, 0.7]), ("one", UNKNOWN, [0.4])], 0.125, path, subject
+    ),
+    "sensitivities": lambda path, subject: figures.draw_sensitivities(
+        ["one", "other"], np.array([[0.2] * 7 + [np.nan], [0.9] * 7 + [np.nan]]), path, subject
+    ),
+    "curves": lambda path, subject: figures.draw_curves(
+        {"one": [np.array([0.2, np.nan, 0.5]), np.array([0.3])], "never measured": [np.array([np.nan])]},
+        path,
+        subject,
+    ),
     "confusion": lambda path, subject: figures.draw_confusion_matrix(
         confusion_matrix(TRUE, PROBS.argmax(axis=1)), path, subject
     ),

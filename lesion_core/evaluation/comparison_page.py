@@ -1,0 +1,142 @@
+"""A leaderboard as tables: rows for a screen, CSV for a spreadsheet, Markdown for people."""
+
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+import pandas as pd
+
+from lesion_core.evaluation.leaderboard import ClassScore, Entry, Leaderboard
+from lesion_core.labels import CLASS_ORDER
+
+
+def headline_rows(board: Leaderboard) -> list[dict[str, Any]]:
+    """Return one row per recipe: what matters most, in words."""
+    return [
+        {
+            "recipe": entry.recipe,
+            "balanced accuracy": entry.balanced_accuracy.in_words(),
+            "runs": _runs(entry),
+            "sd of runs": "–" if entry.spread is None else f"{entry.spread:.3f}",
+            "lowest to highest": f"{entry.lowest:.3f} to {entry.highest:.3f}",
+            f"against {board.reference}": "the reference" if entry.difference is None else _signed(entry),
+            "probability of better": "–" if entry.probability_better is None else f"{entry.probability_better:.3f}",
+            "mean AUC": entry.macro_auc.in_words(),
+            "MEL sensitivity at 0.80 specificity": entry.melanoma_sensitivity_at_80_specificity.in_words(),
+            "Brier": entry.brier.in_words(),
+            "log loss": entry.log_loss.in_words(),
+            "training minutes": f"{entry.training_seconds / 60:.1f}",
+            "parameters": "–" if entry.n_parameters is None else f"{entry.n_parameters:,}",
+        }
+        for entry in board.entries
+    ]
+
+
+def table_of(board: Leaderboard) -> pd.DataFrame:
+    """Return one row per recipe with every number, intervals in columns of their own."""
+    return pd.DataFrame([_flat(entry) for entry in board.entries])
+
+
+def in_words(board: Leaderboard) -> str:
+    """Return one line on what was compared."""
+    failed = f"; {len(board.failures)} runs failed" if board.failures else ""
+    folds = [str(fold) for fold in board.folds if fold is not None]
+    where = f"folds {', '.join(folds)}" if folds else "the own splits"
+    return (
+        f"{board.name}: {len(board.entries)} recipes on {board.n_images:,} {board.split} images "
+        f"({board.n_groups:,} groups) of {where} of {', '.join(board.datasets)}{failed}"
+    )
+
+
+def write_summary(board: Leaderboard) -> str:
+    """Return the comparison as Markdown, without its figures."""
+    mark = ["**SYNTHETIC: generated images. No number here has a clinical meaning.**"] if board.synthetic else []
+    failures = [f"{_where(each.recipe, each.seed, each.fold)}: {each.reason}" for each in board.failures]
+    parts = [
+        *mark,
+        *([board.description] if board.description else []),
+        f"{in_words(board)}. Chance is {board.chance:.3f}.",
+        _table(headline_rows(board)),
+        _reading(board),
+        "## Sensitivity by class (AUC)",
+        _table(_class_rows(board)),
+        *(["## Runs that failed", "\n".join(f"- {line}" for line in failures)] if failures else []),
+    ]
+    return "\n\n".join(parts) + "\n"
+
+
+def _reading(board: Leaderboard) -> str:
+    chosen = (
+        " Epochs and, by this table, recipes are chosen on these images, so the best number is a little too high."
+        if board.split == "validation"
+        else ""
+    )
+    return (
+        f"Balanced accuracy is the mean over the folds. Intervals are 95 %, from {board.n_bootstrap:,} resamples of "
+        "whole groups within each fold, the same for every recipe; they tell what other patients would do. What "
+        "another seed or fold does is the spread of the runs. Intervals and probabilities stand for one pair of "
+        f"recipes each and are not corrected for their number.{chosen}"
+    )
+
+
+def _class_rows(board: Leaderboard) -> list[dict[str, Any]]:
+    return [
+        {"recipe": entry.recipe, **{str(one.diagnosis): _sensitivity(one) for one in entry.classes}}
+        for entry in board.entries
+    ]
+
+
+def _sensitivity(one: ClassScore) -> str:
+    if one.sensitivity.value is None:
+        return "–"
+    return f"{one.sensitivity.value:.2f}" + ("" if one.auc.value is None else f" ({one.auc.value:.3f})")
+
+
+def _flat(entry: Entry) -> dict[str, Any]:
+    estimates = {
+        "balanced_accuracy": entry.balanced_accuracy,
+        "difference": entry.difference,
+        "macro_auc": entry.macro_auc,
+        "melanoma_sensitivity_at_80_specificity": entry.melanoma_sensitivity_at_80_specificity,
+        "brier": entry.brier,
+        "log_loss": entry.log_loss,
+        **{f"sensitivity_{CLASS_ORDER[i]}": one.sensitivity for i, one in enumerate(entry.classes)},
+        **{f"auc_{CLASS_ORDER[i]}": one.auc for i, one in enumerate(entry.classes)},
+    }
+    row: dict[str, Any] = {
+        "recipe": entry.recipe,
+        "n_runs": entry.n_runs,
+        "n_planned": entry.n_planned,
+        "spread": entry.spread,
+        "lowest": entry.lowest,
+        "highest": entry.highest,
+        "probability_better": entry.probability_better,
+        "training_seconds": entry.training_seconds,
+        "n_parameters": entry.n_parameters,
+    }
+    for name, one in estimates.items():
+        row[name] = one.value if one else None
+        row[f"{name}_low"] = one.low if one else None
+        row[f"{name}_high"] = one.high if one else None
+    return row
+
+
+def _runs(entry: Entry) -> str:
+    return str(entry.n_runs) if entry.n_runs == entry.n_planned else f"{entry.n_runs} of {entry.n_planned}"
+
+
+def _signed(entry: Entry) -> str:
+    found = entry.difference
+    if found is None or found.value is None:
+        return "no fold in common"
+    interval = "" if found.low is None or found.high is None else f" ({found.low:+.3f} to {found.high:+.3f})"
+    return f"{found.value:+.3f}{interval}"
+
+
+def _where(recipe: str, seed: int, fold: int | None) -> str:
+    return f"{recipe}, seed {seed}" + ("" if fold is None else f", fold {fold}")
+
+
+def _table(rows: Sequence[dict[str, Any]]) -> str:
+    header: Iterable[str] = rows[0]
+    lines = [list(header), ["---"] * len(rows[0]), *([str(cell) for cell in row.values()] for row in rows)]
+    return "\n".join(f"| {' | '.join(line)} |" for line in lines)

@@ -1,0 +1,292 @@
+"""The numbers of a comparison as they are stored, and how they are made from its runs' reports.
+
+The score is the mean over the folds of the balanced accuracy (``pooling``). Everything else is measured on the
+answers of all folds put together, so that a class of a few lesions a fold still has a number: sensitivities are then
+means over the folds weighted by their images, and an AUC ranks images across folds, so a fold whose scores lie lower
+as a whole lowers it.
+"""
+
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+import pandas as pd
+from pydantic import Field, ValidationError
+
+from lesion_core.errors import ArtifactCorrupt, DataError
+from lesion_core.evaluation.comparison_spec import (
+    LEADERBOARD_NAME,
+    CompareSplit,
+    ComparisonJob,
+    ComparisonRef,
+    Outcome,
+)
+from lesion_core.evaluation.estimates import Estimate, known, percentile_interval, share_estimate
+from lesion_core.evaluation.intervals import measure
+from lesion_core.evaluation.measurement import Scored
+from lesion_core.evaluation.metrics import (
+    MELANOMA_INDEX,
+    SCREENING_SPECIFICITY,
+    balanced_accuracy,
+    class_aucs,
+    mean_known,
+    roc_of,
+)
+from lesion_core.evaluation.pooling import Folds, Scores, gather, pooled, score_folds
+from lesion_core.evaluation.ranking import resample_ranking
+from lesion_core.labels import CLASS_ORDER, Diagnosis
+from lesion_core.stores.folders import read_file
+from lesion_core.stores.protocol import Store
+from lesion_core.types import StoreKey, Value
+
+
+class Training(Value):
+    """How a model was made, as its folder says."""
+
+    seconds: float = Field(ge=0, description="Of the whole fitting, validation and backups included")
+    n_epochs: int = Field(ge=0)
+    n_parameters: int | None = Field(default=None, description="Of the network, moving statistics included")
+    validation: tuple[float | None, ...] = Field(description="Balanced accuracy on validation, epoch by epoch")
+
+
+class RunScore(Value):
+    """One run that ended with a report."""
+
+    recipe: str
+    seed: int
+    fold: int | None
+    model_id: str
+    report_id: str
+    n_images: int
+    balanced_accuracy: float = Field(ge=0, le=1)
+    training: Training
+
+
+class ClassScore(Value):
+    """One class against the rest, over all folds."""
+
+    diagnosis: Diagnosis
+    n_images: int = Field(ge=0)
+    n_groups: int = Field(ge=0)
+    sensitivity: Estimate
+    auc: Estimate
+
+
+class Entry(Value):
+    """One recipe."""
+
+    recipe: str
+    n_runs: int = Field(ge=1)
+    n_planned: int = Field(ge=1, description="Runs that were to be; fewer ended with a report where some failed")
+    balanced_accuracy: Estimate = Field(description="Mean over the folds; interval by resampling each fold's groups")
+    spread: float | None = Field(description="Standard deviation over the runs; unknown for one")
+    lowest: float = Field(description="Of any run")
+    highest: float
+    difference: Estimate | None = Field(
+        description="Against the reference, over the folds that both have; none: this is the reference"
+    )
+    probability_better: float | None = Field(
+        description="Share of the resamples in which it is better than the reference"
+    )
+    macro_auc: Estimate
+    melanoma_sensitivity_at_80_specificity: Estimate
+    brier: Estimate
+    log_loss: Estimate
+    classes: tuple[ClassScore, ...] = Field(description="In CLASS_ORDER")
+    training_seconds: float = Field(ge=0, description="Mean of a run")
+    n_parameters: int | None
+
+
+class Failure(Value):
+    """One run that ended without a report."""
+
+    recipe: str
+    seed: int
+    fold: int | None
+    reason: str
+
+
+class Leaderboard(Value):
+    """Content of ``leaderboard.json``."""
+
+    name: str
+    description: str
+    split: CompareSplit
+    datasets: tuple[str, ...] = Field(description="Ids; they hold the same images in the same folds")
+    folds: tuple[int | None, ...]
+    reference: str
+    n_images: int = Field(ge=1, description="Different ones, over all folds")
+    n_groups: int = Field(ge=1)
+    chance: float = Field(description="1 / number of classes present")
+    n_bootstrap: int
+    seed: int
+    synthetic: bool
+    entries: tuple[Entry, ...] = Field(
+        min_length=1, description="Best first; recipes with failed runs after all others"
+    )
+    runs: tuple[RunScore, ...]
+    failures: tuple[Failure, ...]
+
+
+def read_leaderboard(store: Store, comparison: ComparisonRef | StoreKey) -> Leaderboard:
+    """Return the numbers of a comparison.
+
+    Raises:
+        ArtifactNotFound: It is not in the store.
+        ArtifactCorrupt: Its bytes are not those that were published, or no leaderboard of this version.
+    """
+    body = read_file(store, comparison, LEADERBOARD_NAME)
+    try:
+        return Leaderboard.model_validate_json(body)
+    except ValidationError as error:
+        key = comparison if isinstance(comparison, str) else comparison.key
+        raise ArtifactCorrupt(
+            f"expected a leaderboard of this version's form in {key}, got {error.error_count()} fields that differ; "
+            "compare again",
+            key=key,
+        ) from error
+
+
+def make_leaderboard(
+    job: ComparisonJob, predictions: Mapping[str, pd.DataFrame], trainings: Mapping[str, Training]
+) -> Leaderboard:
+    """Measure a comparison.
+
+    Args:
+        job: What was run.
+        predictions: By report id, as ``report.read_predictions`` returns them.
+        trainings: By model id.
+
+    Raises:
+        DataError: Every run failed, or two recipes were measured on different images.
+    """
+    request = job.request
+    done = [outcome for outcome in job.outcomes if outcome.report is not None]
+    if not done:
+        reasons = "; ".join(sorted({outcome.failure for outcome in job.outcomes}))
+        raise DataError(
+            f"expected at least one run of comparison {request.name!r} to end with a report, got: {reasons}"
+        )
+    folds = gather((each.run.recipe.name, each.run.fold, predictions[_report_id(each)]) for each in done)
+    scores = score_folds(folds, n_bootstrap=request.n_bootstrap, seed=request.seed)
+    runs = tuple(_run_score(each, predictions, trainings) for each in done)
+    planned = {name: sum(each.run.recipe.name == name for each in job.outcomes) for name in scores}
+    order = sorted(scores, key=lambda name: _rank(name, scores, runs, planned))
+    reference = request.baseline if request.baseline in scores else order[0]
+    images = pd.concat([answers.images for answers in folds.values()])
+    return Leaderboard(
+        name=request.name,
+        description=request.description,
+        split=request.split,
+        datasets=tuple(sorted({each.run.dataset.id for each in done})),
+        folds=tuple(folds),
+        reference=reference,
+        n_images=images["isic_id"].nunique(),
+        n_groups=images["group"].nunique(),
+        chance=1 / images["class_index"].nunique(),
+        n_bootstrap=request.n_bootstrap,
+        seed=request.seed,
+        synthetic=any(each.report.model.synthetic or each.report.dataset.synthetic for each in done if each.report),
+        entries=tuple(_entry(name, reference, folds, scores, runs, planned[name], job) for name in order),
+        runs=runs,
+        failures=tuple(_failure(each) for each in job.outcomes if each.report is None),
+    )
+
+
+def _rank(
+    name: str, scores: Mapping[str, Scores], runs: Sequence[RunScore], planned: Mapping[str, int]
+) -> tuple[bool, float, str]:
+    """Sort by score; a recipe that lacks runs comes after all that have them: its folds may be the easy ones."""
+    is_short = sum(run.recipe == name for run in runs) < planned[name]
+    return is_short, -(scores[name].mean().value or 0.0), name
+
+
+def _entry(
+    name: str,
+    reference: str,
+    folds: Folds,
+    scores: Mapping[str, Scores],
+    runs: Sequence[RunScore],
+    n_planned: int,
+    job: ComparisonJob,
+) -> Entry:
+    ours = [run for run in runs if run.recipe == name]
+    values = [run.balanced_accuracy for run in ours]
+    difference, better = (None, None) if name == reference else scores[name].minus(scores[reference])
+    measured = _measure(pooled(folds, name), job)
+    return Entry(
+        recipe=name,
+        n_runs=len(ours),
+        n_planned=n_planned,
+        balanced_accuracy=scores[name].mean(),
+        spread=float(np.std(values, ddof=1)) if len(values) > 1 else None,
+        lowest=min(values),
+        highest=max(values),
+        difference=difference,
+        probability_better=better,
+        training_seconds=float(np.mean([run.training.seconds for run in ours])),
+        n_parameters=next((run.training.n_parameters for run in ours if run.training.n_parameters), None),
+        **measured,
+    )
+
+
+def _measure(scored: Scored, job: ComparisonJob) -> dict[str, object]:
+    """Return the fields of an entry that are measured on all folds together."""
+    options = {"n_bootstrap": job.request.n_bootstrap, "seed": job.request.seed}
+    sums = measure(scored.class_index, scored.probs, scored.groups, **options)
+    ranks = resample_ranking(
+        scored.class_index, scored.probs, scored.groups, specificity=SCREENING_SPECIFICITY, **options
+    )
+    aucs = class_aucs(scored.class_index, scored.probs)
+    curve = roc_of(scored.class_index, scored.probs, MELANOMA_INDEX)
+    melanoma = float("nan") if curve is None else curve.sensitivity_at(SCREENING_SPECIFICITY)
+    members = [scored.class_index == place for place in range(len(CLASS_ORDER))]
+    return {
+        "macro_auc": _drawn(float(mean_known(aucs)), mean_known(ranks.auc)),
+        "melanoma_sensitivity_at_80_specificity": share_estimate(
+            _drawn(melanoma, ranks.sensitivity[:, MELANOMA_INDEX]), scored.n_groups_of(members[MELANOMA_INDEX])
+        ),
+        "brier": sums.estimate("brier"),
+        "log_loss": sums.estimate("log_loss"),
+        "classes": tuple(
+            ClassScore(
+                diagnosis=CLASS_ORDER[place],
+                n_images=int(is_class.sum()),
+                n_groups=(n_groups := scored.n_groups_of(is_class)),
+                sensitivity=share_estimate(sums.estimate("sensitivity", place), n_groups),
+                auc=_drawn(float(aucs[place]), ranks.auc[:, place]),
+            )
+            for place, is_class in enumerate(members)
+        ),
+    }
+
+
+def _drawn(value: float, draws: np.ndarray) -> Estimate:
+    low, high = percentile_interval(draws) if known(value) is not None else (None, None)
+    return Estimate(value=known(value), low=low, high=high, method="none" if low is None else "group bootstrap")
+
+
+def _run_score(
+    outcome: Outcome, predictions: Mapping[str, pd.DataFrame], trainings: Mapping[str, Training]
+) -> RunScore:
+    table = predictions[_report_id(outcome)]
+    assert outcome.model is not None
+    return RunScore(
+        recipe=outcome.run.recipe.name,
+        seed=outcome.run.recipe.seed,
+        fold=outcome.run.fold,
+        model_id=outcome.model.id,
+        report_id=_report_id(outcome),
+        n_images=len(table),
+        balanced_accuracy=balanced_accuracy(table["class_index"].to_numpy(), table["predicted_index"].to_numpy()),
+        training=trainings[outcome.model.id],
+    )
+
+
+def _failure(outcome: Outcome) -> Failure:
+    run = outcome.run
+    return Failure(recipe=run.recipe.name, seed=run.recipe.seed, fold=run.fold, reason=outcome.failure)
+
+
+def _report_id(outcome: Outcome) -> str:
+    assert outcome.report is not None
+    return outcome.report.id

@@ -1,0 +1,144 @@
+"""Predictions of several recipes on the same folds, laid side by side and resampled together.
+
+A recipe's score is the mean of its folds' balanced accuracies; several seeds of a fold count alike, which is the same
+as adding up their confusion matrices. Each fold's groups are resampled by themselves, with the same draw for every
+recipe, so the interval of a difference leaves out what is hard for both. It tells how sure the score is over other
+patients; what another seed would do shows in the spread over the runs only.
+"""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+import pandas as pd
+
+from lesion_core.errors import DataError
+from lesion_core.evaluation.estimates import Estimate, known, percentile_interval
+from lesion_core.evaluation.intervals import draw_groups, group_codes, strata_of
+from lesion_core.evaluation.measurement import Scored
+from lesion_core.evaluation.metrics import balanced_accuracy_of
+from lesion_core.evaluation.report import PROBABILITY_COLUMNS
+from lesion_core.labels import N_CLASSES
+
+_IMAGE = ["isic_id", "group", "class_index"]
+
+
+@dataclass(frozen=True, slots=True)
+class Answers:
+    """What every recipe said of one fold's images.
+
+    Attributes:
+        images: isic_id, group and class_index (n rows).
+        probs: By recipe, one float (n, 8) for each seed.
+    """
+
+    images: pd.DataFrame
+    probs: dict[str, list[np.ndarray]] = field(default_factory=dict)
+
+    def scored(self, recipe: str) -> list[Scored]:
+        """Return one recipe's answers, seed by seed."""
+        true, groups = self.images["class_index"].to_numpy(np.int64), self.images["group"].to_numpy(str)
+        return [Scored(true, probs, groups) for probs in self.probs[recipe]]
+
+
+Fold = int | None
+Folds = dict[Fold, Answers]
+
+
+def gather(predictions: Iterable[tuple[str, Fold, pd.DataFrame]]) -> Folds:
+    """Lay predictions side by side: (recipe, fold, table as ``report.read_predictions`` returns it).
+
+    Raises:
+        DataError: Two tables of one fold are not of the same images.
+    """
+    folds: Folds = {}
+    for recipe, fold, table in predictions:
+        images = table[_IMAGE].reset_index(drop=True)
+        answers = folds.setdefault(fold, Answers(images))
+        if not images.equals(answers.images):
+            common = len(set(images["isic_id"]) & set(answers.images["isic_id"]))
+            raise DataError(
+                f"expected the same images for every recipe{'' if fold is None else f' in fold {fold}'}, got "
+                f"{len(images):,} for {recipe!r} and {len(answers.images):,} for {', '.join(answers.probs)}, "
+                f"{common:,} in common; compare on datasets of one name that were made from the same snapshot"
+            )
+        answers.probs.setdefault(recipe, []).append(table[list(PROBABILITY_COLUMNS)].to_numpy(np.float64))
+    return folds
+
+
+def pooled(folds: Folds, recipe: str) -> Scored:
+    """Return all of a recipe's answers, fold by fold and seed by seed; no group stands in two folds."""
+    parts = [scored for answers in folds.values() if recipe in answers.probs for scored in answers.scored(recipe)]
+    return Scored(
+        np.concatenate([part.class_index for part in parts]),
+        np.concatenate([part.probs for part in parts]),
+        np.concatenate([part.groups for part in parts]),
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class Scores:
+    """A recipe's balanced accuracy in each fold: as measured, and of each resample (b,)."""
+
+    measured: dict[Fold, float]
+    draws: dict[Fold, np.ndarray]
+
+    def mean(self) -> Estimate:
+        """Return the mean over the folds, with its interval."""
+        return _estimate(list(self.measured.values()), list(self.draws.values()))
+
+    def minus(self, other: "Scores") -> tuple[Estimate, float | None]:
+        """Return the mean difference over the folds that both have, and how probable it is to be above zero.
+
+        The probability is the share of resamples in which it is; ties count half. Both are unknown without a fold in
+        common.
+        """
+        common = [fold for fold in self.measured if fold in other.measured]
+        if not common:
+            return Estimate(value=None), None
+        draws = [self.draws[fold] - other.draws[fold] for fold in common]
+        mean = np.mean(draws, axis=0)
+        better = float(np.mean((mean > 0) + 0.5 * (mean == 0)))
+        return _estimate([self.measured[fold] - other.measured[fold] for fold in common], draws), better
+
+
+def score_folds(folds: Folds, *, n_bootstrap: int, seed: int) -> dict[str, Scores]:
+    """Measure and resample every recipe's balanced accuracy in every fold.
+
+    Args:
+        folds: The answers.
+        n_bootstrap: Resamples.
+        seed: Same seed, same draws.
+    """
+    scores: dict[str, Scores] = {}
+    for place, (fold, answers) in enumerate(folds.items()):
+        codes = group_codes(answers.images["group"].to_numpy(str))
+        strata = strata_of(answers.images["class_index"].to_numpy(np.int64), codes)
+        sums = {recipe: _confusion_by_group(answers.scored(recipe), codes) for recipe in answers.probs}
+        drawn: dict[str, list[np.ndarray]] = {recipe: [] for recipe in sums}
+        for draw in draw_groups(strata, n_bootstrap, seed + place):
+            for recipe, confusion in sums.items():
+                drawn[recipe].append(_balanced_accuracy(draw @ confusion))
+        for recipe, confusion in sums.items():
+            ours = scores.setdefault(recipe, Scores({}, {}))
+            ours.measured[fold] = float(_balanced_accuracy(confusion.sum(axis=0, keepdims=True))[0])
+            ours.draws[fold] = np.concatenate(drawn[recipe])
+    return scores
+
+
+def _confusion_by_group(seeds: Sequence[Scored], codes: np.ndarray) -> np.ndarray:
+    """Return confusion counts of all seeds by group, float64 (g, 64)."""
+    n_groups = int(codes.max()) + 1
+    cells = [one.class_index * N_CLASSES + one.probs.argmax(axis=1) for one in seeds]
+    counts = sum(np.bincount(codes * N_CLASSES**2 + cell, minlength=n_groups * N_CLASSES**2) for cell in cells)
+    return np.asarray(counts, np.float64).reshape(n_groups, N_CLASSES**2)
+
+
+def _balanced_accuracy(sums: np.ndarray) -> np.ndarray:
+    return balanced_accuracy_of(sums.reshape(-1, N_CLASSES, N_CLASSES))
+
+
+def _estimate(values: Sequence[float], draws: Sequence[np.ndarray]) -> Estimate:
+    low, high = percentile_interval(np.mean(draws, axis=0))
+    method = "none" if low is None else "group bootstrap"
+    return Estimate(value=known(float(np.mean(values))), low=low, high=high, method=method)

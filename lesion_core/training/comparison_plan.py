@@ -1,0 +1,97 @@
+"""What a comparison will train, settled and checked before anything is trained."""
+
+from collections.abc import Iterator
+
+import pandas as pd
+
+from lesion_core.dataset.folds import name_splits
+from lesion_core.dataset.lineage import find_newest_recorded
+from lesion_core.errors import ArtifactNotFound, ConfigError, DataError
+from lesion_core.evaluation.comparison_spec import CompareRequest, ComparisonPlan, Run
+from lesion_core.evaluation.crossing import recipes_of
+from lesion_core.evaluation.exposure import read_splits
+from lesion_core.evaluation.looks import PlannedLook, check_first_look, name_test
+from lesion_core.keys import id_of
+from lesion_core.modeling.recipe import Recipe
+from lesion_core.settings import LesionSettings
+from lesion_core.stores.protocol import Store
+from lesion_core.training.identity import training_key
+from lesion_core.training.spec import TrainJob
+from lesion_core.types import DatasetRef
+
+
+def plan_comparison(request: CompareRequest, store: Store, settings: LesionSettings) -> ComparisonPlan:
+    """Return every run of a comparison: each recipe on each fold with each seed.
+
+    Raises:
+        ConfigError: A recipe, a fold or an axis that cannot be used; or a look at test images that an older version
+            of a recipe was measured on, unless the request says ``again``.
+        ArtifactNotFound: There is no dataset of the name, size and colour that a recipe asks for.
+        DataError: The recipes' datasets do not hold the same images in the folds.
+    """
+    recipes = recipes_of(request, settings.recipes)
+    datasets = {recipe.name: _dataset_for(recipe, request, store) for recipe in recipes}
+    _check_same_images(request, list(datasets.values()), store)
+    runs = tuple(
+        Run(recipe=seeded, dataset=datasets[recipe.name], fold=fold)
+        for recipe in recipes
+        for fold in request.folds or (None,)
+        for seeded in _seeded(recipe, request)
+    )
+    if request.split == "test" and not request.again:
+        check_first_look(store, _looks(runs, store))
+    return ComparisonPlan(request=request, recipes=recipes, runs=runs)
+
+
+def _seeded(recipe: Recipe, request: CompareRequest) -> Iterator[Recipe]:
+    return (recipe.model_copy(update={"seed": seed}) for seed in request.seeds or (recipe.seed,))
+
+
+def _dataset_for(recipe: Recipe, request: CompareRequest, store: Store) -> DatasetRef:
+    name = request.dataset or recipe.dataset
+    found = find_newest_recorded(store, name, recipe.size_px, recipe.colour_constancy)
+    if found is None:
+        raise ArtifactNotFound(
+            f"expected a dataset called {name!r} with records of {recipe.size_px} px and colour constancy "
+            f"{recipe.colour_constancy!r} for recipe {recipe.name!r} in {store.url}, found none; run the flow "
+            "'prepare' with them first",
+            key=f"datasets/{name}",
+        )
+    return found.ref
+
+
+def _check_same_images(request: CompareRequest, datasets: list[DatasetRef], store: Store) -> None:
+    """Refuse datasets that would measure different images; what can be known is known before any training."""
+    different = {dataset.id: dataset for dataset in datasets}
+    for fold in request.folds or (None,):
+        first, *others = (_measured_images(store, dataset, fold, request.split) for dataset in different.values())
+        for dataset, images in zip(list(different.values())[1:], others, strict=True):
+            if not images.equals(first):
+                common = len(set(images["isic_id"]) & set(first["isic_id"]))
+                raise DataError(
+                    f"expected datasets with the same {request.split} images in {name_splits(fold)}, got "
+                    f"{len(first):,} in {next(iter(different))} and {len(images):,} in {dataset.id}, {common:,} in "
+                    "common; prepare both from the same snapshot under one name"
+                )
+
+
+def _measured_images(store: Store, dataset: DatasetRef, fold: int | None, split: str) -> pd.DataFrame:
+    """Return isic_id, group and class_index of a split, sorted by id.
+
+    Raises:
+        ConfigError: There is no such fold.
+    """
+    table = read_splits(store, dataset, fold=fold)
+    chosen = table[table["split"] == split]
+    if chosen.empty:
+        raise ConfigError(
+            f"expected images in the {split} split of {dataset.id}, found none; compare on another split"
+        )
+    return chosen[["isic_id", "group", "class_index"]].sort_values("isic_id", ignore_index=True)
+
+
+def _looks(runs: tuple[Run, ...], store: Store) -> Iterator[PlannedLook]:
+    for run in runs:
+        job = TrainJob(recipe=run.recipe, dataset=run.dataset, fold=run.fold)
+        test = name_test(store, run.dataset, run.fold)
+        yield PlannedLook(test, run.dataset, run.recipe.name, id_of(training_key(job)))

@@ -1,0 +1,54 @@
+"""Recipes held against each other."""
+
+from collections.abc import Sequence
+
+from prefect import task
+
+from lesion_core import jobs
+from lesion_core.evaluation import comparison_spec
+from lesion_core.evaluation.comparison_page import headline_rows, in_words
+from lesion_core.evaluation.comparison_spec import (
+    FIGURES,
+    SUMMARY_NAME,
+    CompareRequest,
+    ComparisonJob,
+    ComparisonPlan,
+    ComparisonRef,
+    Outcome,
+    Run,
+    comparison_key_of,
+)
+from lesion_core.evaluation.leaderboard import read_leaderboard
+from lesion_core.stores.folders import read_file
+from lesion_core.training import comparison_plan
+from lesion_core.types import ModelRef, ReportRef
+from tasks import publish
+from tasks.edge import open_store, read_settings
+from tasks.policies import RETRY_TRANSIENT
+
+
+@task(name="plan-comparison", **RETRY_TRANSIENT)
+def plan_comparison(choice: CompareRequest | str) -> ComparisonPlan:
+    """Settle recipes, datasets and folds, and refuse before any work what cannot or must not be compared."""
+    settings = read_settings()
+    request = comparison_spec.choose_request(choice, settings.comparisons)
+    return comparison_plan.plan_comparison(request, open_store(), settings)
+
+
+@task(name="note-outcome", **RETRY_TRANSIENT)
+def note_outcome(run: Run, model: ModelRef | Exception, report: ReportRef | Exception) -> Outcome:
+    """Return what came of a run, also where it failed: one failure does not lose the others."""
+    return comparison_spec.outcome_of(run, model, report)
+
+
+@task(name="publish-comparison", **RETRY_TRANSIENT)
+def publish_comparison(plan: ComparisonPlan, outcomes: Sequence[Outcome]) -> ComparisonRef:
+    """Measure all runs together in a child process, and show the leaderboard with its figures."""
+    job, store = ComparisonJob(request=plan.request, outcomes=tuple(outcomes)), open_store()
+    comparison = jobs.run("compare", job, ComparisonRef, key=comparison_key_of(job), settings=read_settings())
+    board = read_leaderboard(store, comparison)
+    publish.table(publish.LEADERBOARD, headline_rows(board), in_words(board))
+    figures = [(heading, read_file(store, comparison, f"figures/{name}.png")) for heading, name in FIGURES]
+    text = f"{read_file(store, comparison, SUMMARY_NAME).decode()}\n\n{publish.pictures_as_markdown(figures)}"
+    publish.markdown(publish.COMPARISON, text, f"{comparison.id}: {in_words(board)}")
+    return comparison

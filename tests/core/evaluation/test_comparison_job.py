@@ -1,0 +1,116 @@
+"""The comparing child: from stored reports to a stored leaderboard, made once."""
+
+import io
+import json
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from lesion_core.errors import ArtifactCorrupt
+from lesion_core.evaluation import comparison_job
+from lesion_core.evaluation.comparison_spec import (
+    FIGURES,
+    CompareRequest,
+    ComparisonJob,
+    ComparisonRef,
+    Outcome,
+    Run,
+    comparison_key_of,
+)
+from lesion_core.evaluation.leaderboard import read_leaderboard
+from lesion_core.registry.retention import make_plan
+from lesion_core.stores.folders import get_index, read_file
+from lesion_core.stores.local import LocalStore
+from lesion_core.types import ignore_progress
+from tests.core.evaluation.boards import make_recipe
+from tests.core.evaluation.worlds import make_dataset, publish_model, publish_report, right
+from tests.core.registry.collecting import MONTH, later
+
+
+def _one_wrong(true: np.ndarray) -> np.ndarray:
+    return np.concatenate([(true[:1] + 1) % 7, true[1:]])
+
+
+@pytest.fixture(scope="module")
+def world(tmp_path_factory: pytest.TempPathFactory) -> tuple[LocalStore, ComparisonJob, ComparisonRef]:
+    """Two recipes on two folds, and a run that failed."""
+    place = tmp_path_factory.mktemp("comparing")
+    store = LocalStore(place / "store")
+    dataset = make_dataset(store, place)
+    outcomes = []
+    for number, (recipe, fold) in enumerate((recipe, fold) for recipe in ("good", "bad") for fold in (0, 1)):
+        facts = {"n_parameters": 1234 + number, "fit_seconds": 90.0}
+        model = publish_model(store, dataset.ref, place, seed=number, fold=fold, recipe=recipe, **facts)
+        report = publish_report(store, model, dataset, place, right if recipe == "good" else _one_wrong, seed=number)
+        run = Run(recipe=make_recipe(recipe), dataset=dataset.ref, fold=fold)
+        outcomes.append(Outcome(run=run, model=model, report=report))
+    broken = Run(recipe=make_recipe("broken"), dataset=dataset.ref, fold=0)
+    outcomes.append(Outcome(run=broken, failure="training: ConfigError: no such weights"))
+    request = CompareRequest(
+        name="pair", recipes=("good", "bad", "broken"), folds=(0, 1), split="test", baseline="bad", n_bootstrap=200
+    )
+    job = ComparisonJob(request=request, outcomes=tuple(outcomes))
+    return store, job, _compare(store, job, place / "work")
+
+
+def _compare(store: LocalStore, job: ComparisonJob, work: Path) -> ComparisonRef:
+    return comparison_job.run(job.model_dump(mode="json"), store=store, workdir=work, on_progress=ignore_progress)
+
+
+def test_a_comparison_is_complete_and_says_what_it_found(
+    world: tuple[LocalStore, ComparisonJob, ComparisonRef],
+) -> None:
+    store, job, ref = world
+    assert ref.key == comparison_key_of(job)
+    assert (ref.best, ref.reference, ref.n_recipes, ref.n_failed, ref.split) == ("good", "bad", 2, 1, "test")
+    assert set(get_index(store, ref)[1].files) == {
+        *("leaderboard.json", "leaderboard.csv", "summary.md"),
+        *(f"recipes/{name}-s7.json" for name in ("good", "bad", "broken")),
+        *(f"figures/{name}.png" for _, name in FIGURES),
+    }
+    board = read_leaderboard(store, ref)
+    assert [entry.recipe for entry in board.entries] == ["good", "bad"]
+    assert board.entries[0].balanced_accuracy.value == 1
+    assert board.entries[0].n_parameters == 1234
+    assert board.entries[0].training_seconds == 90
+    assert board.runs[0].training.validation == (0.2, 0.35, 0.3)
+    table = pd.read_csv(io.BytesIO(read_file(store, ref, "leaderboard.csv")))
+    assert table["difference"][0] == pytest.approx(1 - board.entries[1].balanced_accuracy.value)  # type: ignore[operator]
+    assert json.loads(read_file(store, ref, "recipes/broken-s7.json"))["backbone"] == "tiny"
+    assert (
+        "broken, seed 7, fold 0: training: ConfigError: no such weights"
+        in read_file(store, ref, "summary.md").decode()
+    )
+
+
+def test_the_same_runs_are_compared_once(
+    world: tuple[LocalStore, ComparisonJob, ComparisonRef], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store, job, ref = world
+    monkeypatch.setattr(comparison_job, "_make", lambda *_: pytest.fail("compared again"))
+    assert _compare(store, job, tmp_path) == ref
+    other = job.model_copy(update={"outcomes": job.outcomes[:-1]})
+    assert comparison_key_of(other) != ref.key
+
+
+def test_it_outlives_the_models_that_it_was_made_from(
+    world: tuple[LocalStore, ComparisonJob, ComparisonRef],
+) -> None:
+    store, job, _ = world
+    plan = make_plan(store, retention=MONTH, now=later()())
+    going = {item.folder.key for item in plan.folders}
+    assert {each.model.key for each in job.outcomes if each.model} <= going
+    assert not any(key.startswith("comparisons/") for key in going)
+    assert not any(entry.key.startswith(("comparisons/", "looks/")) for entry in plan.unknown)
+
+
+def test_a_damaged_leaderboard_is_refused(world: tuple[LocalStore, ComparisonJob, ComparisonRef]) -> None:
+    store, _, ref = world
+    (key,) = (key for key in store.list(ref.key) if key.endswith("leaderboard.json"))
+    body = store.read(key)
+    store.write(key, body.replace(b"good", b"best"))
+    with pytest.raises(ArtifactCorrupt):
+        read_leaderboard(store, ref)
+    store.write(key, body)

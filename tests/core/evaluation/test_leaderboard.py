@@ -1,0 +1,166 @@
+"""The numbers of a comparison: what they must equal, and what must not change them."""
+
+import numpy as np
+import pandas as pd
+import pytest
+from sklearn.metrics import roc_curve
+
+from lesion_core.errors import DataError
+from lesion_core.evaluation.comparison import paired_difference
+from lesion_core.evaluation.comparison_page import headline_rows, table_of, write_summary
+from lesion_core.evaluation.comparison_spec import ComparisonJob, outcome_of
+from lesion_core.evaluation.leaderboard import Entry, Leaderboard, make_leaderboard
+from lesion_core.evaluation.metrics import MELANOMA_INDEX, balanced_accuracy, class_aucs
+from lesion_core.evaluation.report import PROBABILITY_COLUMNS
+from tests.core.evaluation.boards import Made, make_job
+
+SKILLS = {"weak": 0.4, "strong": 1.6, "middling": 1.2}
+
+
+@pytest.fixture(scope="module")
+def made() -> Made:
+    return make_job(skills=SKILLS, folds=(0, 1, 2), seeds=(1, 2))
+
+
+@pytest.fixture(scope="module")
+def board(made: Made) -> Leaderboard:
+    return make_leaderboard(*made)
+
+
+def _entry(board: Leaderboard, name: str) -> Entry:
+    return next(entry for entry in board.entries if entry.recipe == name)
+
+
+def _tables(made: Made, recipe: str, fold: int) -> list[pd.DataFrame]:
+    job, predictions, _ = made
+    return [
+        predictions[each.report.id]
+        for each in job.outcomes
+        if each.report and (each.run.recipe.name, each.run.fold) == (recipe, fold)
+    ]
+
+
+def _score(table: pd.DataFrame) -> float:
+    return balanced_accuracy(table["class_index"].to_numpy(), table["predicted_index"].to_numpy())
+
+
+def test_a_score_is_the_mean_over_folds_and_seeds(made: Made, board: Leaderboard) -> None:
+    for name in SKILLS:
+        scores = [[_score(table) for table in _tables(made, name, fold)] for fold in (0, 1, 2)]
+        entry = _entry(board, name)
+        assert entry.balanced_accuracy.value == pytest.approx(np.mean(scores))
+        assert entry.spread == pytest.approx(np.std(scores, ddof=1))
+        assert (entry.lowest, entry.highest) == (np.min(scores), np.max(scores))
+        low, high = entry.balanced_accuracy.low, entry.balanced_accuracy.high
+        assert low is not None
+        assert high is not None
+        assert low < np.mean(scores) < high
+    assert [entry.recipe for entry in board.entries] == ["strong", "middling", "weak"]
+    assert (board.n_images, board.n_groups, board.chance) == (480, 240, 1 / 8)
+
+
+def test_differences_are_paired_and_told_from_the_best(board: Leaderboard) -> None:
+    strong, weak, middling = (_entry(board, name) for name in ("strong", "weak", "middling"))
+    assert board.reference == "strong"
+    assert (strong.difference, strong.probability_better) == (None, None)
+    assert weak.difference is not None
+    assert weak.difference.value == pytest.approx(weak.balanced_accuracy.value - strong.balanced_accuracy.value)  # type: ignore[operator]
+    assert weak.difference.high is not None
+    assert weak.difference.high < 0
+    assert weak.probability_better == 0
+    assert middling.probability_better is not None
+    assert middling.probability_better < 0.1
+
+
+def test_one_fold_and_one_seed_agree_with_the_gates_comparison() -> None:
+    made = make_job(skills={"one": 0.9, "other": 1.0}, folds=(0,), baseline="one", n_bootstrap=1000)
+    board = make_leaderboard(*made)
+    (one,), (other,) = (_tables(made, name, 0) for name in ("one", "other"))
+    expected = paired_difference(
+        one["class_index"].to_numpy(),
+        other["predicted_index"].to_numpy(),
+        one["predicted_index"].to_numpy(),
+        one["group"].to_numpy(str),
+        n_bootstrap=1000,
+        seed=7,
+    ).balanced_accuracy.difference
+    found = _entry(board, "other").difference
+    assert found is not None
+    assert (found.value, found.low, found.high) == pytest.approx((expected.value, expected.low, expected.high))
+    assert board.reference == "one"
+
+
+def test_a_recipe_that_answers_alike_is_no_better_and_no_worse() -> None:
+    job, predictions, trainings = make_job(skills={"one": 1.0, "copy": 1.0}, folds=(0, 1))
+    ids = [outcome.report.id for outcome in job.outcomes if outcome.report]
+    predictions[ids[2]], predictions[ids[3]] = predictions[ids[0]], predictions[ids[1]]
+    entry = _entry(make_leaderboard(job, predictions, trainings), "one")
+    assert entry.difference is not None
+    assert (entry.difference.value, entry.difference.low, entry.difference.high) == (0, 0, 0)
+    assert entry.probability_better == 0.5
+
+
+def test_classes_are_measured_on_all_folds_together(made: Made, board: Leaderboard) -> None:
+    table = pd.concat([each for fold in (0, 1, 2) for each in _tables(made, "strong", fold)])
+    true, probs = table["class_index"].to_numpy(), table[list(PROBABILITY_COLUMNS)].to_numpy(np.float64)
+    found = _entry(board, "strong").classes
+    for place, auc in enumerate(class_aucs(true, probs)):
+        assert found[place].auc.value == pytest.approx(auc)
+        is_class = true == place
+        assert found[place].n_images == is_class.sum()
+        assert found[place].sensitivity.value == pytest.approx((probs[is_class].argmax(axis=1) == place).mean())
+    assert _entry(board, "strong").macro_auc.value == pytest.approx(np.mean(class_aucs(true, probs)))
+    false_alarms, found_melanomas, _ = roc_curve(true == MELANOMA_INDEX, probs[:, MELANOMA_INDEX])
+    expected = found_melanomas[false_alarms <= 0.2].max()
+    assert _entry(board, "strong").melanoma_sensitivity_at_80_specificity.value == pytest.approx(expected)
+
+
+def test_a_failed_run_is_listed_and_the_rest_is_compared(made: Made) -> None:
+    job, predictions, trainings = made
+    first = job.outcomes[2]  # of the weakest
+    lost = [outcome_of(each.run, MemoryError("out of memory"), ValueError("no model")) for each in job.outcomes[6:8]]
+    outcomes = (*job.outcomes[:6], *lost, *job.outcomes[8:])
+    board = make_leaderboard(ComparisonJob(request=job.request, outcomes=outcomes), predictions, trainings)
+    assert first.report is not None
+    assert [entry.recipe for entry in board.entries] == [
+        "middling",
+        "weak",
+        "strong",
+    ]  # whoever lacks a fold comes last
+    strong = board.entries[-1]
+    assert (strong.n_runs, strong.n_planned) == (4, 6)
+    assert [(each.recipe, each.fold, each.reason) for each in board.failures] == [
+        ("strong", 0, "training: MemoryError: out of memory")
+    ] * 2
+    assert strong.difference is not None
+    scores = [
+        [np.mean([_score(t) for t in _tables(made, name, fold)]) for fold in (1, 2)]
+        for name in ("strong", "middling")
+    ]
+    assert strong.difference.value == pytest.approx(np.mean(scores[0]) - np.mean(scores[1]))  # on the folds of both
+    text = write_summary(board)
+    assert "2 runs failed" in text
+    assert "strong, seed 1, fold 0: training: MemoryError: out of memory" in text
+    assert headline_rows(board)[-1]["runs"] == "4 of 6"
+
+
+def test_nothing_to_compare_and_different_images_are_refused(made: Made) -> None:
+    job, predictions, trainings = made
+    none = tuple(outcome_of(each.run, OSError("disk full"), ValueError()) for each in job.outcomes)
+    with pytest.raises(DataError, match=r"at least one run .* disk full"):
+        make_leaderboard(ComparisonJob(request=job.request, outcomes=none), predictions, trainings)
+    other = job.outcomes[6].report
+    assert other is not None
+    fewer = {**predictions, other.id: predictions[other.id].iloc[1:]}
+    with pytest.raises(DataError, match=r"the same images for every recipe in fold 0, got 159 for 'strong' and 160"):
+        make_leaderboard(job, fewer, trainings)
+
+
+def test_every_number_is_in_the_table(board: Leaderboard) -> None:
+    table = table_of(board).set_index("recipe")
+    weak = _entry(board, "weak")
+    assert table.loc["weak", "balanced_accuracy"] == weak.balanced_accuracy.value
+    assert table.loc["weak", "sensitivity_SCC_low"] == weak.classes[-1].sensitivity.low
+    assert table.loc["weak", "log_loss"] == weak.log_loss.value
+    assert pd.isna(table.loc["strong", "difference"])
+    assert Leaderboard.model_validate_json(board.model_dump_json()) == board

@@ -1,0 +1,81 @@
+"""Recipes compared as a user starts it: a form's parameters, trainings in children, one that fails, a leaderboard."""
+
+import asyncio
+from pathlib import Path
+
+import pytest
+from prefect.client.orchestration import get_client
+from prefect.settings import PREFECT_API_URL, temporary_settings
+
+from deployments.runs import run_and_follow
+from lesion_core.evaluation.comparison_spec import ComparisonRef
+from lesion_core.evaluation.leaderboard import Leaderboard, read_leaderboard
+from lesion_core.evaluation.looks import read_looks
+from lesion_core.stores.references import list_references
+from lesion_core.types import ModelRef
+from tasks import publish
+from tests.flows.conftest import Running
+
+FOLD = 1
+
+
+def _recipe(name: str, **changes: object) -> dict[str, object]:
+    optimisation = {"epochs": 1, "head_epochs": 0, "batch_size": 32}
+    fields = {"dataset": "synthetic", "backbone": "tiny", "weights": "none", "optimisation": optimisation}
+    return {"name": name, **fields, **changes}
+
+
+@pytest.fixture(scope="module")
+def broken_weights(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("weights") / "broken.weights.h5"
+    path.write_bytes(b"no weights")
+    return path
+
+
+def _compare(running: Running, parameters: dict[str, object]) -> list[str]:
+    stages: list[str] = []
+    run_and_follow(
+        running.addresses.prefect,
+        "compare/compare-local",
+        {"comparison": parameters},
+        on_stage=lambda stage, *_: stages.append(stage),
+    )
+    return stages
+
+
+def _boards(running: Running) -> list[tuple[ComparisonRef, Leaderboard]]:
+    refs = list_references(running.store, ComparisonRef, "comparisons/flow-test/")
+    return [(ref, read_leaderboard(running.store, ref)) for ref in refs]
+
+
+def test_recipes_are_trained_without_the_fold_and_a_failure_does_not_lose_the_others(
+    running: Running, approved: ModelRef, broken_weights: Path
+) -> None:
+    recipes = [
+        _recipe("image-only", fusion="none"),
+        _recipe("with-metadata", fusion="concat"),
+        _recipe("broken", weights=str(broken_weights)),
+    ]
+    looks = read_looks(running.store)
+    request = {"name": "flow-test", "recipes": recipes, "folds": [FOLD], "baseline": "image-only", "n_bootstrap": 200}
+    stages = _compare(running, request)
+    assert {"plan-comparison", "train-model", "evaluate-model", "note-outcome", "publish-comparison"} <= set(stages)
+    ((ref, board),) = _boards(running)
+    assert {entry.recipe for entry in board.entries} == {"image-only", "with-metadata"}
+    assert {run.fold for run in board.runs} == {FOLD}
+    assert all(0 <= run.balanced_accuracy <= 1 and run.training.seconds > 0 for run in board.runs)
+    assert all(entry.n_parameters and entry.n_parameters > 1000 for entry in board.entries)
+    (failure,) = board.failures
+    assert (failure.recipe, failure.fold) == ("broken", FOLD)
+    assert failure.reason.startswith("training: ConfigError")
+    assert board.synthetic
+    assert read_looks(running.store) == looks  # validation is no look
+
+    async def shown() -> set[str]:
+        async with get_client() as client:
+            return {artifact.key or "" for artifact in await client.read_artifacts(limit=200)}
+
+    with temporary_settings({PREFECT_API_URL: f"{running.addresses.prefect}/api"}):
+        assert {publish.LEADERBOARD, publish.COMPARISON} <= asyncio.run(shown())
+    assert running.python("-m", "deployments.cli", "looks").stdout.count(approved.id) == 1
+    assert ref.reference == "image-only"
