@@ -6,7 +6,7 @@ import keras
 
 from lesion_core.errors import ConfigError
 from lesion_core.modeling.backbones import BACKBONE, build_backbone
-from lesion_core.modeling.heads import HEADS
+from lesion_core.modeling.fusion import HEADS
 from lesion_core.modeling.metadata import MetadataDropout, MetadataEncoding
 from lesion_core.modeling.recipe import Recipe
 
@@ -22,7 +22,8 @@ def build_network(recipe: Recipe) -> keras.Model:
 
     Outputs (dict, float32): ``logits`` (n, 8) and ``embedding`` (n, d); with fusions 'additive' and 'none' also
     ``evidence`` (n, h, w, 8), h and w at least 8, and ``metadata_logits`` (n, 8), where
-    logits = mean of evidence over h and w + metadata_logits.
+    logits = mean of evidence over h and w + metadata_logits. With 'film' and 'metablock' also ``interaction_logits``
+    (n, 8), which is added to that sum; evidence is then that with all metadata unknown.
 
     Raises:
         ConfigError: The weights are missing, damaged, or made for another network.
