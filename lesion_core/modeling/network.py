@@ -10,6 +10,7 @@ from lesion_core.modeling.fusion import HEADS
 from lesion_core.modeling.metadata import MetadataDropout, MetadataEncoding
 from lesion_core.modeling.recipe import Recipe
 
+NETWORK = "lesionflow"
 METADATA_DROPOUT = "metadata_dropout"
 INPUT_NAMES = frozenset({"image", "age_years", "sex_code", "site_code"})
 
@@ -39,7 +40,7 @@ def build_network(recipe: Recipe) -> keras.Model:
     known = MetadataDropout(recipe.metadata_dropout, seed=recipe.seed, name=METADATA_DROPOUT)(fields)
     metadata = MetadataEncoding(name="metadata_encoding")(known)
     outputs = HEADS[recipe.fusion](list(maps), metadata, recipe.dropout)
-    return keras.Model({"image": image, **fields}, outputs, name="lesionflow")
+    return keras.Model({"image": image, **fields}, outputs, name=NETWORK)
 
 
 def freeze_backbone(model: keras.Model) -> None:
@@ -56,7 +57,7 @@ def unfreeze_backbone(model: keras.Model) -> None:
 
 
 def load_network(path: Path) -> keras.Model:
-    """Load a network saved as ``model.keras``.
+    """Load a network saved as ``model.keras``, with as many views as it was saved with (``views.single_view``).
 
     Raises:
         ConfigError: The file is missing, damaged, or no such network.
