@@ -7,6 +7,7 @@ Everything after that happens here, inside the saved model, so training and serv
 from typing import Any
 
 import keras
+import numpy as np
 from keras import ops
 
 from lesion_core.labels import SEX_ORDER, SITE_ORDER, UNKNOWN_CODE
@@ -76,3 +77,9 @@ class MetadataEncoding(keras.layers.Layer):
 
     def get_config(self) -> dict[str, Any]:
         return {**super().get_config(), "n_sexes": self.n_sexes, "n_sites": self.n_sites}
+
+
+def unknown_encoding() -> np.ndarray:
+    """Return what ``MetadataEncoding`` makes of a patient of whom nothing is known: float32 (15,)."""
+    flags = [np.eye(1, n, dtype=np.float32)[0] for n in (len(SEX_ORDER) + 1, len(SITE_ORDER) + 1)]
+    return np.concatenate([np.array([0, 0, 1], np.float32), *flags])

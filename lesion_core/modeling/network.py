@@ -6,10 +6,11 @@ import keras
 
 from lesion_core.errors import ConfigError
 from lesion_core.modeling.backbones import BACKBONE, build_backbone
-from lesion_core.modeling.heads import HEADS
+from lesion_core.modeling.fusion import HEADS
 from lesion_core.modeling.metadata import MetadataDropout, MetadataEncoding
 from lesion_core.modeling.recipe import Recipe
 
+NETWORK = "lesionflow"
 METADATA_DROPOUT = "metadata_dropout"
 INPUT_NAMES = frozenset({"image", "age_years", "sex_code", "site_code"})
 
@@ -22,7 +23,8 @@ def build_network(recipe: Recipe) -> keras.Model:
 
     Outputs (dict, float32): ``logits`` (n, 8) and ``embedding`` (n, d); with fusions 'additive' and 'none' also
     ``evidence`` (n, h, w, 8), h and w at least 8, and ``metadata_logits`` (n, 8), where
-    logits = mean of evidence over h and w + metadata_logits.
+    logits = mean of evidence over h and w + metadata_logits. With 'film' and 'metablock' also ``interaction_logits``
+    (n, 8), which is added to that sum; evidence is then that with all metadata unknown.
 
     Raises:
         ConfigError: The weights are missing, damaged, or made for another network.
@@ -38,7 +40,7 @@ def build_network(recipe: Recipe) -> keras.Model:
     known = MetadataDropout(recipe.metadata_dropout, seed=recipe.seed, name=METADATA_DROPOUT)(fields)
     metadata = MetadataEncoding(name="metadata_encoding")(known)
     outputs = HEADS[recipe.fusion](list(maps), metadata, recipe.dropout)
-    return keras.Model({"image": image, **fields}, outputs, name="lesionflow")
+    return keras.Model({"image": image, **fields}, outputs, name=NETWORK)
 
 
 def freeze_backbone(model: keras.Model) -> None:
@@ -55,7 +57,7 @@ def unfreeze_backbone(model: keras.Model) -> None:
 
 
 def load_network(path: Path) -> keras.Model:
-    """Load a network saved as ``model.keras``.
+    """Load a network saved as ``model.keras``, with as many views as it was saved with (``views.single_view``).
 
     Raises:
         ConfigError: The file is missing, damaged, or no such network.

@@ -33,10 +33,13 @@ class NetworkSummary:
     n_trainable: int
     n_backbone: int
     blocks: tuple[Block, ...]  # every block after those that feed it
+    n_views: int = 1  # over which its answers are averaged
 
 
-def describe_network(model: Any) -> NetworkSummary:
+def describe_network(model: Any, *, n_views: int = 1) -> NetworkSummary:
     """Describe a network (a ``keras.Model`` from ``build_network``) as it is now: frozen layers do not train.
+
+    ``n_views`` says over how many views of an image it will be averaged; the network is described once.
 
     Keras' own ``summary`` is as wide as the terminal; this text is the same wherever it is made.
     """
@@ -48,10 +51,11 @@ def describe_network(model: Any) -> NetworkSummary:
         f"parameters       {n_parameters:>12,}",
         f"  in the backbone{n_backbone:>12,}",
         f"  that train     {n_trainable:>12,}",
+        f"views averaged   {n_views:>12,}",
     ]
     heading = _ROW.format("layer", "kind", "output", "parameters")
     text = "\n".join([heading, "-" * len(heading), *_rows(model, ""), "", *totals, ""])
-    return NetworkSummary(text, n_parameters, n_trainable, n_backbone, blocks)
+    return NetworkSummary(text, n_parameters, n_trainable, n_backbone, blocks, n_views)
 
 
 def _block(layer: Any) -> Block:

@@ -14,6 +14,7 @@ from lesion_core.errors import ConfigError, LeakageError
 from lesion_core.keys import id_of
 from lesion_core.modeling.network import build_network, load_network
 from lesion_core.modeling.recipe import Recipe
+from lesion_core.modeling.views import single_view
 from lesion_core.serving.model_folder import ModelFolder, read_model_folder
 from lesion_core.stores.filesystem import locked, translated
 from lesion_core.stores.folders import materialise, publish
@@ -137,7 +138,7 @@ def _start_from(model: keras.Model, base: ModelFolder, recipe: Recipe) -> None:
     Raises:
         ConfigError: The two networks differ.
     """
-    earlier = load_network(base.path / "model.keras")
+    earlier = single_view(load_network(base.path / "model.keras"))
     ours, theirs = ([tuple(weight.shape) for weight in network.weights] for network in (model, earlier))
     if ours != theirs:
         raise ConfigError(

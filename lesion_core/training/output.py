@@ -22,6 +22,7 @@ from lesion_core.modeling.input import evaluation_batches, model_inputs
 from lesion_core.modeling.recipe import Recipe
 from lesion_core.modeling.sampling import class_counts
 from lesion_core.modeling.summary import describe_network
+from lesion_core.modeling.views import with_views
 from lesion_core.serving.model_folder import ModelFolder
 from lesion_core.serving.predictor import OnnxModel
 from lesion_core.training.fit import FitResult
@@ -54,17 +55,18 @@ def write_model(
     Raises:
         TrainingError: ``model.onnx`` does not answer as ``model.keras`` does.
     """
-    model.save(folder / "model.keras")
+    served = with_views(model, recipe.views)  # what is calibrated and evaluated is what will be served
+    served.save(folder / "model.keras")
     with _prompt_collection():
-        export_onnx(model, folder / "model.onnx")
+        export_onnx(served, folder / "model.onnx")
     onnx = OnnxModel(folder / "model.onnx", batch_size=_BATCH)
-    _write_json(folder / "parity.json", prove_parity(model, onnx, dataset))
+    _write_json(folder / "parity.json", prove_parity(served, onnx, dataset))
     _write_json(folder / "calibration.json", calibrate(onnx, dataset).model_dump(mode="json"))
     _write_json(folder / "recipe.json", recipe.model_dump(mode="json"))
     _write_json(folder / "labels.json", vocabulary())
     _write_json(folder / "preprocessing.json", Preprocessing(size_px=recipe.size_px).model_dump(mode="json"))
     store_logs(fitted.logs, folder)
-    summary = describe_network(model)
+    summary = describe_network(model, n_views=recipe.views)
     provenance = describe_provenance(dataset, base, fold=fold)
     provenance |= {"n_parameters": summary.n_parameters, "fit_seconds": round(fit_seconds, 1)}
     _write_json(folder / "provenance.json", provenance)

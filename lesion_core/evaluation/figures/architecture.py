@@ -12,7 +12,7 @@ from lesion_core.modeling.summary import Block, NetworkSummary
 
 _BOX_WIDTH, _BOX_HEIGHT = 2.15, 0.66  # inches, as are the distances of their middles
 _COLUMN, _ROW = 2.35, 1.02
-_OUTPUTS = ("logits", "evidence", "metadata_logits", "embedding")
+_OUTPUTS = ("logits", "evidence", "metadata_logits", "interaction_logits", "embedding")
 
 
 def draw_architecture(summary: NetworkSummary, path: Path, *, title: str = "Network") -> Path:
@@ -23,6 +23,8 @@ def draw_architecture(summary: NetworkSummary, path: Path, *, title: str = "Netw
         f"{summary.n_parameters:,} parameters, {summary.n_backbone:,} of them in the backbone; "
         "shapes are height × width × channels of one image"
     )
+    if summary.n_views > 1:
+        line += f"; answers are averaged over {summary.n_views} views of the image"
     sheet = Sheet(title, Subject(line, synthetic=False), width=max(width + 0.6, 6.6), height=height + 0.5)
     axes = sheet.axes()[0]
     axes.set_axis_off()

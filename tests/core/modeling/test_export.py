@@ -17,7 +17,14 @@ TYPES = {
     "site_code": "tensor(int32)",
 }
 EXPLAINED = {"logits", "embedding", "evidence", "metadata_logits"}
-OUTPUTS = {"additive": EXPLAINED, "none": EXPLAINED, "concat": {"logits", "embedding"}}
+GATED = EXPLAINED | {"interaction_logits"}
+OUTPUTS = {
+    "additive": EXPLAINED,
+    "none": EXPLAINED,
+    "concat": {"logits", "embedding"},
+    "film": GATED,
+    "metablock": GATED,
+}
 
 
 @pytest.fixture

@@ -9,7 +9,7 @@ import tensorflow as tf
 from hypothesis import given
 from hypothesis import strategies as st
 
-from lesion_core.modeling.metadata import MetadataDropout, MetadataEncoding
+from lesion_core.modeling.metadata import MetadataDropout, MetadataEncoding, unknown_encoding
 
 Fields = dict[str, np.ndarray]
 N_FEATURES = 15
@@ -39,6 +39,11 @@ def test_the_encoding_says_what_is_known_and_what_is_not() -> None:
     expected[range(4), [3, 4, 5, 3]] = 1
     expected[range(4), [6, 7, 14, 9]] = 1
     np.testing.assert_array_equal(encoded, expected)
+
+
+def test_nobody_known_is_encoded_as_the_layer_does() -> None:
+    nobody = _fields([np.nan], [0], [0])
+    np.testing.assert_array_equal(np.asarray(MetadataEncoding()(nobody))[0], unknown_encoding())
 
 
 def test_the_encoding_is_the_same_in_tf_data_and_after_reloading(saved_path: Path) -> None:

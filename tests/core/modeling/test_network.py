@@ -12,7 +12,8 @@ from lesion_core.modeling.network import build_network, freeze_backbone, load_ne
 from lesion_core.modeling.recipe import Recipe
 from tests.core.modeling.conftest import Inputs, MakeInputs, MakeNetwork
 
-EXPLAINED = ("additive", "none")
+EXPLAINED = ("additive", "none", "film", "metablock")
+GATED = ("film", "metablock")
 
 
 def _numpy(outputs: dict[str, object]) -> Inputs:
@@ -21,7 +22,8 @@ def _numpy(outputs: dict[str, object]) -> Inputs:
 
 def _assert_adds_up(outputs: Inputs) -> None:
     image = outputs["evidence"].mean(axis=(1, 2))
-    np.testing.assert_allclose(image + outputs["metadata_logits"], outputs["logits"], atol=1e-5)
+    shares = image + outputs["metadata_logits"] + outputs.get("interaction_logits", 0)
+    np.testing.assert_allclose(shares, outputs["logits"], atol=1e-5)
     assert np.abs(image).max() > 1e-3  # the map says something, or nothing would have been shown
 
 
@@ -36,6 +38,7 @@ def test_evidence_and_metadata_add_up_to_the_logits(
         "evidence": (3, 8),
         "metadata_logits": (3, 8),
         "embedding": (3, 96),
+        **({"interaction_logits": (3, 8)} if fusion in GATED else {}),
     }
     assert {value.dtype for value in outputs.values()} == {np.dtype(np.float32)}
     assert min(outputs["evidence"].shape[1:3]) >= 8
@@ -49,10 +52,11 @@ def test_maps_whose_sides_do_not_divide_still_add_up(make_network: MakeNetwork, 
     _assert_adds_up(outputs)
 
 
+@pytest.mark.parametrize("fusion", ["additive", *GATED])
 def test_it_adds_up_after_reloading_and_says_the_same(
-    make_network: MakeNetwork, make_inputs: MakeInputs, saved_path: Path
+    make_network: MakeNetwork, make_inputs: MakeInputs, saved_path: Path, fusion: str
 ) -> None:
-    model, inputs = make_network(), make_inputs(3, 64)
+    model, inputs = make_network(fusion=fusion), make_inputs(3, 64)
     model.save(saved_path)
     before, after = _numpy(model(inputs)), _numpy(load_network(saved_path)(inputs))
     _assert_adds_up(after)
@@ -69,11 +73,16 @@ def test_it_adds_up_inside_tf_data(make_network: MakeNetwork, make_inputs: MakeI
     np.testing.assert_allclose(joined["logits"], np.asarray(model(inputs)["logits"]), atol=1e-5)
 
 
-def test_it_adds_up_in_mixed_precision(make_inputs: MakeInputs) -> None:
+@pytest.mark.parametrize("fusion", ["additive", "metablock"])
+def test_it_adds_up_in_mixed_precision(make_inputs: MakeInputs, fusion: str) -> None:
     policy = keras.config.dtype_policy()
     keras.config.set_dtype_policy("mixed_bfloat16")
     try:
-        model = build_network(Recipe(name="test", backbone="tiny", weights="none", size_px=64))
+        model = build_network(
+            Recipe.model_validate(
+                {"name": "test", "backbone": "tiny", "weights": "none", "size_px": 64, "fusion": fusion}
+            )
+        )
     finally:
         keras.config.set_dtype_policy(policy)
     outputs = _numpy(model(make_inputs(3, 64)))
@@ -89,6 +98,28 @@ def test_metadata_shifts_the_logits_and_leaves_the_evidence(
     first, second = _numpy(model(known)), _numpy(model(unknown))
     np.testing.assert_array_equal(first["evidence"], second["evidence"])
     assert np.abs(first["logits"] - second["logits"]).max() > 0.01
+
+
+@pytest.mark.parametrize("fusion", GATED)
+def test_the_shares_of_a_gated_head_tell_who_said_what(
+    make_network: MakeNetwork, make_inputs: MakeInputs, fusion: str
+) -> None:
+    model, known = make_network(fusion=fusion), make_inputs(3, 64)  # the first patient is unknown in every field
+    first = _numpy(model(known))
+    np.testing.assert_allclose(first["interaction_logits"][0], 0, atol=1e-6)
+    assert np.abs(first["interaction_logits"][1:]).min(axis=1).max() > 1e-4
+    others = _numpy(model({**known, "age_years": known["age_years"][::-1], "site_code": known["site_code"][::-1]}))
+    np.testing.assert_array_equal(first["evidence"], others["evidence"])  # no patient is in the map
+    repainted = _numpy(model({**known, "image": 255 - known["image"]}))
+    np.testing.assert_array_equal(first["metadata_logits"], repainted["metadata_logits"])  # and no pixel here
+
+
+@pytest.mark.parametrize("fusion", GATED)
+def test_a_gate_starts_the_same_for_every_patient(make_inputs: MakeInputs, fusion: str) -> None:
+    content = {"name": "test", "backbone": "tiny", "weights": "none", "size_px": 64, "fusion": fusion}
+    outputs = _numpy(build_network(Recipe.model_validate(content))(make_inputs(4, 64)))
+    np.testing.assert_array_equal(outputs["interaction_logits"], np.zeros((4, 8), np.float32))
+    assert np.ptp(outputs["metadata_logits"], axis=0).max() == 0
 
 
 def test_image_only_does_not_hear_the_metadata(make_network: MakeNetwork, make_inputs: MakeInputs) -> None:

@@ -22,7 +22,7 @@ def test_a_frozen_backbone_does_not_train(make_network: MakeNetwork) -> None:
     assert summary.n_trainable == summary.n_parameters - summary.n_backbone
 
 
-@pytest.mark.parametrize("fusion", ["additive", "none", "concat"])
+@pytest.mark.parametrize("fusion", ["additive", "none", "concat", "film", "metablock"])
 def test_every_block_comes_after_those_that_feed_it(make_network: MakeNetwork, fusion: str) -> None:
     seen: set[str] = set()
     for block in describe_network(make_network(fusion=fusion)).blocks:

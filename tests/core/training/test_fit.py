@@ -260,7 +260,7 @@ def test_a_batch_larger_than_the_split_is_refused_before_any_work(
     assert not (tmp_path / "backup").exists()
 
 
-@pytest.mark.parametrize("fusion", ["additive", "concat", "none"])
+@pytest.mark.parametrize("fusion", ["additive", "concat", "film", "metablock", "none"])
 def test_pooled_features_give_the_very_logits_of_the_network(
     dataset: OpenDataset, make_recipe: MakeRecipe, fusion: str
 ) -> None:

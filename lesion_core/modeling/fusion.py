@@ -1,11 +1,13 @@
-"""Heads: from feature maps and encoded metadata to logits over the eight classes.
+"""Fusion: how feature maps and encoded metadata become logits over the eight classes.
 
 'additive' keeps the image's evidence spatial, so each logit is exactly the mean of its evidence map plus the
 metadata's share (the idea of class activation maps, Zhou et al. 2016, arXiv:1512.04150, with the map itself
-as the output). 'none' is the same without metadata; 'concat' mixes both in dense layers.
+as the output). 'none' is the same without metadata. 'film' and 'metablock' let the metadata gate the maps before
+that, which adds a third share, their interaction. 'concat' mixes both in dense layers.
 
 Feature maps enter a head through the layers ``dropout_<i>`` or, with 'concat', ``embedding`` alone; training on a
-frozen backbone finds them by these names.
+frozen backbone finds them by these names. Every head gives the same logits for a map as for its mean, spread
+evenly: that training relies on it.
 """
 
 import math
@@ -14,6 +16,7 @@ from typing import Any
 import keras
 
 from lesion_core.labels import N_CLASSES
+from lesion_core.modeling.gates import GatedEvidence
 
 Outputs = dict[str, keras.KerasTensor]
 
@@ -35,14 +38,27 @@ def additive_head(maps: list[keras.KerasTensor], metadata: keras.KerasTensor, dr
         evidence (n, h, w, 8) at the finest map's resolution, metadata_logits (n, 8) with the bias, logits (n, 8),
         embedding (n, c): all float32.
     """
-    # From zero, as in a logistic regression: the encoding's ages reach 6, which would start the loss high.
-    term = keras.layers.Dense(N_CLASSES, kernel_initializer="zeros", dtype=_EXACT, name="metadata_term")(metadata)
-    return _add_up(maps, term, dropout)
+    return _add_up(maps, _metadata_term(metadata), dropout)
 
 
 def image_only_head(maps: list[keras.KerasTensor], metadata: keras.KerasTensor, dropout: float) -> Outputs:
     """As ``additive_head``, with metadata_logits the same bias for every patient."""
     return _add_up(maps, BiasTerm(N_CLASSES, name="metadata_term")(metadata), dropout)
+
+
+def film_head(maps: list[keras.KerasTensor], metadata: keras.KerasTensor, dropout: float) -> Outputs:
+    """As ``additive_head``, with every feature scaled and shifted by the metadata first.
+
+    Returns:
+        As ``additive_head``, and interaction_logits (n, 8): logits are the mean of evidence, which is that with all
+        metadata unknown, plus metadata_logits plus interaction_logits.
+    """
+    return _add_up_gated("film", maps, metadata, dropout)
+
+
+def metablock_head(maps: list[keras.KerasTensor], metadata: keras.KerasTensor, dropout: float) -> Outputs:
+    """As ``film_head``, with MetaBlock's gate."""
+    return _add_up_gated("metablock", maps, metadata, dropout)
 
 
 def concat_head(maps: list[keras.KerasTensor], metadata: keras.KerasTensor, dropout: float) -> Outputs:
@@ -79,15 +95,44 @@ class BiasTerm(keras.layers.Layer):
         return {**super().get_config(), "units": self.units}
 
 
+def _metadata_term(metadata: keras.KerasTensor) -> keras.KerasTensor:
+    # From zero, as in a logistic regression: the encoding's ages reach 6, which would start the loss high.
+    return keras.layers.Dense(N_CLASSES, kernel_initializer="zeros", dtype=_EXACT, name="metadata_term")(metadata)
+
+
 def _add_up(maps: list[keras.KerasTensor], term: keras.KerasTensor, dropout: float) -> Outputs:
     evidence = _evidence(maps, dropout)
     image = keras.layers.GlobalAveragePooling2D(dtype=_EXACT, name="image_logits")(evidence)
     return {
-        "logits": keras.layers.Add(dtype=_EXACT, name="logits")([image, term]),
+        "logits": _sum("logits", [image, term]),
         "evidence": evidence,
         "metadata_logits": term,
         "embedding": _embedding(maps),
     }
+
+
+def _add_up_gated(kind: str, maps: list[keras.KerasTensor], metadata: keras.KerasTensor, dropout: float) -> Outputs:
+    parts = []
+    for number, features in enumerate(maps):
+        kept = keras.layers.SpatialDropout2D(dropout, name=f"dropout_{number}")(features)
+        parts.append(GatedEvidence(kind, name=f"evidence_{number}")([kept, metadata]))
+    cells = maps[0].shape[1]
+    spread = [_spread(part["evidence"], cells, f"spread_{number}") for number, part in enumerate(parts)]
+    evidence = _sum("evidence", spread)
+    image = keras.layers.GlobalAveragePooling2D(dtype=_EXACT, name="image_logits")(evidence)
+    term = _sum("metadata_logits", [_metadata_term(metadata), *(part["metadata"] for part in parts)])
+    interaction = _sum("interaction_logits", [part["interaction"] for part in parts])
+    return {
+        "logits": _sum("logits", [image, term, interaction]),
+        "evidence": evidence,
+        "metadata_logits": term,
+        "interaction_logits": interaction,
+        "embedding": _embedding(maps),
+    }
+
+
+def _sum(name: str, parts: list[keras.KerasTensor]) -> keras.KerasTensor:
+    return keras.layers.Add(dtype=_EXACT, name=name)(parts)
 
 
 def _evidence(maps: list[keras.KerasTensor], dropout: float) -> keras.KerasTensor:
@@ -105,7 +150,7 @@ def _evidence(maps: list[keras.KerasTensor], dropout: float) -> keras.KerasTenso
             name=f"evidence_{number}",
         )(kept)
         parts.append(_spread(part, cells, f"spread_{number}"))
-    return keras.layers.Add(dtype=_EXACT, name="evidence")(parts)
+    return _sum("evidence", parts)
 
 
 def _spread(part: keras.KerasTensor, cells: int, name: str) -> keras.KerasTensor:
@@ -128,4 +173,10 @@ def _embedding(maps: list[keras.KerasTensor]) -> keras.KerasTensor:
     return keras.layers.GlobalAveragePooling2D(dtype=_EXACT, name="embedding")(maps[-1])
 
 
-HEADS = {"additive": additive_head, "none": image_only_head, "concat": concat_head}
+HEADS = {
+    "additive": additive_head,
+    "none": image_only_head,
+    "concat": concat_head,
+    "film": film_head,
+    "metablock": metablock_head,
+}
