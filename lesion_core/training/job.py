@@ -91,6 +91,11 @@ def _open(job: TrainJob, store: Store, workdir: Path) -> OpenDataset:
             f"recipe {recipe.name!r} wants images of {recipe.size_px} px, the records of dataset {ref.id} have "
             f"{ref.size_px}; prepare the dataset with size_px {recipe.size_px}, or change the recipe"
         )
+    if ref.colour_constancy != recipe.colour_constancy:
+        raise ConfigError(
+            f"recipe {recipe.name!r} wants colour constancy {recipe.colour_constancy!r}, the records of dataset "
+            f"{ref.id} have {ref.colour_constancy!r}; prepare it with the recipe's, or change the recipe"
+        )
     dataset = open_dataset(store, ref, workdir / "datasets")
     verify_certificate(dataset)
     make_plan(recipe, len(dataset.split("train")))  # refuses a batch larger than the data before any work
