@@ -31,7 +31,7 @@ def pipeline_flow(
     Args:
         source: Which images.
         recipe: What to train: the recipe itself, a name in the recipes folder, or a YAML file's path.
-        splits: Shares and seed of the splits; name and size follow the recipe.
+        splits: Shares and seed of the splits; name, size and colour constancy follow the recipe.
         approver: Who answers for the approval.
         reason: Why; kept in the channel's history.
 
@@ -40,7 +40,7 @@ def pipeline_flow(
     """
     recipe = load_recipe(recipe)
     snapshot = bring_images(source, recipe.dataset)
-    dataset = prepare_dataset(snapshot, splits.for_recipe(recipe.dataset, recipe.size_px))
+    dataset = prepare_dataset(snapshot, splits.for_recipe(recipe.dataset, recipe.size_px, recipe.colour_constancy))
     publish_data_report(dataset)
     model = train_model(recipe, dataset)
     decision = assess(model, dataset, recipe.gate)

@@ -39,7 +39,7 @@ def retrain_flow(
     recipe = load_recipe(recipe)
     watch_archive(source, list_archive(source, recipe.dataset), accept)
     snapshot = bring_images(source, recipe.dataset)
-    dataset = prepare_dataset(snapshot, splits.for_recipe(recipe.dataset, recipe.size_px))
+    dataset = prepare_dataset(snapshot, splits.for_recipe(recipe.dataset, recipe.size_px, recipe.colour_constancy))
     publish_data_report(dataset)
     model = train_model(recipe, dataset)
     decision = assess(model, dataset, recipe.gate)

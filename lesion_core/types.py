@@ -10,6 +10,11 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 from lesion_core.labels import Diagnosis, Sex, Site
 
 
+def is_none(choice: str) -> bool:
+    """Whether a choice is 'none': such a field is left out of what is written and hashed."""
+    return choice == "none"
+
+
 class Value(BaseModel):
     """Base of every value that crosses a boundary: immutable, and strict about field names."""
 
@@ -209,6 +214,11 @@ class PrepareOptions(Value):
 
     name: Slug = Field(default="isic", description="Name of the dataset; its splits are stable under this name")
     size_px: int = Field(default=128, ge=32, le=600, description="Side of the square records in pixels")
+    colour_constancy: ColourConstancy = Field(
+        default="none",
+        exclude_if=is_none,  # so that datasets made without it keep their names
+        description="'shades-of-gray' takes the colour of the lamp out of the records",
+    )
     validation: float = Field(
         default=0.12, gt=0, lt=0.5, description="Share of images for choosing epochs and recipes"
     )
@@ -227,9 +237,9 @@ class PrepareOptions(Value):
         description="Licences that a dataset may hold: permissive (CC-0, CC-BY), or research-nc (also CC-BY-NC)",
     )
 
-    def for_recipe(self, dataset: str, size_px: int) -> "PrepareOptions":
-        """Return these options under the name and size that a recipe asks for."""
-        return self.model_copy(update={"name": dataset, "size_px": size_px})
+    def for_recipe(self, dataset: str, size_px: int, colour_constancy: ColourConstancy) -> "PrepareOptions":
+        """Return these options under the name, size and colour constancy that a recipe asks for."""
+        return self.model_copy(update={"name": dataset, "size_px": size_px, "colour_constancy": colour_constancy})
 
 
 class PatientMetadata(Value):

@@ -26,6 +26,9 @@ def train_model(recipe: Recipe, dataset: DatasetRef, fold: int | None = None) ->
         model = jobs.run(
             "train", job, ModelRef, key=training_key(job), settings=read_settings(), on_progress=on_progress
         )
-    history = read_file(open_store(), model, "history.csv").decode()
+    store = open_store()
+    history = read_file(store, model, "history.csv").decode()
     publish.markdown(publish.TRAIN_HISTORY, publish.csv_as_markdown(history), f"Training history: {model.id}")
+    sheet = read_file(store, model, "contact_sheet.png")
+    publish.pictures(publish.CONTACT_SHEET, [("What the network sees", sheet)], f"Contact sheet: {model.id}")
     return model

@@ -133,9 +133,13 @@ def _wanted(snapshot: SnapshotRef, options: PrepareOptions, withdrawn: frozenset
         "step_version": STEP_VERSION,
         "snapshot": {"id": snapshot.id, "sha256": snapshot.sha256},
         "options": options.model_dump(mode="json"),
-        "preprocessing": Preprocessing(size_px=options.size_px).model_dump(mode="json"),
+        "preprocessing": _preprocessing(options).model_dump(mode="json"),
         "withdrawn": digest_of_ids(withdrawn),
     }
+
+
+def _preprocessing(options: PrepareOptions) -> Preprocessing:
+    return Preprocessing(size_px=options.size_px, colour_constancy=options.colour_constancy)
 
 
 def _make(
@@ -155,7 +159,7 @@ def _make(
     thumbnails = write_shards(
         store,
         images,
-        Preprocessing(size_px=options.size_px),
+        _preprocessing(options),
         folder,
         thumbnails_folder=place / "thumbnails",
         on_progress=on_progress,
@@ -178,6 +182,7 @@ def _make(
             "n_images": len(images),
             "n_groups": n_groups,
             "size_px": options.size_px,
+            "colour_constancy": options.colour_constancy,
             "licence": max(images["licence"], key=LICENCE_ORDER.index),
             "synthetic": bool(images["is_synthetic"].any()),
         },

@@ -85,7 +85,8 @@ class Pictures:
 
     def __init__(self, dataset: OpenDataset, store: Store, preprocessing: Preprocessing) -> None:
         self._dataset, self._store, self._preprocessing = dataset, store, preprocessing
-        self._has_records = preprocessing == Preprocessing(size_px=dataset.ref.size_px)
+        recorded = Preprocessing(size_px=dataset.ref.size_px, colour_constancy=dataset.ref.colour_constancy)
+        self._has_records = preprocessing == recorded
         self._files = None if self._has_records else _read_files(dataset.folder)
 
     def pixels(self, rows: pd.DataFrame) -> np.ndarray:

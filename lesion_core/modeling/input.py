@@ -16,8 +16,9 @@ import tensorflow as tf
 from lesion_core.dataset.records import OpenDataset
 from lesion_core.errors import LesionError
 from lesion_core.labels import N_CLASSES
-from lesion_core.modeling.augment import augment, draw
+from lesion_core.modeling.augment import MIXING_DRAWS, augment, draw
 from lesion_core.modeling.losses import LABELS
+from lesion_core.modeling.mixing import is_mixing, mix
 from lesion_core.modeling.recipe import Recipe
 from lesion_core.modeling.sampling import class_counts, class_quotas
 
@@ -75,16 +76,32 @@ class TrainingFeed:
             ManifestError: Records are missing or cut short.
             ArtifactCorrupt: Records changed since they were written.
         """
-        augmentation, reader = self.recipe.augmentation, self._reader(epoch)
-
-        def vary(values: dict[str, tf.Tensor]) -> Batch:
-            inputs = {name: value for name, value in values.items() if name not in (_CLASS_INDEX, _DRAWS)}
-            targets = {LABELS: tf.one_hot(values[_CLASS_INDEX], N_CLASSES)}
-            return {**inputs, "image": augment(values["image"], values[_DRAWS], augmentation)}, targets
-
+        reader = self._reader(epoch)
         read = reader.batches(first_batch, self.steps_per_epoch)
-        varied = read.map(vary, num_parallel_calls=tf.data.AUTOTUNE, deterministic=True)
-        yield from reader.delivered(varied)
+        yield from reader.delivered(read.map(self._batch, num_parallel_calls=tf.data.AUTOTUNE, deterministic=True))
+
+    def _batch(self, values: dict[str, tf.Tensor]) -> Batch:
+        inputs = {name: value for name, value in values.items() if name not in (_CLASS_INDEX, _DRAWS)}
+        drawn = [values["image"], values[_CLASS_INDEX], values[_DRAWS]]
+        image, labels = tf.numpy_function(self.varied, drawn, [tf.uint8, tf.float32])
+        image.set_shape(values["image"].shape)
+        labels.set_shape((None, N_CLASSES))
+        return {**inputs, "image": image}, {LABELS: labels}
+
+    def varied(self, images: np.ndarray, class_index: np.ndarray, draws: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Return a batch as the network sees it: images uint8 (n, s, s, 3), labels float32 (n, 8).
+
+        Args:
+            images: uint8 (n, s, s, 3), as recorded.
+            class_index: int (n,), 0-based.
+            draws: float32 (n, ``N_DRAWS``) in [0, 1).
+        """
+        augmentation = self.recipe.augmentation
+        images = augment(images, draws, augmentation)
+        labels = np.eye(N_CLASSES, dtype=np.float32)[class_index]
+        return (
+            mix(images, labels, draws[:, MIXING_DRAWS], augmentation) if is_mixing(augmentation) else (images, labels)
+        )
 
     def _reader(self, epoch: int) -> "_Reader":
         labels = self.rows["class_index"].to_numpy(np.int32)

@@ -99,6 +99,11 @@ def _open(job: TrainJob, store: Store, workdir: Path) -> OpenDataset:
             f"recipe {recipe.name!r} wants images of {recipe.size_px} px, the records of dataset {ref.id} have "
             f"{ref.size_px}; prepare the dataset with size_px {recipe.size_px}, or change the recipe"
         )
+    if ref.colour_constancy != recipe.colour_constancy:
+        raise ConfigError(
+            f"recipe {recipe.name!r} wants colour constancy {recipe.colour_constancy!r}, the records of dataset "
+            f"{ref.id} have {ref.colour_constancy!r}; prepare it with the recipe's, or change the recipe"
+        )
     dataset = open_dataset(store, ref, workdir / "datasets")
     verify_certificate(dataset)  # of the splits as they are stored; it covers the folds too
     dataset = dataset if job.fold is None else dataset.for_fold(job.fold)

@@ -17,8 +17,9 @@ from lesion_core.evaluation.calibration import Calibration, fit_temperature
 from lesion_core.evaluation.figures.architecture import draw_architecture
 from lesion_core.images import Preprocessing
 from lesion_core.labels import CLASS_ORDER, SEX_ORDER, SITE_ORDER
+from lesion_core.modeling.contact_sheet import write_contact_sheet
 from lesion_core.modeling.export import export_onnx
-from lesion_core.modeling.input import evaluation_batches, model_inputs
+from lesion_core.modeling.input import TrainingFeed, evaluation_batches, model_inputs
 from lesion_core.modeling.recipe import Recipe
 from lesion_core.modeling.sampling import class_counts
 from lesion_core.modeling.summary import describe_network
@@ -64,12 +65,14 @@ def write_model(
     _write_json(folder / "calibration.json", calibrate(onnx, dataset).model_dump(mode="json"))
     _write_json(folder / "recipe.json", recipe.model_dump(mode="json"))
     _write_json(folder / "labels.json", vocabulary())
-    _write_json(folder / "preprocessing.json", Preprocessing(size_px=recipe.size_px).model_dump(mode="json"))
+    preprocessing = Preprocessing(size_px=recipe.size_px, colour_constancy=recipe.colour_constancy)
+    _write_json(folder / "preprocessing.json", preprocessing.model_dump(mode="json"))
     store_logs(fitted.logs, folder)
     summary = describe_network(model, n_views=recipe.views)
     provenance = describe_provenance(dataset, base, fold=fold)
     provenance |= {"n_parameters": summary.n_parameters, "fit_seconds": round(fit_seconds, 1)}
     _write_json(folder / "provenance.json", provenance)
+    write_contact_sheet(TrainingFeed(dataset, dataset.split("train"), recipe), folder / "contact_sheet.png")
     pd.DataFrame(fitted.history).to_csv(folder / "history.csv", index=False)
     (folder / "summary.txt").write_text(summary.text, encoding="utf-8")
     draw_architecture(summary, folder / "architecture.png")

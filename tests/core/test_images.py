@@ -287,3 +287,54 @@ def test_preprocessing_names_its_fields_strictly() -> None:
 def test_limits_are_far_below_what_the_decoder_warns_of() -> None:
     assert Image.MAX_IMAGE_PIXELS is not None
     assert images.MAX_PIXELS < Image.MAX_IMAGE_PIXELS
+
+
+LEVELLED = Preprocessing(size_px=64, colour_constancy="shades-of-gray")
+
+
+def _skin() -> np.ndarray:
+    """Skin with a lesion, far enough from black and white to be lit otherwise without loss."""
+    noise = np.random.default_rng(3).integers(-12, 13, (64, 64, 3))
+    pixels = np.full((64, 64, 3), (150, 110, 95)) + noise
+    pixels[20:44, 24:40] -= (70, 60, 50)
+    return pixels.astype(np.uint8)
+
+
+@pytest.mark.parametrize("lamp", [(1.3, 1.0, 0.8), (0.7, 1.0, 1.3), (1.0, 1.25, 1.0)])
+def test_shades_of_grey_take_out_the_lamp_s_colour(lamp: tuple[float, float, float]) -> None:
+    skin = _skin()
+    lit = np.rint(skin * np.array(lamp)).astype(np.uint8)
+    plain, levelled = (resize(pixels, LEVELLED).astype(float) for pixels in (skin, lit))
+    levelled *= plain.mean() / levelled.mean()  # brightness is not the lamp's colour
+    assert np.abs(levelled - plain).max() < 3
+    assert np.abs(lit / lit.mean() - skin / skin.mean()).max() > 0.1  # which it was
+
+
+def test_levelled_means_of_the_channels_are_equal() -> None:
+    levelled = resize(_skin(), LEVELLED).astype(float)
+    lamps = (levelled**6).mean(axis=(0, 1)) ** (1 / 6)
+    assert lamps == pytest.approx(np.full(3, lamps.mean()), rel=0.005)
+
+
+@pytest.mark.parametrize("value", [0, 255])
+def test_black_and_white_are_levelled_to_themselves(value: int) -> None:
+    assert (resize(np.full((64, 64, 3), value, np.uint8), LEVELLED) == value).all()
+
+
+def test_without_a_blue_channel_nothing_is_said_of_the_lamp() -> None:
+    pixels = _skin() * np.array([1, 1, 0], np.uint8)
+    np.testing.assert_array_equal(resize(pixels, LEVELLED), resize(pixels, Preprocessing(size_px=64)))
+
+
+def test_the_one_path_levels_files_and_pixels_alike() -> None:
+    data = encoded(picture(640, 480), "JPEG")
+    levelled = preprocess(data, LEVELLED, image_id="a")
+    np.testing.assert_array_equal(levelled, resize(decode(data, image_id="a"), LEVELLED))
+    assert (levelled != preprocess(data, Preprocessing(size_px=64), image_id="a")).any()
+
+
+def test_files_from_before_there_was_a_choice_are_read_and_written_as_before() -> None:
+    before = {"size_px": 64, "resize": "squash", "version": 1}
+    assert Preprocessing.model_validate(before) == Preprocessing(size_px=64)
+    assert Preprocessing(size_px=64).model_dump(mode="json") == before
+    assert Preprocessing.model_validate(LEVELLED.model_dump(mode="json")) == LEVELLED

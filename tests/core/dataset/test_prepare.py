@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pandas as pd
 import pytest
 
 from lesion_core.dataset import records, shards
@@ -15,7 +16,7 @@ from lesion_core.dataset.leakage import QUARANTINED
 from lesion_core.dataset.prepare import latest_dataset, prepare
 from lesion_core.dataset.records import OpenDataset, open_dataset
 from lesion_core.errors import ArtifactCorrupt, ArtifactNotFound, ConfigError, DataError
-from lesion_core.images import Preprocessing
+from lesion_core.images import Preprocessing, preprocess
 from lesion_core.stores.local import LocalStore
 from lesion_core.stores.protocol import Store
 from lesion_core.types import DatasetRef, PrepareOptions, Progress, SnapshotRef
@@ -110,6 +111,26 @@ def test_another_size_or_seed_under_the_same_name_keeps_the_splits(clinic: Clini
     before = clinic.splits(simple_pictures(range(20)))
     assert clinic.splits(simple_pictures(range(20)), size_px=48) == before
     assert clinic.splits(simple_pictures(range(20)), seed=99) == before
+
+
+def test_levelled_records_are_another_dataset_with_the_same_splits(clinic: Clinic) -> None:
+    snapshot, levelling = clinic.snapshot(simple_pictures(range(20))), "shades-of-gray"
+    plain = clinic.prepare(snapshot)
+    levelled = clinic.prepare(snapshot, OPTIONS.for_recipe("grown", 32, levelling))
+    assert (plain.colour_constancy, levelled.colour_constancy) == ("none", levelling)
+    assert plain.id != levelled.id
+    dataset = clinic.open(levelled)
+    assert dataset.rows["split"].tolist() == clinic.open(plain).rows["split"].tolist()
+    preprocessing = Preprocessing(size_px=32, colour_constancy=levelling)
+    keys_of = pd.read_parquet(dataset.folder / "manifest.parquet").set_index("isic_id")["image_key"]
+    for isic_id, record in zip(dataset.rows["isic_id"], dataset.pixels(dataset.rows), strict=True):
+        wanted = preprocess(clinic.store.read(keys_of[isic_id]), preprocessing, image_id=isic_id)
+        np.testing.assert_array_equal(record, wanted)
+
+
+def test_what_is_made_without_levelling_is_named_as_before_there_was_a_choice() -> None:
+    assert "colour_constancy" not in OPTIONS.model_dump(mode="json")
+    assert OPTIONS.for_recipe("grown", 32, "shades-of-gray").model_dump()["colour_constancy"] == "shades-of-gray"
 
 
 def test_another_name_is_split_anew(clinic: Clinic) -> None:

@@ -16,7 +16,7 @@ from lesion_core.evaluation import metrics
 from lesion_core.evaluation.predictions import Pictures, count_seen, predict_rows, rows_to_evaluate
 from lesion_core.evaluation.report import PROBABILITY_COLUMNS, latest_report, read_metrics, read_predictions
 from lesion_core.evaluation.spec import EvaluateJob
-from lesion_core.images import Preprocessing, preprocess
+from lesion_core.images import Preprocessing, level_colours, preprocess
 from lesion_core.keys import canonical_json
 from lesion_core.labels import CLASS_ORDER
 from lesion_core.serving.predictor import Predictor
@@ -129,6 +129,15 @@ def test_nothing_is_left_behind(evaluated: Evaluated) -> None:
     scratch = evaluated.place / "work" / "evaluation" / evaluated.report.id
     assert scratch.parent.is_dir()
     assert not scratch.exists()
+
+
+def test_a_model_that_levels_colours_is_not_shown_records_that_are_not(evaluated: Evaluated, tmp_path: Path) -> None:
+    store = evaluated.store
+    plain = make_dataset(store, tmp_path, size_px=48, name="plain")
+    rows = rows_to_evaluate(plain, "test").head(3)
+    levelled = Pictures(plain, store, Preprocessing(size_px=48, colour_constancy="shades-of-gray")).pixels(rows)
+    np.testing.assert_array_equal(levelled, [level_colours(pixels) for pixels in plain.pixels(rows)])
+    np.testing.assert_array_equal(Pictures(plain, store, Preprocessing(size_px=48)).pixels(rows), plain.pixels(rows))
 
 
 def test_another_size_is_decoded_from_the_archives_files(evaluated: Evaluated, tmp_path: Path) -> None:

@@ -29,6 +29,7 @@ _FILES = {
     "model.keras", "model.onnx", "recipe.json", "labels.json", "preprocessing.json", "calibration.json",
     "provenance.json", "parity.json", "history.csv", "summary.txt", "architecture.png",
     "steps.csv", "tensorboard/events.out.tfevents.training",
+    "contact_sheet.png",
 }  # fmt: skip
 
 
@@ -142,6 +143,14 @@ def test_records_of_another_size_are_refused_before_any_work(
 ) -> None:
     job = TrainJob(recipe=make_recipe(size_px=64), dataset=dataset_ref)
     with pytest.raises(ConfigError, match=r"wants images of 64 px, the records of dataset .* have 32"):
+        _run_here(job, store, tmp_path)
+
+
+def test_records_lit_otherwise_are_refused_before_any_work(
+    store: LocalStore, dataset_ref: DatasetRef, make_recipe: MakeRecipe, tmp_path: Path
+) -> None:
+    job = TrainJob(recipe=make_recipe(colour_constancy="shades-of-gray"), dataset=dataset_ref)
+    with pytest.raises(ConfigError, match=r"wants colour constancy 'shades-of-gray', the records .* have 'none'"):
         _run_here(job, store, tmp_path)
 
 
