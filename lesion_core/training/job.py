@@ -57,9 +57,9 @@ def _train(
     job: TrainJob, key: str, store: Store, workdir: Path, scratch: Path, on_progress: ProgressCallback
 ) -> ModelRef:
     recipe = job.recipe
-    dataset = _open(job, store, workdir)
+    dataset = open_for_training(job, store, workdir)
     base = None if job.start_from is None else _base(job.start_from, store, workdir)
-    _make_repeatable(recipe)
+    make_repeatable(recipe)
     model = build_network(recipe)
     if base is not None:
         _start_from(model, base, recipe)
@@ -83,7 +83,7 @@ def _train(
     return ref_from_folder(ModelRef, key, index, sha256)
 
 
-def _open(job: TrainJob, store: Store, workdir: Path) -> OpenDataset:
+def open_for_training(job: TrainJob, store: Store, workdir: Path) -> OpenDataset:
     """Open the dataset if it fits the recipe and its certificate holds."""
     recipe, ref = job.recipe, job.dataset
     if ref.size_px != recipe.size_px:
@@ -97,7 +97,7 @@ def _open(job: TrainJob, store: Store, workdir: Path) -> OpenDataset:
     return dataset
 
 
-def _make_repeatable(recipe: Recipe) -> None:
+def make_repeatable(recipe: Recipe) -> None:
     keras.utils.set_random_seed(recipe.seed)
     if recipe.deterministic:
         tf.config.experimental.enable_op_determinism()
