@@ -3,18 +3,23 @@
 import json
 import math
 from collections.abc import Callable
+from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
 
-from lesion_core.errors import ConfigError, TrainingDiverged, TrainingError
+from lesion_core.errors import ConfigError, StoreUnavailable, TrainingDiverged, TrainingError
 from lesion_core.keys import signal_key
 from lesion_core.modeling.recipe import Recipe
 from lesion_core.settings import LesionSettings
 from lesion_core.stores.local import LocalStore
 from lesion_core.training.search import opened_search
 from lesion_core.types import DatasetRef
+from tests.conftest import need
 from tests.core.training.studies import SPACE, Trainer, keep, make_plan, rising, run
+from tests.servers import postgres
+
+__all__ = ["postgres"]
 
 
 @pytest.fixture
@@ -235,3 +240,39 @@ def test_every_drawn_value_lies_in_its_space(
         assert all(plan.space[path].holds(value) for path, value in trial.values.items())
     rates = [math.log10(float(trial.values["optimisation.learning_rate"] or 1)) for trial in record.trials]
     assert max(rates) - min(rates) > 1
+
+
+def test_postgres_keeps_a_study_and_keeps_a_second_machine_out(
+    postgres: str,
+    base: Recipe,
+    dataset_ref: DatasetRef,
+    trials: LocalStore,
+    settings: LesionSettings,
+    tmp_path: Path,
+) -> None:
+    settings = settings.model_validate({**settings.model_dump(), "study_storage": postgres})
+    other_machine = settings.model_copy(update={"work": tmp_path / "other"})
+    plan = make_plan(base, dataset_ref, n_trials=6)
+    with opened_search(plan, settings) as search:
+        order = search.ask()
+        search.report(order.number, 1, 0.3)
+        with pytest.raises(ConfigError, match="run by another process"), opened_search(plan, other_machine):
+            pass
+    record = run(plan, Trainer(trials), other_machine)  # the first machine died; another goes on
+    assert [trial.state for trial in record.trials][:2] == ["lost", "complete"]
+    assert len(record.told) == 6
+    assert run(plan, Trainer(trials), settings) == record
+    assert not list((settings.work / "studies").glob("*.journal"))
+
+
+def test_a_database_that_does_not_answer_is_named_without_its_password(
+    base: Recipe, dataset_ref: DatasetRef, settings: LesionSettings
+) -> None:
+    need("psycopg", "psycopg" if find_spec("psycopg") else None)
+    address = "postgresql+psycopg://lesion:hunter2@127.0.0.1:9/postgres"
+    settings = settings.model_validate({**settings.model_dump(), "study_storage": address})
+    plan = make_plan(base, dataset_ref)
+    with pytest.raises(StoreUnavailable, match=r"127\.0\.0\.1:9") as caught, opened_search(plan, settings):
+        pass
+    assert "hunter2" not in str(caught.value)
+    assert caught.value.transient

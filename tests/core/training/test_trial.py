@@ -1,11 +1,12 @@
 """Trials in real children: kept, judged, stopped, and taken up again after kill -9 of their study."""
 
+import contextlib
 import os
 import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -24,6 +25,8 @@ from lesion_core.training.trial_spec import TrialJob, TrialOrder, TrialOutcome, 
 from lesion_core.types import DatasetRef, Progress
 from tests.conftest import ROOT
 from tests.core.training.studies import make_plan
+
+_PATIENCE_SECONDS = 250.0  # a busy machine takes a minute to load TensorFlow
 
 
 @pytest.fixture
@@ -133,6 +136,7 @@ conduct(plan, store=store, settings=settings, start=start)
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(600)
 def test_kill_9_of_a_study_loses_no_finished_trial_and_takes_up_the_one_that_ran(
     store: LocalStore,
     settings: LesionSettings,
@@ -142,7 +146,7 @@ def test_kill_9_of_a_study_loses_no_finished_trial_and_takes_up_the_one_that_ran
 ) -> None:
     recipe = make_recipe(name="killed", optimisation={"epochs": 30, "backup_seconds": 0.1})
     plan = make_plan(recipe, dataset_ref, n_trials=3, pruner="none")
-    with started(plan, settings, tmp_path) as study:
+    with running_study(plan, settings, tmp_path) as study:
         wait_until(lambda: len(stored_trials(store)) == 1 and epochs_of(store, plan, 1) >= 3, study)
         children = children_of(study.pid)
         assert len(children) == 1
@@ -151,10 +155,9 @@ def test_kill_9_of_a_study_loses_no_finished_trial_and_takes_up_the_one_that_ran
     wait_until(lambda: not any(Path(f"/proc/{child}/status").exists() for child in children))  # none outlives it
     first = stored_trials(store)
     assert len(first) == 1
-    heard = epochs_of(store, plan, 1)
 
-    with started(plan, settings, tmp_path) as study:
-        assert study.wait(timeout=120) == 0, (tmp_path / "study.log").read_text()[-3000:]
+    with running_study(plan, settings, tmp_path) as study:
+        assert study.wait(timeout=_PATIENCE_SECONDS) == 0, (tmp_path / "study.log").read_text()[-3000:]
     with opened_search(plan, settings) as search:
         record = search.record()
     assert [trial.state for trial in record.trials] == ["complete", "lost", "complete", "complete"]
@@ -163,10 +166,10 @@ def test_kill_9_of_a_study_loses_no_finished_trial_and_takes_up_the_one_that_ran
     assert set(first) < set(stored_trials(store))
     assert stored_trials(store)[record.trials[0].trial] == first[record.trials[0].trial]  # not made again
     assert list(record.trials[2].epochs) == list(range(1, 31))
-    assert heard >= 3
 
 
-def started(plan: StudyPlan, settings: LesionSettings, folder: Path) -> "subprocess.Popen[bytes]":
+@contextlib.contextmanager
+def running_study(plan: StudyPlan, settings: LesionSettings, folder: Path) -> Iterator["subprocess.Popen[bytes]"]:
     path, script = folder / "plan.json", folder / "study.py"
     path.write_text(plan.model_dump_json())
     script.write_text(SCRIPT)
@@ -174,11 +177,16 @@ def started(plan: StudyPlan, settings: LesionSettings, folder: Path) -> "subproc
         **os.environ, "PYTHONPATH": str(ROOT), "LESION_STORE": settings.store, "LESION_WORK": str(settings.work),
     }  # fmt: skip
     with (folder / "study.log").open("ab") as log:
-        return subprocess.Popen([sys.executable, str(script), str(path)], env=environment, stdout=log, stderr=log)
+        study = subprocess.Popen([sys.executable, str(script), str(path)], env=environment, stdout=log, stderr=log)
+    try:
+        yield study
+    finally:
+        study.kill()
+        study.wait()
 
 
 def wait_until(is_so: Callable[[], bool], process: "subprocess.Popen[bytes] | None" = None) -> None:
-    deadline = time.monotonic() + 100
+    deadline = time.monotonic() + _PATIENCE_SECONDS
     while not is_so():
         assert time.monotonic() < deadline
         assert process is None or process.poll() is None
