@@ -87,6 +87,13 @@ def _address(address: str) -> URL:
         raise ConfigError(f"expected LESION_STUDY_STORAGE as {_FORMS}, got something else") from error
     if url.get_backend_name() not in ("sqlite", "postgresql"):
         raise ConfigError(f"expected LESION_STUDY_STORAGE as {_FORMS}, got one of {url.get_backend_name()!r}")
+    try:
+        url.get_dialect().import_dbapi()
+    except ImportError as error:
+        raise ConfigError(
+            f"expected the driver {error.name!r} that LESION_STUDY_STORAGE names to be installed, found none; for "
+            "Postgres install the package 'psycopg[binary]' and write postgresql+psycopg://…"
+        ) from error
     return url
 
 
@@ -100,11 +107,6 @@ def _database(url: URL, study: str) -> Iterator[BaseStorage]:
                 yield storage
             finally:
                 storage.engine.dispose()
-    except ImportError as error:
-        raise ConfigError(
-            f"expected the driver of {where}, found none ({error.name}); for Postgres install the package "
-            "'psycopg[binary]' and write postgresql+psycopg://…"
-        ) from error
     except (SQLAlchemyError, optuna.exceptions.StorageInternalError) as error:
         raise StoreUnavailable(
             f"expected the study's database {where} to answer, got {type(error).__name__}; check that it runs and "

@@ -133,7 +133,7 @@ def draw_parallel(trials: Sequence[ShownTrial], space: Mapping[str, Dimension], 
         axes.text(place, -0.09, field.replace(".", ".\n"), ha="center", va="top", size=8, color=INK)
     _draw_scale(axes, len(space), [(0.0, f"{low:.3f}"), (1.0, f"{high:.3f}")])
     axes.text(len(space), -0.09, "score", ha="center", va="top", size=8.5, weight="bold", color=INK)
-    axes.set(xlim=(-0.35, len(space) + 0.55), ylim=(-0.28, 1.06))
+    axes.set(xlim=(-0.35, len(space) + 0.55), ylim=(-0.2, 1.06))
     axes.axis("off")
     head(axes, "Complete trials by score, dark is high; pruned ones pale, without an end")
     return sheet.save(path)

@@ -219,7 +219,9 @@ def test_one_study_has_one_writer(base: Recipe, dataset_ref: DatasetRef, setting
         pass
 
 
-@pytest.mark.parametrize("address", ["mysql://u:hunter2@h/d", "not an address hunter2"])
+@pytest.mark.parametrize(
+    "address", ["mysql://u:hunter2@h/d", "not an address hunter2", "postgresql+pg8000://u:hunter2@h/d"]
+)
 def test_an_address_that_cannot_be_used_is_refused_without_its_password(
     address: str, base: Recipe, dataset_ref: DatasetRef, settings: LesionSettings
 ) -> None:
