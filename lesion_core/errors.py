@@ -23,7 +23,8 @@
     │ └ StoreUnavailable            [transient] the store does not answer
     ├ TrainingError
     │ ├ TrainingDiverged            a loss that is not a number
-    │ └ ChildKilled                 [transient] the training process was killed; it resumes
+    │ ├ ChildKilled                 [transient] the training process was killed; it resumes
+    │ └ TrialStopped                a study gave a trial up
     ├ PromotionError
     │ ├ GateNotPassed
     │ └ PromotionConflict           somebody else moved the channel first
@@ -155,6 +156,10 @@ class ChildKilled(TrainingError):
     """A child process ended by a signal; a rerun resumes from its last backup (``signal``)."""
 
     transient = True
+
+
+class TrialStopped(TrainingError):
+    """A study ended one of its trials early because others do better (``epoch``)."""
 
 
 class PromotionError(LesionError):

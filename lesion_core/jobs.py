@@ -28,11 +28,12 @@ from lesion_core.stores.protocol import Store
 from lesion_core.stores.references import find_reference
 from lesion_core.types import Progress, ProgressCallback, Ref, StoreKey, ignore_progress
 
-JobKind = Literal["train", "evaluate", "compare", "data-report"]
+JobKind = Literal["train", "trial", "evaluate", "compare", "data-report"]
 
 # kind -> module that defines run(spec: dict, *, store, workdir, on_progress) -> BaseModel
 _MODULES: Mapping[str, str] = {
     "train": "lesion_core.training.job",
+    "trial": "lesion_core.training.trial",
     "evaluate": "lesion_core.evaluation.job",
     "compare": "lesion_core.evaluation.comparison_job",
     "data-report": "lesion_core.evaluation.data_report",

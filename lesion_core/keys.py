@@ -14,6 +14,9 @@
     data-reports/<dataset>/<digest12>/…            report.html · summary.json · figures/*.png · index.json
     comparisons/<name>/<digest12>/…                leaderboard.json · leaderboard.csv · figures/*.png · index.json
     looks/<dataset>/<test>/<digest12>.json         which model was measured on which test split, append-only
+    trials/<recipe>/<digest12>/…                   recipe.json · history.csv of one trial of a search · index.json
+    studies/<recipe>/<digest12>/…                  trials.csv · best.yaml · figures/*.png · index.json
+    signals/<study>/<number>/…                     a running trial's epochs, and what its study says to them
     gates/<recipe>/<model12>/<digest12>.json       gate decisions, append-only
     channels/<channel>.json                        the only mutable objects
     events/<channel>/<number>.json                 their history, append-only
@@ -120,6 +123,26 @@ def look_key(dataset: str, test: str, digest: str) -> StoreKey:
 def gate_key(model_id: str, digest: str) -> StoreKey:
     """Return the key of one gate decision on the model called ``model_id``."""
     return _join("gates", *model_id.split("/"), f"{digest[:DIGEST_LENGTH]}.json")
+
+
+def trial_key(recipe: str, digest: str) -> StoreKey:
+    """Return the folder of a finished trial."""
+    return _join("trials", recipe, digest[:DIGEST_LENGTH])
+
+
+def study_key(recipe: str, digest: str) -> StoreKey:
+    """Return the folder of what a study found."""
+    return _join("studies", recipe, digest[:DIGEST_LENGTH])
+
+
+def signal_key(study: str, number: int, kind: str, epoch: int) -> StoreKey:
+    """Return the key of one word between a study and its trial ``number``: 'epoch' or 'verdict' on ``epoch``."""
+    return _join("signals", study, f"{number:05d}", f"{kind}-{epoch:04d}.json")
+
+
+def signals_prefix(study: str, number: int) -> StoreKey:
+    """Return what the keys of all words between a study and its trial ``number`` begin with."""
+    return f"{_join('signals', study, f'{number:05d}')}/"
 
 
 def channel_key(channel: str) -> StoreKey:

@@ -38,7 +38,8 @@ class LesionSettings(BaseSettings):
     )
     runner: Literal["threads", "dask"] = Field(
         default="threads",
-        description="Where shards of the archive are fetched: threads of a worker, or a Dask cluster",
+        description="Where shards of the archive are fetched and trials of a study run: threads of a worker, or a "
+        "Dask cluster",
     )
     dask_address: str = Field(
         default="", description="Scheduler of a running Dask cluster; empty starts a local one for each run"
@@ -48,6 +49,17 @@ class LesionSettings(BaseSettings):
     )
     shard_images: int = Field(
         default=1000, ge=10, description="Wanted images in one shard of a listing, and in a task"
+    )
+    trials_at_once: int = Field(
+        default=1,
+        ge=1,
+        le=64,
+        description="Trials of one study at a time; the server's limit on trainings holds for them, too",
+    )
+    study_storage: SecretStr | None = Field(
+        default=None,
+        description="Database of the studies: sqlite:///file, or postgresql+psycopg://user:password@host/name; unset "
+        "means a journal file in the folder LESION_WORK",
     )
     threads: int = Field(default=0, ge=0, description="Threads for a child process; 0 means all cores")
     page_host: str = Field(default="127.0.0.1", description="Address the page listens on")

@@ -125,6 +125,33 @@ class ReportRef(Ref):
     n_images: int = Field(ge=1)
 
 
+class TrialRef(Ref):
+    """A finished trial of a search: trained, scored on validation, its weights not kept."""
+
+    dataset: DatasetRef
+    fold: int | None = Field(default=None, ge=0)
+    score: float = Field(
+        description="Best selection score of its last stage: balanced accuracy on validation, smoothed"
+    )
+    best_epoch: int = Field(ge=1)
+    synthetic: bool = Field(description="Whether it saw generated images")
+
+
+class StudyRef(Ref):
+    """What a search found: every trial, and the best one as a recipe."""
+
+    recipe: Slug = Field(description="Recipe that the search started from")
+    dataset: DatasetRef
+    fold: int | None = Field(default=None, ge=0)
+    n_trials: int = Field(ge=1, description="Trials that were told: complete, pruned and failed")
+    n_complete: int = Field(ge=0)
+    n_pruned: int = Field(ge=0, description="Given up early because others did better at the same epoch")
+    n_failed: int = Field(ge=0)
+    base_score: float | None = Field(description="Validation score of the recipe that the search started from")
+    best_score: float = Field(description="Validation score of the best trial")
+    best_trial: int = Field(ge=0, description="Its number in the study")
+
+
 class GateCheck(Value):
     """One condition of the gate and how it came out."""
 

@@ -10,7 +10,17 @@ from tasks.edge import read_settings
 
 
 def task_runner() -> TaskRunner[Any]:
-    """Return the runner that ``LESION_RUNNER`` names.
+    """Return the runner of an archive's shards; raises as ``_runner``."""
+    return _runner(read_settings().shards_at_once)
+
+
+def trial_runner() -> TaskRunner[Any]:
+    """Return the runner of a study's trials; raises as ``_runner``."""
+    return _runner(read_settings().trials_at_once)
+
+
+def _runner(at_once: int) -> TaskRunner[Any]:
+    """Return the runner that ``LESION_RUNNER`` names, for so many tasks at a time.
 
     Prefect wants a runner where a flow is defined, so this is read when the flow's module is imported. An address
     names a running cluster; without one, a local cluster lives as long as the flow's run.
@@ -20,7 +30,7 @@ def task_runner() -> TaskRunner[Any]:
     """
     settings = read_settings()
     if settings.runner == "threads":
-        return ThreadPoolTaskRunner(max_workers=settings.shards_at_once)
+        return ThreadPoolTaskRunner(max_workers=at_once)
     if find_spec("prefect_dask") is None:
         raise ConfigError(
             "expected the package prefect-dask for LESION_RUNNER=dask, found none; install the extra: "
@@ -30,5 +40,5 @@ def task_runner() -> TaskRunner[Any]:
 
     if settings.dask_address:
         return DaskTaskRunner(address=settings.dask_address)
-    workers = {"n_workers": settings.shards_at_once, "threads_per_worker": 1, "dashboard_address": None}
+    workers = {"n_workers": at_once, "threads_per_worker": 1, "dashboard_address": None}
     return DaskTaskRunner(cluster_kwargs=workers)

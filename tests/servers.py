@@ -3,13 +3,16 @@
 import contextlib
 import os
 import shutil
+import signal
 import socket
 import subprocess
 import sys
+import tempfile
 import time
 import uuid
 from collections.abc import Iterator
 from dataclasses import dataclass
+from importlib.util import find_spec
 from pathlib import Path
 
 import boto3
@@ -147,6 +150,70 @@ def rclone(tmp_path_factory: pytest.TempPathFactory) -> Iterator[S3Server]:
     binary = need("rclone", rclone_binary())
     with running_rclone(Path(binary), tmp_path_factory.mktemp("rclone")) as server:
         yield server
+
+
+def postgres_folder() -> Path | None:
+    """Return the folder of Postgres' programs: LESION_TEST_POSTGRES, Debian's newest, or that of the PATH."""
+    debian = sorted(Path("/usr/lib/postgresql").glob("*/bin"), key=lambda path: int(path.parent.name), reverse=True)
+    found = shutil.which("initdb")
+    candidates = (os.environ.get("LESION_TEST_POSTGRES"), *debian, Path(found).parent if found else None)
+    return next((Path(place) for place in candidates if place and (Path(place) / "initdb").is_file()), None)
+
+
+@contextlib.contextmanager
+def running_postgres(programs: Path) -> Iterator[str]:
+    """Run an empty Postgres with a password on a free port; yield its address for SQLAlchemy.
+
+    It refuses to run as root, and pytest's folders are closed to others: where the tests are root's, it runs as its
+    own user in a folder of its own.
+    """
+    user = "postgres" if os.geteuid() == 0 else None
+    folder, port = Path(tempfile.mkdtemp(prefix="lesion-postgres-")), free_port()
+    (folder / "password").write_text("a:secret")
+    if user:
+        for path in (folder, folder / "password"):
+            shutil.chown(path, user)
+    data = str(folder / "data")
+    start = [
+        *(str(programs / "postgres"), "-D", data, "-p", str(port), "-k", str(folder)),
+        *("-c", "listen_addresses=127.0.0.1", "-c", "fsync=off"),
+    ]
+    try:
+        subprocess.run(
+            [str(programs / "initdb"), "-D", data, "-U", "lesion", "-A", "md5", "--pwfile", str(folder / "password")],
+            user=user,
+            cwd=folder,
+            check=True,
+            capture_output=True,
+        )
+        process = subprocess.Popen(start, user=user, cwd=folder, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        try:
+            _wait_until_it_listens(process, port)
+            yield f"postgresql+psycopg://lesion:a%3Asecret@127.0.0.1:{port}/postgres"
+        finally:
+            process.send_signal(signal.SIGINT)  # Postgres' fast shutdown
+            process.wait(timeout=30)
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def _wait_until_it_listens(process: "subprocess.Popen[bytes]", port: int) -> None:
+    deadline = time.monotonic() + _PATIENCE_SECONDS
+    while time.monotonic() < deadline and process.poll() is None:
+        with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", port), timeout=1):
+            return
+        time.sleep(0.1)
+    raise RuntimeError(f"{process.args!r} did not come up")
+
+
+@pytest.fixture(scope="session")
+def postgres() -> Iterator[str]:
+    """The address of an empty Postgres."""
+    folder = postgres_folder()
+    programs = need("postgres", str(folder) if folder else None)
+    need("psycopg", "psycopg" if find_spec("psycopg") else None)
+    with running_postgres(Path(programs)) as address:
+        yield address
 
 
 def free_port() -> int:

@@ -6,6 +6,7 @@ import yaml
 from pydantic import Field, ValidationError, model_validator
 
 from lesion_core.errors import ConfigError
+from lesion_core.modeling.search_space import SearchSpace
 from lesion_core.modeling.sections import Augmentation, Backbone, Fusion, GatePolicy, Imbalance, Optimisation, Views
 from lesion_core.types import ColourConstancy, Slug, Value
 
@@ -47,6 +48,11 @@ class Recipe(Value):
     )
     deterministic: bool = Field(default=False, description="Same seed, same weights, bit for bit (CPU; slower)")
     seed: int = Field(default=7, ge=0)
+    search: SearchSpace | None = Field(
+        default=None,
+        description="Where a study may look for better values, by field ('optimisation.learning_rate'); no training "
+        "depends on it",
+    )
 
     @model_validator(mode="after")
     def _weights_can_be_meant(self) -> "Recipe":

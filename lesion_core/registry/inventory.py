@@ -20,11 +20,22 @@ from lesion_core.stores.protocol import ObjectEntry, Store
 from lesion_core.types import Sha256, StoreKey
 
 # In the order in which they are made; a later one may need an earlier one, never the other way round.
-FOLDER_KINDS = ("listings", "shards", "snapshots", "datasets", "data-reports", "models", "reports")
+FOLDER_KINDS = (
+    "listings",
+    "shards",
+    "snapshots",
+    "datasets",
+    "data-reports",
+    "trials",
+    "studies",
+    "models",
+    "reports",
+)
 GATES, ARCHIVE = "gates", "archive"
-# Never touched: what was decided, noted and answered, and the channels themselves. A comparison is a record, too: it
-# keeps its numbers and figures, which show no image, but holds none of the models and reports that it was made from.
-UNTOUCHED = ("channels", "events", "withdrawn", "members", "audit", COMPARISONS, LOOKS)
+# Never touched: what was decided, noted and answered, the channels themselves, and what passes between running trials
+# and their study, which removes it. A comparison is a record, too: it keeps its numbers and figures, which show no
+# image, but holds none of the models and reports that it was made from.
+UNTOUCHED = ("channels", "events", "withdrawn", "members", "audit", "signals", COMPARISONS, LOOKS)
 # Holds a folder's index while the folder is being removed: without ``index.json`` it exists for no reader, and
 # whoever finds this note can still tell what it was.
 CONDEMNED_NAME = "condemned.json"

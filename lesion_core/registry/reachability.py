@@ -3,10 +3,12 @@
 From the roots along what each folder was made from::
 
     channel ──▶ model ──▶ dataset ──▶ snapshot ──▶ listing        a fine-tuned model ──▶ the model it started from
-                  ▲ report,     ▲ data report         ▲ shard
-                    gate decision
+                  ▲ report,     ▲ data report,        ▲ shard
+                    gate decision study, trial
 
 A report belongs to its model, a data report to its dataset, a shard to its listing: each stays as long as that does.
+So do a study and its trials with their dataset: they are small, hold no pixels and no weights, and a study that goes
+on takes its trials up again.
 
 There are two strengths of need. **Held** is what a channel points at now, the newest dataset of each name (its
 ledger keeps the splits stable), and whatever is so young that a run may be working with it. **Kept** is that, and
@@ -30,6 +32,8 @@ IN_USE = datetime.timedelta(days=1)
 _BELONGS_TO = {
     "reports": ("model", "models"),
     "data-reports": ("dataset", "datasets"),
+    "trials": ("dataset", "datasets"),
+    "studies": ("dataset", "datasets"),
     "shards": ("listing", "listings"),
 }
 
@@ -67,7 +71,7 @@ def needs_of(folder: StoredFolder) -> Iterator[StoreKey]:
         yield from _key("snapshots", inputs.get("snapshot"))
     elif folder.kind in ("snapshots", "shards"):
         yield from _key("listings", summary.get("listing", inputs.get("listing")))
-    elif folder.kind in ("data-reports", "models", "reports"):
+    elif folder.kind in ("data-reports", "trials", "studies", "models", "reports"):
         yield from _key("datasets", summary.get("dataset"))
         yield from _key("models", summary.get("model"))
         yield from _key("models", inputs.get("start_from"))

@@ -13,15 +13,15 @@ from lesion_core.types import JsonDict, StoreKey
 def training_inputs(job: TrainJob) -> JsonDict:
     """Return everything that the trained model depends on, JSON-serialisable.
 
-    A recipe's description and gate do not change the weights and are left out; a weights file counts by its content.
-    A fold is named only where there is one.
+    A recipe's description, gate and search space do not change the weights and are left out; a weights file counts by
+    its content. A fold is named only where there is one.
 
     Raises:
         ConfigError: The recipe names a weights file that cannot be read.
     """
     recipe = job.recipe
     return {
-        "recipe": recipe.model_dump(mode="json", exclude={"description", "gate"}),
+        "recipe": recipe.model_dump(mode="json", exclude={"description", "gate", "search"}),
         "dataset": job.dataset.sha256,
         "start_from": job.start_from,
         "weights_sha256": None if recipe.weights in ("imagenet", "none") else _digest(Path(recipe.weights)),

@@ -61,7 +61,7 @@ def _train(
     job: TrainJob, key: str, store: Store, workdir: Path, scratch: Path, on_progress: ProgressCallback
 ) -> ModelRef:
     recipe = job.recipe
-    dataset = _open(job, store, workdir)
+    dataset = open_for_training(job, store, workdir)
     base = None if job.start_from is None else _base(job, job.start_from, store, workdir)
     set_up(recipe)
     started = time.monotonic()
@@ -91,7 +91,7 @@ def _train(
     return ref_from_folder(ModelRef, key, index, sha256)
 
 
-def _open(job: TrainJob, store: Store, workdir: Path) -> OpenDataset:
+def open_for_training(job: TrainJob, store: Store, workdir: Path) -> OpenDataset:
     """Open the dataset, with the splits of the job's fold, if it fits the recipe and its certificate holds."""
     recipe, ref = job.recipe, job.dataset
     if ref.size_px != recipe.size_px:

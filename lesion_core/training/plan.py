@@ -69,12 +69,20 @@ def make_plan(recipe: Recipe, rows: pd.DataFrame) -> Plan:
         )
     if not recipe.allow_absent_classes:
         _check_classes(recipe, rows)
-    head_epochs = optimisation.head_epochs if recipe.weights != "none" else 0
-    end = head_epochs + optimisation.epochs
+    head_epochs, end = _head_epochs(recipe), count_epochs(recipe)
     stages = [Stage("all", head_epochs, end, optimisation.learning_rate)]
     if head_epochs:
         stages.insert(0, Stage("head", 0, head_epochs, optimisation.head_learning_rate))
     return Plan(tuple(stages), n_images // optimisation.batch_size, optimisation.warmup_share)
+
+
+def count_epochs(recipe: Recipe) -> int:
+    """Return the epochs of all stages of a training."""
+    return _head_epochs(recipe) + recipe.optimisation.epochs
+
+
+def _head_epochs(recipe: Recipe) -> int:
+    return recipe.optimisation.head_epochs if recipe.weights != "none" else 0  # nothing to keep frozen
 
 
 def absent_classes(rows: pd.DataFrame) -> list[str]:

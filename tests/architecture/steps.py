@@ -30,6 +30,10 @@ STEPS: dict[str, tuple[str, tuple[str, ...]]] = {
         "lesion_core.training.version",
         ("modeling", "training", "images.py", "evaluation/calibration.py", "evaluation/metrics.py"),
     ),
+    "study": (
+        "lesion_core.training.study_output",
+        ("training/study_output.py", "training/study_record.py", "evaluation/figures/search.py"),
+    ),
     "evaluate": ("lesion_core.evaluation.version", ("evaluation", "serving/predictor.py", "images.py")),
 }
 # The mirror stands in for the archive's server, and the watch only compares: neither decides what an ingest stores.
@@ -39,6 +43,11 @@ NOT_PART = {
         *("mirror", "folder", "challenge", "tables", "bulk", "query", "paging", "survey"),
         *("watcher", "changes", "drift", "withdrawals"),
     )
+}
+# A search only decides which trainings there are; what one of them leaves is the trial's own code.
+NOT_PART |= {
+    f"training/{name}.py"
+    for name in ("course", "search", "search_storage", "signals", "study", "trial_process", "trial_scratch")
 }
 
 

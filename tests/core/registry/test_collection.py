@@ -29,7 +29,11 @@ from tests.core.registry.generations import Generations
 def test_a_dry_run_changes_nothing(local: LocalStore) -> None:
     before = {key: local.read(key) for key in local.list("")}
     plan = make_plan(local, retention=MONTH, now=later()())
-    assert {row.kind for row in plan.rows(local)} == {*FOLDER_KINDS, "archive", "gates"} - {"data-reports"}
+    assert {row.kind for row in plan.rows(local)} == {*FOLDER_KINDS, "archive", "gates"} - {
+        "data-reports",
+        "trials",
+        "studies",
+    }
     assert {key: local.read(key) for key in local.list("")} == before
 
 

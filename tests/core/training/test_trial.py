@@ -1,0 +1,210 @@
+"""Trials in real children: kept, judged, stopped, and taken up again after kill -9 of their study."""
+
+import contextlib
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from lesion_core.errors import ConfigError
+from lesion_core.modeling.recipe import Recipe
+from lesion_core.settings import LesionSettings
+from lesion_core.stores.folders import get_index, read_file
+from lesion_core.stores.local import LocalStore
+from lesion_core.training import signals
+from lesion_core.training.search import opened_search
+from lesion_core.training.study import StudyPlan
+from lesion_core.training.trial_process import run_trial
+from lesion_core.training.trial_scratch import scratch_of
+from lesion_core.training.trial_spec import TrialJob, TrialOrder, TrialOutcome, trial_key_of
+from lesion_core.types import DatasetRef, Progress
+from tests.conftest import ROOT
+from tests.core.training.studies import make_plan
+
+_PATIENCE_SECONDS = 250.0  # a busy machine takes a minute to load TensorFlow
+
+
+@pytest.fixture
+def settings(store: LocalStore, tmp_path: Path) -> LesionSettings:
+    return LesionSettings(store=str(store.root), work=tmp_path / "work")
+
+
+def order_of(job: TrialJob, name: str, n_epochs: int) -> TrialOrder:
+    return TrialOrder(study=name, number=0, channel=0, job=job, n_epochs=n_epochs, is_judged=True)
+
+
+@pytest.mark.slow
+def test_a_trial_is_judged_after_each_epoch_and_keeps_its_score_but_no_model(
+    store: LocalStore, settings: LesionSettings, dataset_ref: DatasetRef, make_recipe: Callable[..., Recipe]
+) -> None:
+    job = TrialJob(recipe=make_recipe(name="judged", optimisation={"epochs": 3}), dataset=dataset_ref, fold=1)
+    order = order_of(job, "judged", 3)
+    for epoch in (1, 2):
+        signals.answer(store, order, epoch, stop=False)
+    news: list[Progress] = []
+    outcome = run_trial(order, store=store, settings=settings, on_progress=news.append)
+    assert outcome.trial is not None
+    assert (outcome.trial.fold, outcome.trial.dataset) == (1, dataset_ref)
+    _, index = get_index(store, outcome.trial)
+    assert set(index.files) == {"history.csv", "recipe.json"}
+    epochs = signals.read_epochs(store, order)
+    assert list(epochs) == [1, 2, 3]
+    assert outcome.trial.score == pytest.approx(max(epochs.values()))
+    assert len(read_file(store, outcome.trial, "history.csv").decode().splitlines()) == 4
+    assert not scratch_of(trial_key_of(job), settings.work).folder.exists()
+    assert news
+    news.clear()
+    assert run_trial(order, store=store, settings=settings, on_progress=news.append) == outcome
+    assert not news  # found in the store, without a child
+    other = job.model_copy(update={"fold": 2})
+    assert trial_key_of(other) != trial_key_of(job)
+
+
+@pytest.mark.slow
+def test_a_trial_that_is_given_up_ends_with_its_child_and_its_backups(
+    store: LocalStore, settings: LesionSettings, dataset_ref: DatasetRef, make_recipe: Callable[..., Recipe]
+) -> None:
+    recipe = make_recipe(name="given-up", optimisation={"epochs": 400, "backup_seconds": 0.1})
+    order = order_of(TrialJob(recipe=recipe, dataset=dataset_ref), "given-up", 400)
+    signals.answer(store, order, 1, stop=False)
+    signals.answer(store, order, 2, stop=True)
+    outcome = run_trial(order, store=store, settings=settings)
+    assert outcome == TrialOutcome(stopped_after=2)
+    assert list(signals.read_epochs(store, order)) == [1, 2]
+    assert not scratch_of(trial_key_of(order.job), settings.work).folder.exists()
+    assert not children_of(os.getpid())
+
+
+def test_a_silent_study_does_not_hold_a_trial_for_ever(store: LocalStore, dataset_ref: DatasetRef) -> None:
+    recipe = Recipe.model_validate({"name": "silent", "weights": "none"})
+    order = order_of(TrialJob(recipe=recipe, dataset=dataset_ref), "silent", 9)
+    seconds = iter(range(0, 1000, 50))
+    slept: list[float] = []
+    reporter = signals.Reporter(
+        order, store, lambda news: None, clock=lambda: float(next(seconds)), sleep=slept.append
+    )
+    reporter(Progress(stage="training", done=1, metrics={"epoch": 1, "selection_score": 0.5}))
+    assert signals.read_epochs(store, order) == {1: 0.5}
+    assert len(slept) == 2
+
+
+def test_an_epoch_is_written_down_once(store: LocalStore, dataset_ref: DatasetRef) -> None:
+    recipe = Recipe.model_validate({"name": "once", "weights": "none"})
+    order = order_of(TrialJob(recipe=recipe, dataset=dataset_ref), "once", 1)
+    for score in (0.5, 0.6):  # a trial that was taken up again says its last epoch once more
+        signals.Reporter(order, store, lambda news: None)(
+            Progress(stage="training", done=1, metrics={"epoch": 1, "selection_score": score})
+        )
+    assert signals.read_epochs(store, order) == {1: 0.5}
+    signals.forget(store, order)
+    assert signals.read_epochs(store, order) == {}
+
+
+def test_a_recipe_that_does_not_fit_fails_in_the_child_by_its_own_name(
+    store: LocalStore, settings: LesionSettings, dataset_ref: DatasetRef, make_recipe: Callable[..., Recipe]
+) -> None:
+    recipe = make_recipe(name="too-large", optimisation={"batch_size": 512})
+    with pytest.raises(ConfigError, match="wants batches of 512"):
+        run_trial(order_of(TrialJob(recipe=recipe, dataset=dataset_ref), "x", 2), store=store, settings=settings)
+
+
+# One study with real children, as a flow runs it, but without Prefect: what its end leaves is the same.
+SCRIPT = """
+import sys
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from lesion_core.settings import LesionSettings
+from lesion_core.stores.open import open_store
+from lesion_core.training.course import conduct
+from lesion_core.training.study import StudyPlan
+from lesion_core.training.trial_process import run_trial
+
+plan, settings = StudyPlan.model_validate_json(Path(sys.argv[1]).read_text()), LesionSettings()
+store, threads = open_store(settings), ThreadPoolExecutor(2)
+
+def start(order):
+    future = threads.submit(run_trial, order, store=store, settings=settings)
+    return lambda: future.result() if future.done() else None
+
+conduct(plan, store=store, settings=settings, start=start)
+"""
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(600)
+def test_kill_9_of_a_study_loses_no_finished_trial_and_takes_up_the_one_that_ran(
+    store: LocalStore,
+    settings: LesionSettings,
+    dataset_ref: DatasetRef,
+    make_recipe: Callable[..., Recipe],
+    tmp_path: Path,
+) -> None:
+    recipe = make_recipe(name="killed", optimisation={"epochs": 30, "backup_seconds": 0.1})
+    plan = make_plan(recipe, dataset_ref, n_trials=3, pruner="none")
+    with running_study(plan, settings, tmp_path) as study:
+        wait_until(lambda: len(stored_trials(store)) == 1 and epochs_of(store, plan, 1) >= 3, study)
+        children = children_of(study.pid)
+        assert len(children) == 1
+        study.send_signal(signal.SIGKILL)
+        study.wait()
+    wait_until(lambda: not any(Path(f"/proc/{child}/status").exists() for child in children))  # none outlives it
+    first = stored_trials(store)
+    assert len(first) == 1
+
+    with running_study(plan, settings, tmp_path) as study:
+        assert study.wait(timeout=_PATIENCE_SECONDS) == 0, (tmp_path / "study.log").read_text()[-3000:]
+    with opened_search(plan, settings) as search:
+        record = search.record()
+    assert [trial.state for trial in record.trials] == ["complete", "lost", "complete", "complete"]
+    assert record.trials[2].values == record.trials[1].values
+    assert len(record.told) == 3
+    assert set(first) < set(stored_trials(store))
+    assert stored_trials(store)[record.trials[0].trial] == first[record.trials[0].trial]  # not made again
+    assert list(record.trials[2].epochs) == list(range(1, 31))
+
+
+@contextlib.contextmanager
+def running_study(plan: StudyPlan, settings: LesionSettings, folder: Path) -> Iterator["subprocess.Popen[bytes]"]:
+    path, script = folder / "plan.json", folder / "study.py"
+    path.write_text(plan.model_dump_json())
+    script.write_text(SCRIPT)
+    environment = {
+        **os.environ, "PYTHONPATH": str(ROOT), "LESION_STORE": settings.store, "LESION_WORK": str(settings.work),
+    }  # fmt: skip
+    with (folder / "study.log").open("ab") as log:
+        study = subprocess.Popen([sys.executable, str(script), str(path)], env=environment, stdout=log, stderr=log)
+    try:
+        yield study
+    finally:
+        study.kill()
+        study.wait()
+
+
+def wait_until(is_so: Callable[[], bool], process: "subprocess.Popen[bytes] | None" = None) -> None:
+    deadline = time.monotonic() + _PATIENCE_SECONDS
+    while not is_so():
+        assert time.monotonic() < deadline
+        assert process is None or process.poll() is None
+        time.sleep(0.02)
+
+
+def stored_trials(store: LocalStore) -> dict[str, str]:
+    """When each trial of the killed study was published, by id."""
+    keys = [key.removesuffix("/index.json") for key in store.list("trials/killed/") if key.endswith("index.json")]
+    return {key.partition("/")[2]: get_index(store, key)[1].created for key in keys}
+
+
+def epochs_of(store: LocalStore, plan: StudyPlan, number: int) -> int:
+    return len([key for key in store.list(f"signals/{plan.name}/{number:05d}/") if "epoch-" in key])
+
+
+def children_of(parent: int) -> list[int]:
+    """Pids of the trials that are direct children of a process."""
+    table = subprocess.run(["ps", "-eo", "pid,ppid,args"], capture_output=True, text=True, check=True).stdout
+    rows = [line.split(None, 2) for line in table.splitlines()[1:]]
+    return [int(pid) for pid, ppid, args in rows if int(ppid) == parent and "lesion_core.jobs trial" in args]
