@@ -5,7 +5,7 @@ a training that was killed asks for the same epoch from the next batch on and ge
 """
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -92,6 +92,7 @@ class TrainingFeed:
     dataset: OpenDataset
     rows: pd.DataFrame
     recipe: Recipe
+    targets: Mapping[str, np.ndarray] = field(default_factory=dict)  # besides the labels, a row for each of ``rows``
 
     @property
     def steps_per_epoch(self) -> int:
@@ -108,10 +109,12 @@ class TrainingFeed:
             ArtifactCorrupt: Records changed since they were written.
         """
         augmentation, reader = self.recipe.augmentation, self._reader(epoch)
+        aside = {_CLASS_INDEX, _DRAWS, *self.targets}
 
         def vary(values: dict[str, tf.Tensor]) -> Batch:
-            inputs = {name: value for name, value in values.items() if name not in (_CLASS_INDEX, _DRAWS)}
+            inputs = {name: value for name, value in values.items() if name not in aside}
             targets = {LABELS: tf.one_hot(values[_CLASS_INDEX], N_CLASSES)}
+            targets |= {name: values[name] for name in self.targets}
             return {**inputs, "image": augment(values["image"], values[_DRAWS], augmentation)}, targets
 
         read = reader.batches(first_batch, self.steps_per_epoch)
@@ -122,7 +125,7 @@ class TrainingFeed:
         labels = self.rows["class_index"].to_numpy(np.int32)
         recipe = self.recipe
         order = epoch_order(labels, power=recipe.imbalance.sampling_power, seed=recipe.seed, epoch=epoch)
-        columns = {name: values[order] for name, values in metadata_inputs(self.rows).items()}
+        columns = {name: values[order] for name, values in (metadata_inputs(self.rows) | dict(self.targets)).items()}
         return _Reader(
             dataset=self.dataset,
             size=recipe.optimisation.batch_size,

@@ -5,7 +5,7 @@ import logging
 import math
 import time
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import keras
@@ -33,9 +33,10 @@ from lesion_core.training.callbacks import (
     smooth_score,
     unpack_state,
 )
+from lesion_core.training.distillation import Teaching, check_teachable
 from lesion_core.training.features import FeatureFeed, make_head, pool_features
 from lesion_core.training.plan import Plan, Stage, make_plan
-from lesion_core.training.step import Trainer, freeze_normalisation, make_logits, make_trainer
+from lesion_core.training.step import Loss, Trainer, freeze_normalisation, make_logits, make_trainer
 from lesion_core.types import ProgressCallback, ignore_progress
 
 log = logging.getLogger(__name__)
@@ -59,6 +60,7 @@ def fit(
     *,
     backups: Path,
     on_progress: ProgressCallback = ignore_progress,
+    teaching: Teaching | None = None,
 ) -> FitResult:
     """Train ``model`` in place and leave it with the weights of the best validation epoch.
 
@@ -68,14 +70,15 @@ def fit(
         dataset: Its 'train' split is learned from, its 'validation' split chooses the epoch.
         backups: Folder for resumable backups; a training found there is continued at its next step.
         on_progress: Hears of steps, loss, validation score, speed and time left.
+        teaching: What a teacher says of the training images, to be learnt besides their labels.
 
     Raises:
-        ConfigError: The batch is larger than the training split.
+        ConfigError: The batch is larger than the training split, or a taught recipe mixes images.
         TrainingDiverged: The loss became NaN or infinite.
         TrainingError: Out of memory, or a backup that cannot be written.
     """
     with _translate(recipe):
-        return _Fit(model, recipe, dataset, backups, on_progress).run()
+        return _Fit(model, recipe, dataset, backups, on_progress, teaching).run()
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,14 +94,24 @@ class _Fit:
     """One training: what stays the same from step to step, and the state that does not."""
 
     def __init__(
-        self, model: keras.Model, recipe: Recipe, dataset: OpenDataset, backups: Path, on_progress: ProgressCallback
+        self,
+        model: keras.Model,
+        recipe: Recipe,
+        dataset: OpenDataset,
+        backups: Path,
+        on_progress: ProgressCallback,
+        teaching: Teaching | None,
     ) -> None:
         self.model, self.recipe, self.dataset, self.backups = model, recipe, dataset, backups
         self.train, self.validation = dataset.split("train"), dataset.split("validation")
         self.plan: Plan = make_plan(recipe, len(self.train))
         prior = seen_prior(self.train["class_index"].to_numpy(), recipe.imbalance.sampling_power)
         offsets = logit_offsets(prior, recipe.imbalance.logit_adjustment)
-        self.loss = AdjustedCrossEntropy(offsets, recipe.optimisation.label_smoothing)
+        self.loss: Loss = AdjustedCrossEntropy(offsets, recipe.optimisation.label_smoothing)
+        self.targets: dict[str, np.ndarray] = {}
+        if teaching is not None:
+            check_teachable(recipe)
+            self.loss, self.targets = teaching.blend(self.loss), teaching.targets
         self.timer = BackupTimer(recipe.optimisation.backup_seconds)
         self.reporter = Reporter(on_progress, self.plan.n_steps, self.plan.n_epochs, recipe.optimisation.batch_size)
         self.state = FitState()
@@ -135,12 +148,12 @@ class _Fit:
         size = self.recipe.optimisation.batch_size
         return _Bench(
             trainer=make_trainer(self.model, self.recipe, self.loss),
-            batches=TrainingFeed(self.dataset, self.train, self.recipe).batches,
+            batches=TrainingFeed(self.dataset, self.train, self.recipe, self.targets).batches,
             validate=lambda: logits(evaluation_batches(self.dataset, self.validation, size)),
         )
 
     def _head_bench(self) -> "_Bench":
-        feed = self._features(self.train)
+        feed = replace(self._features(self.train), targets=self.targets)
         check = None if self.validation.empty else self._features(self.validation)
         head = make_head(self.model)
         logits = make_logits(head)

@@ -14,6 +14,7 @@ def training_inputs(job: TrainJob) -> JsonDict:
     """Return everything that the trained model depends on, JSON-serialisable.
 
     A recipe's description and gate do not change the weights and are left out; a weights file counts by its content.
+    A teacher is named only where there is one: by its id, and by the digest of its index, which its weights decide.
 
     Raises:
         ConfigError: The recipe names a weights file that cannot be read.
@@ -25,7 +26,15 @@ def training_inputs(job: TrainJob) -> JsonDict:
         "start_from": job.start_from,
         "weights_sha256": None if recipe.weights in ("imagenet", "none") else _digest(Path(recipe.weights)),
         "step_version": STEP_VERSION,
+        **_taught(job),
     }
+
+
+def _taught(job: TrainJob) -> JsonDict:
+    if job.teacher is None:
+        return {}
+    settings = job.distillation.model_dump(mode="json")
+    return {"teacher": job.teacher, "teacher_sha256": job.teacher_sha256, "distillation": settings}
 
 
 def training_key(job: TrainJob) -> StoreKey:

@@ -4,6 +4,7 @@ import contextlib
 import gc
 import json
 from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 
 import keras
@@ -23,12 +24,22 @@ from lesion_core.modeling.summary import describe_network
 from lesion_core.serving.model_folder import ModelFolder
 from lesion_core.serving.predictor import OnnxModel
 from lesion_core.training.fit import FitResult
+from lesion_core.training.spec import Distillation
 from lesion_core.training.step import make_logits
-from lesion_core.types import LICENCE_ORDER, JsonDict
+from lesion_core.types import LICENCE_ORDER, JsonDict, Sha256
 
 PARITY_TOLERANCE = 1e-3  # on logits: a thousandth of a nat moves no probability by more than 0.0003
 _PARITY_IMAGES = 256
 _BATCH = 32
+
+
+@dataclass(frozen=True, slots=True)
+class Lesson:
+    """Who taught a model, and how it listened."""
+
+    teacher: ModelFolder
+    teacher_sha256: Sha256
+    settings: Distillation
 
 
 def write_model(
@@ -38,6 +49,7 @@ def write_model(
     dataset: OpenDataset,
     fitted: FitResult,
     base: ModelFolder | None,
+    lesson: Lesson | None = None,
 ) -> None:
     """Write every file of a model version into ``folder``, which must be there and empty.
 
@@ -53,7 +65,7 @@ def write_model(
     _write_json(folder / "recipe.json", recipe.model_dump(mode="json"))
     _write_json(folder / "labels.json", vocabulary())
     _write_json(folder / "preprocessing.json", Preprocessing(size_px=recipe.size_px).model_dump(mode="json"))
-    _write_json(folder / "provenance.json", describe_provenance(dataset, base))
+    _write_json(folder / "provenance.json", describe_provenance(dataset, base, lesson))
     pd.DataFrame(fitted.history).to_csv(folder / "history.csv", index=False)
     summary = describe_network(model)
     (folder / "summary.txt").write_text(summary.text, encoding="utf-8")
@@ -124,24 +136,28 @@ def vocabulary() -> JsonDict:
     return {name: [str(item) for item in order] for name, order in orders.items()}
 
 
-def describe_provenance(dataset: OpenDataset, base: ModelFolder | None) -> JsonDict:
+def describe_provenance(dataset: OpenDataset, base: ModelFolder | None, lesson: Lesson | None = None) -> JsonDict:
     """Return what the model was made from, and what that asks of whoever uses it.
 
-    A model that was fine-tuned from another answers for that one's images too, and for those it came from in turn:
-    its licence is the most restrictive of them all, and all of them are credited.
+    A model that was fine-tuned from another, or taught by one, answers for that one's images too, and for those it
+    came from in turn: its licence is the most restrictive of them all, and all of them are credited.
     """
+    forebears = [folder.provenance for folder in (base, lesson.teacher if lesson else None) if folder is not None]
     ref, rows = dataset.ref, dataset.split("train")
     counts = class_counts(rows["class_index"].to_numpy())
-    licences = {ref.licence} | ({base.provenance.licence} if base else set())
+    licences = {ref.licence, *(each.licence for each in forebears)}
     return {
         "dataset": ref.model_dump(mode="json"),
         "licence": max(licences, key=LICENCE_ORDER.index),
-        "attributions": sorted(_credits(dataset) | set(base.provenance.attributions if base else ())),
-        "synthetic": ref.synthetic or (base is not None and base.provenance.synthetic),
+        "attributions": sorted(_credits(dataset).union(*(each.attributions for each in forebears))),
+        "synthetic": ref.synthetic or any(each.synthetic for each in forebears),
         "n_train_images": len(rows),
         "class_counts": {str(label): int(n) for label, n in zip(CLASS_ORDER, counts, strict=True)},
         "absent_classes": [str(label) for label, n in zip(CLASS_ORDER, counts, strict=True) if n == 0],
         "start_from": base.model_id if base else None,
+        "teacher": lesson.teacher.model_id if lesson else None,
+        "teacher_sha256": lesson.teacher_sha256 if lesson else None,
+        "distillation": lesson.settings.model_dump(mode="json") if lesson else None,
     }
 
 
