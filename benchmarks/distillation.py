@@ -173,8 +173,8 @@ def main(store_folder: Path, reference: Path, work: Path, only: str | None = Non
             "fold": FOLD,
             "dataset": ref.id,
             "distillation": SETTINGS.model_dump(),
-            "teacher": TEACHER.model_dump(mode="json"),
-            "student": STUDENT.model_dump(mode="json"),
+            "teacher": TEACHER.model_dump(mode="json", exclude={"description", "gate"}),
+            "student": STUDENT.model_dump(mode="json", exclude={"description", "gate"}),
         }
         print(write_result("distillation", command, {**compare(folders, dataset), **about}))
 

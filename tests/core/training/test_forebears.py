@@ -10,8 +10,11 @@ import pytest
 
 from lesion_core.dataset.records import OpenDataset
 from lesion_core.errors import ArtifactNotFound, ConfigError, LeakageError
+from lesion_core.evaluation.exposure import lineage_of
 from lesion_core.keys import digest_of, model_key
 from lesion_core.modeling.recipe import Recipe
+from lesion_core.registry.inventory import take_inventory
+from lesion_core.registry.reachability import needs_of
 from lesion_core.serving.model_folder import Provenance, read_model_folder
 from lesion_core.stores.folders import get_index, publish, read_file
 from lesion_core.stores.local import LocalStore
@@ -107,6 +110,18 @@ def test_what_a_forebears_forebear_saw_counts_too(store: LocalStore, dataset: Op
         second = _publish(store, tmp_path, dataset.ref, **{name: first.id})
         with pytest.raises(LeakageError, match=f"{second.id} has seen .* by way of {first.id}"):
             check_unseen(store, [second], dataset, None, role="model to start from")
+
+
+def test_a_student_saw_what_its_teacher_saw_and_keeps_it_in_the_store(
+    store: LocalStore, dataset: OpenDataset, tmp_path: Path
+) -> None:
+    """So an image that the archive takes back is found in the student too, and its teacher is not collected first."""
+    first = _publish(store, tmp_path, dataset.ref, way="first")
+    teacher = _publish(store, tmp_path, dataset.ref, start_from=first.id)
+    student = _publish(store, tmp_path, dataset.ref, teacher=teacher.id)
+    assert lineage_of(store, student) == ([student, teacher, first], [])
+    folders = take_inventory(store).folders
+    assert teacher.key in set(needs_of(folders[student.key]))
 
 
 def test_where_nobody_can_tell_it_is_refused(store: LocalStore, dataset: OpenDataset, tmp_path: Path) -> None:
