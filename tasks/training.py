@@ -1,12 +1,14 @@
 """Training, in a child process that owns TensorFlow."""
 
+import json
+
 from prefect import task
 
 from lesion_core import jobs
-from lesion_core.modeling.recipe import Recipe, choose_recipe
+from lesion_core.modeling.recipe import Recipe, choose_recipe, parse_recipe
 from lesion_core.stores.folders import read_file
 from lesion_core.training.identity import training_key
-from lesion_core.training.spec import TrainJob
+from lesion_core.training.spec import Distillation, FineTuning, TrainJob
 from lesion_core.types import DatasetRef, ModelRef
 from tasks import publish
 from tasks.edge import open_store, read_settings
@@ -18,11 +20,33 @@ def load_recipe(choice: Recipe | str) -> Recipe:
     return choose_recipe(choice, read_settings().recipes)
 
 
+@task(name="load-recipe-of-model", **RETRY_TRANSIENT)
+def load_recipe_of(model: ModelRef, choice: Recipe | str | None, changes: FineTuning) -> Recipe:
+    """Return the recipe of a fine-tuning: the one chosen, or else the model's own, with the changes."""
+    own = parse_recipe(json.loads(read_file(open_store(), model, "recipe.json")), source=model.id)
+    return changes.applied_to(load_recipe(choice) if choice else own)
+
+
 @task(name="train-model", **RETRY_TRANSIENT)
 def train_model(recipe: Recipe, dataset: DatasetRef, fold: int | None = None) -> ModelRef:
     """Train a recipe on a dataset, or without one fold of it; a retry after a kill resumes from the last backup."""
-    job = TrainJob(recipe=recipe, dataset=dataset, fold=fold)
-    with training_slot(), publish.progress("training-progress", recipe.name) as on_progress:
+    return _train(TrainJob(recipe=recipe, dataset=dataset, fold=fold))
+
+
+@task(name="distill-model", **RETRY_TRANSIENT)
+def distill_model(recipe: Recipe, dataset: DatasetRef, teacher: ModelRef, distillation: Distillation) -> ModelRef:
+    """Train a student on the labels and on a teacher's answers; resumes as a training does."""
+    return _train(TrainJob(recipe=recipe, dataset=dataset).taught_by(teacher, distillation))
+
+
+@task(name="fine-tune-model", **RETRY_TRANSIENT)
+def fine_tune_model(recipe: Recipe, dataset: DatasetRef, base: ModelRef) -> ModelRef:
+    """Train a recipe from the weights of another model version; resumes as a training does."""
+    return _train(TrainJob(recipe=recipe, dataset=dataset, start_from=base.id))
+
+
+def _train(job: TrainJob) -> ModelRef:
+    with training_slot(), publish.progress("training-progress", job.recipe.name) as on_progress:
         model = jobs.run(
             "train", job, ModelRef, key=training_key(job), settings=read_settings(), on_progress=on_progress
         )

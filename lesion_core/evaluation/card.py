@@ -16,7 +16,7 @@ from lesion_core.evaluation.looks import Looks
 from lesion_core.evaluation.report import CARD_NAME, Metrics, read_predictions
 from lesion_core.isic.withdrawals import withdrawn_ids
 from lesion_core.labels import CLASS_NAMES, CLASS_ORDER, Diagnosis
-from lesion_core.serving.model_folder import ModelFolder
+from lesion_core.serving.model_folder import ModelFolder, Provenance
 from lesion_core.serving.wording import (
     BENIGN_WARNING,
     MAP_CAVEAT,
@@ -156,7 +156,14 @@ def _training(folder: ModelFolder) -> str:
     kind = "generated images" if provenance.synthetic else "dermoscopic images"
     counts = _class_counts(provenance.class_counts)
     by_class = f" By class: {', '.join(f'{name} {n:,}' for name, n in counts.items())}." if counts else ""
-    return f"{provenance.n_train_images:,} {kind}.{by_class}"
+    return f"{provenance.n_train_images:,} {kind}.{by_class}{_forebears(provenance)}"
+
+
+def _forebears(provenance: Provenance) -> str:
+    start = f" It started from the weights of `{provenance.start_from}`." if provenance.start_from else ""
+    taught = f" It also learnt from the answers of `{provenance.teacher}`." if provenance.teacher else ""
+    handed_on = " What those were trained on counts for its licence and credits." if start or taught else ""
+    return start + taught + handed_on
 
 
 def _class_counts(stated: Mapping[str, Any]) -> dict[str, int]:

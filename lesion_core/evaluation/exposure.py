@@ -46,7 +46,7 @@ class Exposure(Value):
 
 
 def find_exposure(store: Store, model: ModelRef, withdrawn: Collection[str] | None = None) -> Exposure:
-    """Return the withdrawn images that a model, or a model it started from, was trained, chosen or calibrated on.
+    """Return the withdrawn images that went into a model or into those it started or learnt from.
 
     Args:
         store: Where everything lives.
@@ -73,20 +73,22 @@ def find_exposure(store: Store, model: ModelRef, withdrawn: Collection[str] | No
 
 
 def lineage_of(store: Store, model: ModelRef) -> tuple[list[ModelRef], list[str]]:
-    """Return the model and those it started from, nearest first, and the ids of those that are stored no more."""
+    """Return the model and those it started or learnt from, nearest first, and the ids of those stored no more."""
     lineage, untold = [model], list[str]()
-    while True:
+    for each in lineage:  # grows while it is walked
         try:
-            _, index = get_index(store, lineage[-1].key)
+            _, index = get_index(store, each.key)
         except ArtifactNotFound:
-            return lineage, untold
-        base = index.inputs.get("start_from")
-        if not isinstance(base, str) or base in {each.id for each in lineage}:
-            return lineage, untold
-        ref = find_reference(store, ModelRef, f"models/{base}")
-        if ref is None:
-            return lineage, [*untold, base]
-        lineage.append(ref)
+            continue
+        for earlier in (index.inputs.get("start_from"), index.inputs.get("teacher")):
+            if not isinstance(earlier, str) or earlier in {one.id for one in lineage} | set(untold):
+                continue
+            ref = find_reference(store, ModelRef, f"models/{earlier}")
+            if ref is None:
+                untold.append(earlier)
+            else:
+                lineage.append(ref)
+    return lineage, untold
 
 
 def read_members(store: Store, dataset: DatasetRef | StoreKey, *, fold: int | None = None) -> pd.DataFrame:

@@ -5,7 +5,7 @@ a training that was killed asks for the same epoch from the next batch on and ge
 """
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -61,6 +61,7 @@ class TrainingFeed:
     dataset: OpenDataset
     rows: pd.DataFrame
     recipe: Recipe
+    targets: Mapping[str, np.ndarray] = field(default_factory=dict)  # besides the labels, a row for each of ``rows``
 
     @property
     def steps_per_epoch(self) -> int:
@@ -81,12 +82,13 @@ class TrainingFeed:
         yield from reader.delivered(read.map(self._batch, num_parallel_calls=tf.data.AUTOTUNE, deterministic=True))
 
     def _batch(self, values: dict[str, tf.Tensor]) -> Batch:
-        inputs = {name: value for name, value in values.items() if name not in (_CLASS_INDEX, _DRAWS)}
+        aside = {_CLASS_INDEX, _DRAWS, *self.targets}
+        inputs = {name: value for name, value in values.items() if name not in aside}
         drawn = [values["image"], values[_CLASS_INDEX], values[_DRAWS]]
         image, labels = tf.numpy_function(self.varied, drawn, [tf.uint8, tf.float32])
         image.set_shape(values["image"].shape)
         labels.set_shape((None, N_CLASSES))
-        return {**inputs, "image": image}, {LABELS: labels}
+        return {**inputs, "image": image}, {LABELS: labels, **{name: values[name] for name in self.targets}}
 
     def varied(self, images: np.ndarray, class_index: np.ndarray, draws: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Return a batch as the network sees it: images uint8 (n, s, s, 3), labels float32 (n, 8).
@@ -107,7 +109,7 @@ class TrainingFeed:
         labels = self.rows["class_index"].to_numpy(np.int32)
         recipe = self.recipe
         order = epoch_order(labels, power=recipe.imbalance.sampling_power, seed=recipe.seed, epoch=epoch)
-        columns = {name: values[order] for name, values in metadata_inputs(self.rows).items()}
+        columns = {name: values[order] for name, values in (metadata_inputs(self.rows) | dict(self.targets)).items()}
         return _Reader(
             dataset=self.dataset,
             size=recipe.optimisation.batch_size,

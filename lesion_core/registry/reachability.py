@@ -75,6 +75,7 @@ def needs_of(folder: StoredFolder) -> Iterator[StoreKey]:
         yield from _key("datasets", summary.get("dataset"))
         yield from _key("models", summary.get("model"))
         yield from _key("models", inputs.get("start_from"))
+        yield from _key("models", inputs.get("teacher"))
 
 
 def _key(kind: str, named: object) -> Iterator[StoreKey]:

@@ -31,6 +31,8 @@ class Provenance(Value):
     n_train_images: int = Field(ge=0)
     class_counts: JsonDict = Field(default_factory=dict, description="Training images of each class")
     absent_classes: tuple[str, ...] = Field(default=(), description="Classes without a training image")
+    start_from: str | None = Field(default=None, description="Id of the model whose weights it started from")
+    teacher: str | None = Field(default=None, description="Id of the model whose answers it learnt from")
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,8 +5,8 @@ whole channels, its maps are averaged. So means spread evenly over the map give 
 frozen backbone needs to see each image once, not once an epoch. The images are seen without augmentation.
 """
 
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
 
 import keras
 import numpy as np
@@ -93,6 +93,7 @@ class FeatureFeed:
     pooled: Pooled
     rows: pd.DataFrame
     recipe: Recipe
+    targets: Mapping[str, np.ndarray] = field(default_factory=dict)  # besides the labels, a row for each of ``rows``
 
     def batches(self, epoch: int, first_batch: int = 0) -> Iterator[Batch]:
         """Yield the batches of ``epoch`` (from 0) from ``first_batch`` on: (inputs, targets).
@@ -105,7 +106,8 @@ class FeatureFeed:
         for batch in range(first_batch, len(order) // size):
             here = order[batch * size : (batch + 1) * size]
             inputs = {name: tf.constant(value) for name, value in self.inputs(here).items()}
-            yield inputs, {LABELS: tf.one_hot(labels[here], N_CLASSES)}
+            further = {name: tf.constant(values[here]) for name, values in self.targets.items()}
+            yield inputs, {LABELS: tf.one_hot(labels[here], N_CLASSES), **further}
 
     def inputs(self, positions: np.ndarray) -> dict[str, np.ndarray]:
         """Return the head's inputs for the rows at ``positions``."""

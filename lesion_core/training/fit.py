@@ -21,6 +21,7 @@ from lesion_core.modeling.recipe import Recipe
 from lesion_core.training.backups import Backup, read_backup, write_backup
 from lesion_core.training.callbacks import BackupTimer, Reporter
 from lesion_core.training.devices import losses_kept_back
+from lesion_core.training.distillation import Teaching
 from lesion_core.training.logs import Logs
 from lesion_core.training.plan import Plan, Stage, absent_classes, make_plan
 from lesion_core.training.stages import Bench, Material
@@ -59,6 +60,7 @@ def fit(
     *,
     backups: Path,
     on_progress: ProgressCallback = ignore_progress,
+    teaching: Teaching | None = None,
 ) -> FitResult:
     """Train ``model`` in place and leave it with the weights of the best validation epoch.
 
@@ -70,24 +72,33 @@ def fit(
         dataset: Its 'train' split is learned from, its 'validation' split chooses the epoch.
         backups: Folder for resumable backups and logs; a training found there is continued at its next step.
         on_progress: Hears of steps, loss, validation score, speed and time left.
+        teaching: What a teacher says of the training images, to be learnt besides their labels.
 
     Raises:
-        ConfigError: The batch is larger than the training split, or the split lacks a class that it must not.
+        ConfigError: The batch is larger than the training split, the split lacks a class that it must not, or a
+            taught recipe mixes images.
         TrainingDiverged: The loss, or a logit on validation, became NaN or infinite.
         TrainingError: Out of memory, or a backup or a log that cannot be written.
     """
     with _translate(recipe):
-        return _Fit(model, recipe, dataset, backups, on_progress).run()
+        return _Fit(model, recipe, dataset, backups, on_progress, teaching).run()
 
 
 class _Fit:
     """One training: what stays the same from step to step, and the state that does not."""
 
     def __init__(
-        self, model: keras.Model, recipe: Recipe, dataset: OpenDataset, backups: Path, on_progress: ProgressCallback
+        self,
+        model: keras.Model,
+        recipe: Recipe,
+        dataset: OpenDataset,
+        backups: Path,
+        on_progress: ProgressCallback,
+        teaching: Teaching | None,
     ) -> None:
         self.recipe, self.backups = recipe, backups
-        self.material = Material(model, recipe, dataset, dataset.split("train"), dataset.split("validation"))
+        train, validation = dataset.split("train"), dataset.split("validation")
+        self.material = Material(model, recipe, dataset, train, validation, teaching)
         self.plan: Plan = make_plan(recipe, self.material.train)
         optimisation = recipe.optimisation
         self.timer = BackupTimer(optimisation.backup_seconds, optimisation.backup_steps)

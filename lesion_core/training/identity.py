@@ -14,7 +14,8 @@ def training_inputs(job: TrainJob) -> JsonDict:
     """Return everything that the trained model depends on, JSON-serialisable.
 
     A recipe's description, gate and search space do not change the weights and are left out; a weights file counts by
-    its content. A fold is named only where there is one.
+    its content. A fold is named only where there is one, and so is a teacher: by its id, and by the digest of its
+    index, which its weights decide.
 
     Raises:
         ConfigError: The recipe names a weights file that cannot be read.
@@ -27,7 +28,15 @@ def training_inputs(job: TrainJob) -> JsonDict:
         "weights_sha256": None if recipe.weights in ("imagenet", "none") else _digest(Path(recipe.weights)),
         "step_version": STEP_VERSION,
         **({} if job.fold is None else {"fold": job.fold}),
+        **_taught(job),
     }
+
+
+def _taught(job: TrainJob) -> JsonDict:
+    if job.teacher is None:
+        return {}
+    settings = job.distillation.model_dump(mode="json")
+    return {"teacher": job.teacher, "teacher_sha256": job.teacher_sha256, "distillation": settings}
 
 
 def training_key(job: TrainJob) -> StoreKey:

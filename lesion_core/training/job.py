@@ -8,9 +8,8 @@ from typing import Any
 import keras
 
 from lesion_core.dataset.certificate import verify_certificate
-from lesion_core.dataset.folds import name_splits
 from lesion_core.dataset.records import OpenDataset, open_dataset
-from lesion_core.errors import ConfigError, LeakageError
+from lesion_core.errors import ConfigError
 from lesion_core.keys import id_of
 from lesion_core.modeling.network import build_network, load_network
 from lesion_core.modeling.recipe import Recipe
@@ -21,11 +20,14 @@ from lesion_core.stores.folders import materialise, publish
 from lesion_core.stores.protocol import Store
 from lesion_core.stores.references import find_reference, get_reference, ref_from_folder
 from lesion_core.training.devices import as_float32, make_strategy, set_up
+from lesion_core.training.distillation import check_teachable
 from lesion_core.training.fit import fit
+from lesion_core.training.forebears import check_network, check_unseen
 from lesion_core.training.identity import training_inputs, training_key
-from lesion_core.training.output import write_model
+from lesion_core.training.output import Lesson, Making, write_model
 from lesion_core.training.plan import make_plan
 from lesion_core.training.spec import TrainJob
+from lesion_core.training.teacher import Teacher, open_teacher, teach
 from lesion_core.training.version import STEP_VERSION
 from lesion_core.types import JsonDict, ModelRef, Progress, ProgressCallback
 
@@ -37,9 +39,9 @@ def run(spec: dict[str, Any], *, store: Store, workdir: Path, on_progress: Progr
     last backup in ``workdir``; two processes with the same work wait for each other.
 
     Raises:
-        ConfigError: The recipe and the dataset, or the recipe and the model to start from, do not fit.
-        LeakageError: The dataset's certificate does not hold, or the model to start from has seen images that this
-            training chooses, calibrates or tests on.
+        ConfigError: The recipe and the dataset, the model to start from or the teacher do not fit.
+        LeakageError: The dataset's certificate does not hold, or a model to start from or a teacher has seen groups
+            that this training chooses, calibrates or tests on.
         TrainingError: Training could not finish (``TrainingDiverged``: the loss is not a number).
         StoreError: The store could not be read or written.
     """
@@ -62,14 +64,19 @@ def _train(
 ) -> ModelRef:
     recipe = job.recipe
     dataset = open_for_training(job, store, workdir)
-    base = None if job.start_from is None else _base(job, job.start_from, store, workdir)
+    base = None if job.start_from is None else _base(job, job.start_from, dataset, store, workdir)
+    teacher = _teacher(job, dataset, store, workdir)
+    answers = scratch / "teacher"
+    teaching = teach(
+        teacher, recipe, dataset, job.distillation, store=store, scratch=answers, on_progress=on_progress
+    )
     set_up(recipe)
     started = time.monotonic()
     with make_strategy(recipe).scope():
         model = build_network(recipe)
         if base is not None:
             _start_from(model, base, recipe)
-        fitted = fit(model, recipe, dataset, backups=scratch / "backup", on_progress=on_progress)
+        fitted = fit(model, recipe, dataset, backups=scratch / "backup", on_progress=on_progress, teaching=teaching)
     fit_seconds = time.monotonic() - started
     model = as_float32(model, recipe)
     on_progress(Progress(stage="export", done=0, total=1, message="writing model.onnx and proving it equal"))
@@ -77,7 +84,8 @@ def _train(
     shutil.rmtree(folder, ignore_errors=True)
     with translated(folder):
         folder.mkdir(parents=True)
-        write_model(folder, model, recipe, dataset, fitted, base, fold=job.fold, fit_seconds=fit_seconds)
+        made = Making(base, _lesson(job, teacher), fold=job.fold, fit_seconds=fit_seconds)
+        write_model(folder, model, recipe, dataset, fitted, made)
     index, sha256 = publish(
         store,
         key,
@@ -85,7 +93,7 @@ def _train(
         step="train",
         step_version=STEP_VERSION,
         inputs=training_inputs(job),
-        summary=_summary(job, base),
+        summary=_summary(job, base, teacher),
     )
     on_progress(Progress(stage="export", done=1, total=1, message=f"stored {id_of(key)}"))
     return ref_from_folder(ModelRef, key, index, sha256)
@@ -111,30 +119,22 @@ def open_for_training(job: TrainJob, store: Store, workdir: Path) -> OpenDataset
     return dataset
 
 
-def _base(job: TrainJob, model_id: str, store: Store, workdir: Path) -> ModelFolder:
-    """Bring the model to start from to this machine."""
+def _base(job: TrainJob, model_id: str, dataset: OpenDataset, store: Store, workdir: Path) -> ModelFolder:
+    """Bring the model to start from to this machine, if its network fits and it has seen nothing that it must not."""
     ref = get_reference(store, ModelRef, "models", model_id)
-    _check_same_side(job, ref)
-    return read_model_folder(materialise(store, ref, workdir / "models"), model_id=ref.id)
+    base = read_model_folder(materialise(store, ref, workdir / "models"), model_id=ref.id)
+    check_network(job.recipe, base)
+    check_unseen(store, [ref], dataset, job.fold, role="model to start from")
+    return base
 
 
-def _check_same_side(job: TrainJob, base: ModelRef) -> None:
-    """Refuse a base that trained on what this training must not have seen.
-
-    A fold's training images are other folds' test images, and the own splits cut across all folds.
-
-    Raises:
-        LeakageError: One of the two leaves out a fold and the other does not, or another one, or of another dataset.
-    """
-    if job.fold is None and base.fold is None:
-        return
-    if job.fold != base.fold or job.dataset.sha256 != base.dataset.sha256:
-        raise LeakageError(
-            f"expected a model to start from that was trained on {name_splits(job.fold)} of {job.dataset.id}, "
-            f"got {base.id}, trained on {name_splits(base.fold)} of {base.dataset.id}: it has seen images that this "
-            "training must not; start from a model of the same splits, or leave start_from out",
-            model=base.id,
-        )
+def _teacher(job: TrainJob, dataset: OpenDataset, store: Store, workdir: Path) -> Teacher | None:
+    """Bring the teacher to this machine, if the recipe can be taught and it has seen nothing that it must not."""
+    teacher = open_teacher(job, store, workdir)
+    if teacher is not None:
+        check_teachable(job.recipe)
+        check_unseen(store, [teacher.ref], dataset, job.fold, role="teacher")
+    return teacher
 
 
 def _start_from(model: keras.Model, base: ModelFolder, recipe: Recipe) -> None:
@@ -154,10 +154,15 @@ def _start_from(model: keras.Model, base: ModelFolder, recipe: Recipe) -> None:
     model.set_weights(earlier.get_weights())
 
 
-def _summary(job: TrainJob, base: ModelFolder | None) -> JsonDict:
+def _lesson(job: TrainJob, teacher: Teacher | None) -> Lesson | None:
+    return None if teacher is None else Lesson(teacher.folder, teacher.ref.sha256, job.distillation)
+
+
+def _summary(job: TrainJob, base: ModelFolder | None, teacher: Teacher | None) -> JsonDict:
+    forebears = [*([base] if base else []), *([teacher.folder] if teacher else [])]
     return {
         "recipe": job.recipe.name,
         "dataset": job.dataset.model_dump(mode="json"),
         "fold": job.fold,
-        "synthetic": job.dataset.synthetic or (base is not None and base.provenance.synthetic),
+        "synthetic": job.dataset.synthetic or any(folder.provenance.synthetic for folder in forebears),
     }

@@ -4,6 +4,7 @@ import contextlib
 import gc
 import json
 from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 
 import keras
@@ -29,12 +30,32 @@ from lesion_core.serving.predictor import OnnxModel
 from lesion_core.training.fit import FitResult
 from lesion_core.training.logs import store_logs
 from lesion_core.training.plan import absent_classes
+from lesion_core.training.spec import Distillation
 from lesion_core.training.step import make_logits
-from lesion_core.types import LICENCE_ORDER, JsonDict
+from lesion_core.types import LICENCE_ORDER, JsonDict, Sha256
 
 PARITY_TOLERANCE = 1e-3  # on logits: a thousandth of a nat moves no probability by more than 0.0003
 _PARITY_IMAGES = 256
 _BATCH = 32
+
+
+@dataclass(frozen=True, slots=True)
+class Lesson:
+    """Who taught a model, and how it listened."""
+
+    teacher: ModelFolder
+    teacher_sha256: Sha256
+    settings: Distillation
+
+
+@dataclass(frozen=True, slots=True)
+class Making:
+    """How a model came about, besides its recipe and its dataset."""
+
+    base: ModelFolder | None = None  # whose weights it started from
+    lesson: Lesson | None = None
+    fold: int | None = None  # whose splits the dataset has
+    fit_seconds: float = 0.0  # of the fitting; a resumed training knows its last part only
 
 
 def write_model(
@@ -43,15 +64,9 @@ def write_model(
     recipe: Recipe,
     dataset: OpenDataset,
     fitted: FitResult,
-    base: ModelFolder | None,
-    *,
-    fold: int | None = None,
-    fit_seconds: float = 0.0,
+    made: Making,
 ) -> None:
     """Write every file of a model version into ``folder``, which must be there and empty.
-
-    ``fold`` is the one whose splits ``dataset`` has, if any; ``fit_seconds`` is how long the fitting took, of which
-    a resumed training knows its last part only.
 
     Raises:
         TrainingError: ``model.onnx`` does not answer as ``model.keras`` does.
@@ -69,8 +84,8 @@ def write_model(
     _write_json(folder / "preprocessing.json", preprocessing.model_dump(mode="json"))
     store_logs(fitted.logs, folder)
     summary = describe_network(model, n_views=recipe.views)
-    provenance = describe_provenance(dataset, base, fold=fold)
-    provenance |= {"n_parameters": summary.n_parameters, "fit_seconds": round(fit_seconds, 1)}
+    provenance = describe_provenance(dataset, made)
+    provenance |= {"n_parameters": summary.n_parameters, "fit_seconds": round(made.fit_seconds, 1)}
     _write_json(folder / "provenance.json", provenance)
     write_contact_sheet(TrainingFeed(dataset, dataset.split("train"), recipe), folder / "contact_sheet.png")
     pd.DataFrame(fitted.history).to_csv(folder / "history.csv", index=False)
@@ -142,26 +157,31 @@ def vocabulary() -> JsonDict:
     return {name: [str(item) for item in order] for name, order in orders.items()}
 
 
-def describe_provenance(dataset: OpenDataset, base: ModelFolder | None, *, fold: int | None = None) -> JsonDict:
+def describe_provenance(dataset: OpenDataset, made: Making) -> JsonDict:
     """Return what the model was made from, and what that asks of whoever uses it.
 
-    A model that was fine-tuned from another answers for that one's images too, and for those it came from in turn:
-    its licence is the most restrictive of them all, and all of them are credited.
+    A model that was fine-tuned from another, or taught by one, answers for that one's images too, and for those it
+    came from in turn: its licence is the most restrictive of them all, and all of them are credited.
     """
+    base, lesson = made.base, made.lesson
+    forebears = [folder.provenance for folder in (base, lesson.teacher if lesson else None) if folder is not None]
     ref, rows = dataset.ref, dataset.split("train")
     counts = class_counts(rows["class_index"].to_numpy())
-    licences = {ref.licence} | ({base.provenance.licence} if base else set())
+    licences = {ref.licence, *(each.licence for each in forebears)}
     return {
         "dataset": ref.model_dump(mode="json"),
         "licence": max(licences, key=LICENCE_ORDER.index),
-        "attributions": sorted(_credits(dataset) | set(base.provenance.attributions if base else ())),
-        "synthetic": ref.synthetic or (base is not None and base.provenance.synthetic),
-        "fold": fold,
+        "attributions": sorted(_credits(dataset).union(*(each.attributions for each in forebears))),
+        "synthetic": ref.synthetic or any(each.synthetic for each in forebears),
+        "fold": made.fold,
         "n_images": {split: len(dataset.split(split)) for split in SPLITS},
         "n_train_images": len(rows),
         "class_counts": {str(label): int(n) for label, n in zip(CLASS_ORDER, counts, strict=True)},
         "absent_classes": absent_classes(rows),
         "start_from": base.model_id if base else None,
+        "teacher": lesson.teacher.model_id if lesson else None,
+        "teacher_sha256": lesson.teacher_sha256 if lesson else None,
+        "distillation": lesson.settings.model_dump(mode="json") if lesson else None,
     }
 
 

@@ -23,8 +23,9 @@ from lesion_core.errors import ConfigError
 from lesion_core.keys import digest_of
 from lesion_core.modeling.search_space import Choice, Dimension, FloatRange
 from lesion_core.settings import LesionSettings
+from lesion_core.training.plan import count_epochs
 from lesion_core.training.search_storage import opened_storage
-from lesion_core.training.study import StudyPlan, Values, count_epochs, own_values, with_values
+from lesion_core.training.study import StudyPlan, Values, own_values, with_values
 from lesion_core.training.study_record import StudyRecord, TrialRecord, TrialStateName
 from lesion_core.training.trial_spec import TrialJob, TrialOrder
 

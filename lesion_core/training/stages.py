@@ -4,7 +4,7 @@ All feeds are made here, so that a training on other targets has one place to sa
 """
 
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import keras
 import numpy as np
@@ -14,6 +14,7 @@ from lesion_core.dataset.records import OpenDataset
 from lesion_core.modeling.input import Batch, TrainingFeed, evaluation_batches
 from lesion_core.modeling.losses import make_loss
 from lesion_core.modeling.recipe import Recipe
+from lesion_core.training.distillation import Teaching, check_teachable
 from lesion_core.training.features import FeatureFeed, make_head, pool_features
 from lesion_core.training.layers import rate_shares, release
 from lesion_core.training.plan import StageName
@@ -40,11 +41,25 @@ class Material:
     dataset: OpenDataset
     train: pd.DataFrame
     validation: pd.DataFrame
+    teaching: Teaching | None = None
 
     @property
     def loss(self) -> Loss:
-        """The loss that the recipe asks for, given the classes of the training split."""
-        return make_loss(self.recipe, self.train["class_index"].to_numpy())
+        """The loss that the recipe asks for, given the classes of the training split, blended with any teacher's.
+
+        Raises:
+            ConfigError: A taught recipe mixes images.
+        """
+        loss = make_loss(self.recipe, self.train["class_index"].to_numpy())
+        if self.teaching is None:
+            return loss
+        check_teachable(self.recipe)
+        return self.teaching.blend(loss)
+
+    @property
+    def targets(self) -> dict[str, np.ndarray]:
+        """What goes with the labels of each training image, by name."""
+        return {} if self.teaching is None else self.teaching.targets
 
     def set_up(self, stage: StageName, on_features: OnFeatures) -> Bench:
         """Return the bench of a stage; ``on_features`` hears of the work before the first stage's steps."""
@@ -58,13 +73,13 @@ def _full_bench(material: Material) -> Bench:
     trainer = make_trainer(model, recipe, material.loss, shares=rate_shares(model, recipe), is_averaged=True)
     return Bench(
         trainer=trainer,
-        batches=TrainingFeed(dataset, material.train, recipe).batches,
+        batches=TrainingFeed(dataset, material.train, recipe, material.targets).batches,
         validate=lambda: logits(evaluation_batches(dataset, material.validation, recipe.optimisation.batch_size)),
     )
 
 
 def _head_bench(material: Material, on_features: OnFeatures) -> Bench:
-    feed = _features(material, material.train, on_features)
+    feed = replace(_features(material, material.train, on_features), targets=material.targets)
     check = None if material.validation.empty else _features(material, material.validation, on_features)
     head = make_head(material.model)
     logits = make_logits(head)

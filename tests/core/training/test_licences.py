@@ -18,7 +18,7 @@ from lesion_core.serving.model_folder import Provenance, read_model_folder
 from lesion_core.serving.wording import Approval, disclaimer
 from lesion_core.stores.folders import materialise
 from lesion_core.stores.local import LocalStore
-from lesion_core.training.output import describe_provenance
+from lesion_core.training.output import Making, describe_provenance
 from lesion_core.types import JsonDict, PrepareOptions, ReportRef
 from tests.core.dataset.snapshots import draw, encode, image_row, simple_pictures, store_snapshot
 from tests.core.evaluation.worlds import publish_model, publish_report, right
@@ -73,7 +73,7 @@ def test_one_restricted_image_restricts_the_dataset_and_keeps_its_credit(mixed: 
 
 
 def test_a_model_inherits_it_and_card_and_page_say_so(store: LocalStore, mixed: OpenDataset, tmp_path: Path) -> None:
-    stated = describe_provenance(mixed, None)
+    stated = describe_provenance(mixed, Making())
     assert stated["licence"] == "CC-BY-NC"
     assert stated["attributions"] == sorted([RESTRICTED, FREE])
     report = _report(store, mixed, tmp_path, stated, 1)
@@ -91,7 +91,7 @@ def test_a_model_inherits_it_and_card_and_page_say_so(store: LocalStore, mixed: 
 def test_an_image_outside_every_used_split_restricts_the_model_all_the_same(mixed: OpenDataset) -> None:
     """The licence is the whole dataset's: which image falls into which split must not decide what a model may do."""
     rows = mixed.rows.assign(split=mixed.rows["split"].mask(mixed.rows["isic_id"] == "ISIC_0000000", "test"))
-    stated = describe_provenance(OpenDataset(mixed.ref, mixed.folder, rows), None)
+    stated = describe_provenance(OpenDataset(mixed.ref, mixed.folder, rows), Making())
     assert stated["licence"] == "CC-BY-NC"
     assert stated["attributions"] == [FREE]
 
@@ -99,14 +99,14 @@ def test_an_image_outside_every_used_split_restricts_the_model_all_the_same(mixe
 @pytest.mark.parametrize("split", ["validation", "calibration"])
 def test_images_that_a_model_was_chosen_or_calibrated_on_are_credited(mixed: OpenDataset, split: str) -> None:
     rows = mixed.rows.assign(split=mixed.rows["split"].mask(mixed.rows["isic_id"] == "ISIC_0000000", split))
-    assert RESTRICTED in describe_provenance(OpenDataset(mixed.ref, mixed.folder, rows), None)["attributions"]
+    assert RESTRICTED in describe_provenance(OpenDataset(mixed.ref, mixed.folder, rows), Making())["attributions"]
 
 
 def test_a_model_inherits_from_all_that_it_descends_from(free: OpenDataset, tmp_path: Path) -> None:
     """Restricted images → a model → fine-tuned on free ones → fine-tuned again: still restricted."""
     folder = write_model_folder(tmp_path / "first", synthetic=False)  # by "A hospital", under CC-BY-NC
     for name in ("second", "third"):
-        stated = describe_provenance(free, read_model_folder(folder, model_id=f"recipe/{name}"))
+        stated = describe_provenance(free, Making(read_model_folder(folder, model_id=f"recipe/{name}")))
         assert stated["licence"] == "CC-BY-NC"
         assert stated["attributions"] == sorted(["A hospital", FREE])
         folder = write_model_folder(tmp_path / name, synthetic=False)
@@ -117,7 +117,7 @@ def test_a_model_inherits_from_all_that_it_descends_from(free: OpenDataset, tmp_
 def test_the_gate_refuses_a_model_that_claims_more_than_its_images_allow(
     store: LocalStore, mixed: OpenDataset, tmp_path: Path
 ) -> None:
-    claimed = {**describe_provenance(mixed, None), "licence": "CC-0"}
+    claimed = {**describe_provenance(mixed, Making()), "licence": "CC-0"}
     decision = decide(_report(store, mixed, tmp_path, claimed, 2), GatePolicy(), store, against=None)
     (check,) = (check for check in decision.checks if check.name == "licence and attribution")
     assert not check.passed
