@@ -78,6 +78,7 @@ def environment(home: Path, addresses: Addresses, archive_url: str) -> dict[str,
         "LESION_STORE": str(home / "store"),
         "LESION_WORK": str(home / "work"),
         "LESION_RECIPES": str(PROJECT / "deployments" / "recipes"),
+        "LESION_COMPARISONS": str(PROJECT / "deployments" / "comparisons"),
     }
     return {**defaults, **os.environ, **fixed}
 
