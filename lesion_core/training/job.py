@@ -23,6 +23,7 @@ from lesion_core.training.fit import fit
 from lesion_core.training.identity import training_inputs, training_key
 from lesion_core.training.output import write_model
 from lesion_core.training.plan import make_plan
+from lesion_core.training.pretrained import with_local_weights
 from lesion_core.training.spec import TrainJob
 from lesion_core.training.version import STEP_VERSION
 from lesion_core.types import JsonDict, ModelRef, Progress, ProgressCallback
@@ -58,10 +59,11 @@ def _train(
     job: TrainJob, key: str, store: Store, workdir: Path, scratch: Path, on_progress: ProgressCallback
 ) -> ModelRef:
     recipe = job.recipe
+    described = with_local_weights(recipe, store, workdir)  # first, because it may not be there
     dataset = _open(job, store, workdir)
     base = None if job.start_from is None else _base(job.start_from, store, workdir)
     _make_repeatable(recipe)
-    model = build_network(recipe)
+    model = build_network(described)
     if base is not None:
         _start_from(model, base, recipe)
     fitted = fit(model, recipe, dataset, backups=scratch / "backup", on_progress=on_progress)
