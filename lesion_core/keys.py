@@ -10,6 +10,7 @@
     withdrawn/<isic_id>.json                       images that the archive took back, append-only
     datasets/<name>/<digest12>/…                   manifest.parquet · splits.parquet · certificate.json · records/ · …
     models/<recipe>/<digest12>/…                   model.keras · model.onnx · recipe.json · … · index.json
+    weights/<sha256>/<file>                        pretrained weights that recipes name, as they were put there
     reports/<recipe>-<model12>/<digest12>/…        metrics.json · predictions.parquet · figures/*.png · index.json
     data-reports/<dataset>/<digest12>/…            report.html · summary.json · figures/*.png · index.json
     comparisons/<name>/<digest12>/…                leaderboard.json · leaderboard.csv · figures/*.png · index.json
@@ -98,6 +99,11 @@ def members_key(dataset_id: str) -> StoreKey:
 def model_key(recipe: str, digest: str) -> StoreKey:
     """Return the folder of a model version."""
     return _join("models", recipe, digest[:DIGEST_LENGTH])
+
+
+def weights_key(sha256: str, file_name: str) -> StoreKey:
+    """Return the key of a file of pretrained weights."""
+    return _join("weights", sha256, file_name)
 
 
 def report_key(model_id: str, digest: str) -> StoreKey:

@@ -18,7 +18,7 @@ from lesion_core.types import DatasetRef, ModelRef
 
 SIZE_PX = 64
 CELLS = 8
-Fusion = Literal["additive", "concat", "none"]
+Fusion = Literal["additive", "concat", "film", "none"]
 
 
 def write_model_folder(
@@ -101,20 +101,23 @@ def build_graph(*, favours: Diagnosis, fusion: Fusion, seed: int) -> onnx.ModelP
         nodes.append(node("Add", ["no_metadata", "bias"], ["metadata_logits"]))
     else:
         nodes += _metadata_nodes()
+        nodes += _interaction_nodes() if fusion == "film" else []
         inputs += [
             helper.make_tensor_value_info("age_years", TensorProto.FLOAT, ["n"]),
             helper.make_tensor_value_info("sex_code", TensorProto.INT32, ["n"]),
             helper.make_tensor_value_info("site_code", TensorProto.INT32, ["n"]),
         ]
-    nodes.append(node("Add", ["image_logits", "metadata_logits"], ["logits"]))
+    interaction = ["interaction_logits"] if fusion == "film" else []
+    nodes.append(node("Sum", ["image_logits", "metadata_logits", *interaction], ["logits"]))
     if fusion != "concat":
         nodes.append(node("Transpose", ["evidence_first"], ["evidence"], perm=[0, 2, 3, 1]))
-        outputs += ["evidence", "metadata_logits"]
+        outputs += ["evidence", "metadata_logits", *interaction]
     shapes: dict[str, list[str | int | None]] = {
         "logits": ["n", 8],
         "embedding": ["n", 3],
         "evidence": ["n", CELLS, CELLS, 8],
         "metadata_logits": ["n", 8],
+        "interaction_logits": ["n", 8],
     }
     graph = helper.make_graph(
         nodes,
@@ -140,6 +143,11 @@ def _metadata_nodes() -> list[onnx.NodeProto]:
         node("Gather", ["site_table", "site_code"], ["site_logits"]),
         node("Sum", ["age_logits", "sex_logits", "site_logits", "bias"], ["metadata_logits"]),
     ]
+
+
+def _interaction_nodes() -> list[onnx.NodeProto]:
+    """What the image says times what age says: 0 where age is unknown, as a gate's share is."""
+    return [helper.make_node("Mul", ["image_logits", "age_logits"], ["interaction_logits"])]
 
 
 def publish_model(store: Store, scratch: Path, **options: Any) -> ModelRef:

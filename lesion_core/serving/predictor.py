@@ -94,7 +94,8 @@ class Predictions:
 
     ``logits`` float32 (n, 8), raw: before the temperature. ``probs`` float32 (n, 8) = softmax(logits / temperature).
     ``evidence`` float32 (n, h, w, 8) and ``metadata_logits`` float32 (n, 8), raw, where the head has them:
-    logits = mean of evidence over the map + metadata_logits. ``embedding`` float32 (n, d).
+    logits = mean of evidence over the map + metadata_logits, + ``interaction_logits`` float32 (n, 8) where the
+    metadata gates the image's features. ``embedding`` float32 (n, d).
     """
 
     logits: np.ndarray
@@ -102,11 +103,15 @@ class Predictions:
     evidence: np.ndarray | None
     metadata_logits: np.ndarray | None
     embedding: np.ndarray
+    interaction_logits: np.ndarray | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class ClassAnswer:
-    """One class in an answer. The shares are calibrated log-odds against the average of the eight classes."""
+    """One class in an answer. The shares are calibrated log-odds against the average of the eight classes.
+
+    ``interaction_share`` is None where the model has no such part.
+    """
 
     diagnosis: Diagnosis
     probability: float
@@ -114,6 +119,7 @@ class ClassAnswer:
     image_share: float
     metadata_share: float
     baseline_share: float
+    interaction_share: float | None = None
 
     @property
     def malignant(self) -> bool:
@@ -242,6 +248,7 @@ class Predictor:
             evidence=outputs.get("evidence"),
             metadata_logits=outputs.get("metadata_logits"),
             embedding=outputs["embedding"],
+            interaction_logits=outputs.get("interaction_logits"),
         )
 
     def predict_bytes(self, data: bytes, metadata: PatientMetadata, *, image_id: str = "upload") -> Answer:
@@ -261,16 +268,18 @@ def explain_answer(
     """Predict one prepared image and take the answer apart.
 
     With T the temperature and centre(·) as above, the calibrated value of a class is
-    v = centre(logits with the given metadata) / T, and v is the exact sum of three shares:
+    v = centre(logits with the given metadata) / T, and v is the exact sum of its shares:
 
     - image: the mean over the map of centre(evidence) / T, with all metadata unknown;
     - baseline: centre(metadata term with all metadata unknown) / T: what the model says before it sees anything
       but its own bias;
-    - metadata: v minus the value with all metadata unknown: everything that knowing the patient changed,
-      including any interaction with the image.
+    - interaction, where the metadata gates the image's features: centre(interaction term) / T: what the image says
+      differently because the patient is known; 0 with all metadata unknown;
+    - metadata: v minus the value with all metadata unknown, minus the interaction: what knowing the patient
+      changed whatever the image shows.
 
     A head without evidence cannot be taken apart exactly: its image share is the whole value with unknown
-    metadata, its baseline share is 0, and its map comes from occlusion.
+    metadata, its baseline share is 0, its metadata share holds any interaction, and its map comes from occlusion.
 
     Args:
         predictor: The model.
@@ -290,6 +299,9 @@ def explain_answer(
     else:
         maps = centre(unknown.evidence[0]) * scale
         image = maps.mean(axis=(0, 1), dtype=np.float64)
+    interaction = None if known.interaction_logits is None else centre(known.interaction_logits[0]) * scale
+    change = value - without
+    metadata_share = change if interaction is None else change - interaction
     order = np.argsort(-known.probs[0], kind="stable")
     return Answer(
         model_id=predictor.model_id,
@@ -299,8 +311,9 @@ def explain_answer(
                 probability=float(known.probs[0, index]),
                 probability_without_metadata=float(unknown.probs[0, index]),
                 image_share=float(image[index]),
-                metadata_share=float(value[index] - without[index]),
+                metadata_share=float(metadata_share[index]),
                 baseline_share=float(without[index] - image[index]),
+                interaction_share=None if interaction is None else float(interaction[index]),
             )
             for index in order
         ),

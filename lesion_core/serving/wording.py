@@ -54,6 +54,11 @@ MAP_CAVEAT = (
 METADATA_NOTE = (
     "Probability with age, sex and site as given, minus the probability with all three unknown, in percentage points."
 )
+INTERACTION_NOTE = (
+    "In this model age, sex and site also change how much each feature of the image counts. The table parts what "
+    "they changed in a class’s value (log-odds) into what they say by themselves, and what they say with this image "
+    "alone. The map shows what the image says with all three unknown."
+)
 NO_METADATA_NOTE = "Age, sex and site were left unknown, so they added nothing."
 METADATA_UNUSED_NOTE = "This model does not use age, sex and site."
 

@@ -1,10 +1,7 @@
 """What a model version depends on, and so what it is called."""
 
-import hashlib
-from pathlib import Path
-
-from lesion_core.errors import ConfigError
 from lesion_core.keys import digest_of, model_key
+from lesion_core.training.pretrained import weights_digest
 from lesion_core.training.spec import TrainJob
 from lesion_core.training.version import STEP_VERSION
 from lesion_core.types import JsonDict, StoreKey
@@ -25,7 +22,7 @@ def training_inputs(job: TrainJob) -> JsonDict:
         "recipe": recipe.model_dump(mode="json", exclude={"description", "gate", "search"}),
         "dataset": job.dataset.sha256,
         "start_from": job.start_from,
-        "weights_sha256": None if recipe.weights in ("imagenet", "none") else _digest(Path(recipe.weights)),
+        "weights_sha256": weights_digest(recipe.weights),
         "step_version": STEP_VERSION,
         **({} if job.fold is None else {"fold": job.fold}),
         **_taught(job),
@@ -42,14 +39,3 @@ def _taught(job: TrainJob) -> JsonDict:
 def training_key(job: TrainJob) -> StoreKey:
     """Return the folder of the model that ``job`` makes; raises as ``training_inputs``."""
     return model_key(job.recipe.name, digest_of(training_inputs(job)))
-
-
-def _digest(path: Path) -> str:
-    try:
-        with path.open("rb") as file:
-            return hashlib.file_digest(file, "sha256").hexdigest()
-    except OSError as error:
-        raise ConfigError(
-            f"expected recipe.weights to be 'imagenet', 'none' or the path of a weights file, got {str(path)!r}: "
-            f"{error.strerror}"
-        ) from error

@@ -26,6 +26,7 @@ from lesion_core.training.forebears import check_network, check_unseen
 from lesion_core.training.identity import training_inputs, training_key
 from lesion_core.training.output import Lesson, Making, write_model
 from lesion_core.training.plan import make_plan
+from lesion_core.training.pretrained import with_local_weights
 from lesion_core.training.spec import TrainJob
 from lesion_core.training.teacher import Teacher, open_teacher, teach
 from lesion_core.training.version import STEP_VERSION
@@ -63,6 +64,7 @@ def _train(
     job: TrainJob, key: str, store: Store, workdir: Path, scratch: Path, on_progress: ProgressCallback
 ) -> ModelRef:
     recipe = job.recipe
+    described = with_local_weights(recipe, store, workdir)  # first, because it may not be there
     dataset = open_for_training(job, store, workdir)
     base = None if job.start_from is None else _base(job, job.start_from, dataset, store, workdir)
     teacher = _teacher(job, dataset, store, workdir)
@@ -71,11 +73,11 @@ def _train(
         teacher, recipe, dataset, job.distillation, store=store, scratch=answers, on_progress=on_progress
     )
     set_up(recipe)
-    started = time.monotonic()
     with make_strategy(recipe).scope():
-        model = build_network(recipe)
+        model = build_network(described)
         if base is not None:
             _start_from(model, base, recipe)
+        started = time.monotonic()
         fitted = fit(model, recipe, dataset, backups=scratch / "backup", on_progress=on_progress, teaching=teaching)
     fit_seconds = time.monotonic() - started
     model = as_float32(model, recipe)

@@ -16,6 +16,7 @@ from lesion_core.stores.references import find_reference, ref_from_folder
 from lesion_core.training.devices import make_strategy, set_up
 from lesion_core.training.fit import FitResult, fit
 from lesion_core.training.job import open_for_training
+from lesion_core.training.pretrained import with_local_weights
 from lesion_core.training.trial_scratch import scratch_of
 from lesion_core.training.trial_spec import TrialJob, trial_inputs, trial_key_of
 from lesion_core.training.version import STEP_VERSION
@@ -40,10 +41,11 @@ def run(spec: dict[str, Any], *, store: Store, workdir: Path, on_progress: Progr
     with locked(scratch.lock):
         if (ref := find_reference(store, TrialRef, key)) is not None:
             return ref
+        recipe = with_local_weights(job.recipe, store, workdir)
         dataset = _with_validation(open_for_training(job.training(), store, workdir), job)
         set_up(job.recipe)
         with make_strategy(job.recipe).scope():
-            model = build_network(job.recipe)
+            model = build_network(recipe)
             fitted = fit(model, job.recipe, dataset, backups=scratch.folder / "backup", on_progress=on_progress)
         ref = _keep(job, key, fitted, store, scratch.folder / "trial")
         shutil.rmtree(scratch.folder, ignore_errors=True)

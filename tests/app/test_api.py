@@ -23,8 +23,9 @@ def _probabilities(answer: dict[str, Any]) -> dict[str, float]:
     return {item["class"]: item["probability"] for item in answer["classes"]}
 
 
-def test_an_answer_in_full(site: Site, lesion_jpeg: bytes) -> None:
-    model = site.approve(Diagnosis.BCC)
+@pytest.mark.parametrize("fusion", ["additive", "film"])
+def test_an_answer_in_full(site: Site, lesion_jpeg: bytes, fusion: str) -> None:
+    model = site.approve(Diagnosis.BCC, fusion=fusion)
     response = _ask(site, lesion_jpeg, age_years="61", sex="male", site="head/neck")
     assert response.status_code == 200
     answer = response.json()
@@ -36,6 +37,7 @@ def test_an_answer_in_full(site: Site, lesion_jpeg: bytes) -> None:
     assert sum(probabilities.values()) == pytest.approx(1, abs=1e-5)
     mean_log = sum(math.log(value) for value in probabilities.values()) / 8
     for item in answer["classes"]:
+        assert ("interaction" in item["shares"]) == (fusion == "film")
         assert sum(item["shares"].values()) == pytest.approx(math.log(item["probability"]) - mean_log, abs=1e-3)
     assert "act on clinical suspicion" in answer["disclaimer"]
     assert check_wording(json.dumps(answer, ensure_ascii=False)) == ()

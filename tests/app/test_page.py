@@ -176,6 +176,19 @@ def test_a_model_without_evidence_is_explained_by_occlusion(site: Site, page: Pa
     expect(page.get_by_text("SYNTHETIC:")).to_have_count(0)
 
 
+def test_a_model_in_which_patient_and_image_act_together_tells_the_two_apart(
+    site: Site, page: Page, lesion: Path
+) -> None:
+    site.approve(Diagnosis.VASC, fusion="film")
+    _open(page, site)
+    page.get_by_label("Age in years").fill("70")
+    _classify(page, lesion)
+    table = page.get_by_test_id("interaction")
+    expect(table.get_by_role("row")).to_have_count(9)
+    expect(table).to_contain_text("with this image")
+    expect(page.get_by_text("The map shows what the image says with all three unknown.")).to_be_visible()
+
+
 def test_everything_can_be_done_from_the_keyboard(site: Site, page: Page, lesion: Path) -> None:
     site.approve(Diagnosis.VASC)
     _open(page, site)

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from lesion_core.errors import ArtifactCorrupt, ArtifactNotFound, ConfigError, ImageRejected
-from lesion_core.labels import CLASS_ORDER, Diagnosis, Sex, Site
+from lesion_core.labels import CLASS_ORDER, SEX_ORDER, SITE_ORDER, Diagnosis, Sex, Site, code_of
 from lesion_core.serving.predictor import OnnxModel, Predictor, centre, explain_answer, softmax
 from lesion_core.types import PatientMetadata
 from tests.model_folders import SIZE_PX, Fusion, write_model_folder
@@ -72,7 +72,7 @@ def test_evidence_and_metadata_add_up_to_the_logits(tmp_path: Path) -> None:
     sex=st.none() | st.sampled_from(list(Sex)),
     site=st.none() | st.sampled_from(list(Site)),
 )
-@pytest.mark.parametrize("fusion", ["additive", "concat", "none"])
+@pytest.mark.parametrize("fusion", ["additive", "concat", "film", "none"])
 def test_shares_add_up_to_the_calibrated_value(
     tmp_path_factory: pytest.TempPathFactory,
     fusion: Fusion,
@@ -88,7 +88,11 @@ def test_shares_add_up_to_the_calibrated_value(
     answer = explain_answer(predictor, _pixels(seed)[0], PatientMetadata(age_years=age, sex=sex, site=site))
     probs = np.array([answer.of(item).probability for item in CLASS_ORDER])
     shares = [answer.of(item) for item in CLASS_ORDER]
-    total = np.array([item.image_share + item.baseline_share + item.metadata_share for item in shares])
+    parts = [
+        [item.image_share, item.baseline_share, item.metadata_share, item.interaction_share or 0.0] for item in shares
+    ]
+    total = np.sum(parts, axis=1)
+    assert all((item.interaction_share is None) == (fusion != "film") for item in shares)
     np.testing.assert_allclose(total, centre(np.log(probs)), atol=2e-4)
     if fusion != "concat":
         np.testing.assert_allclose(answer.maps.mean(axis=(0, 1)), [item.image_share for item in shares], atol=1e-4)
@@ -103,6 +107,22 @@ def test_metadata_changes_the_answer_and_the_difference_is_told(tmp_path: Path) 
         assert untold.of(diagnosis).added_by_metadata == 0
         assert untold.of(diagnosis).metadata_share == 0
     assert max(abs(item.added_by_metadata) for item in told.classes) > 0.01
+
+
+def test_what_patient_and_image_say_together_is_a_share_of_its_own(tmp_path: Path) -> None:
+    predictor = Predictor.load(write_model_folder(tmp_path / "a", fusion="film"))
+    codes = code_of(KNOWN.sex, SEX_ORDER), code_of(KNOWN.site, SITE_ORDER)
+    known = predictor.predict(_pixels(), *(np.array([value]) for value in (61.0, *codes)))
+    assert known.interaction_logits is not None
+    told = explain_answer(predictor, _pixels()[0], KNOWN)
+    expected = centre(known.interaction_logits[0]) / predictor.temperature
+    assert [told.of(item).interaction_share for item in CLASS_ORDER] == pytest.approx(list(expected), abs=1e-5)
+    assert np.abs(expected).max() > 0.01
+    other = explain_answer(predictor, 255 - _pixels()[0], told.metadata)
+    for diagnosis in CLASS_ORDER:  # what the patient says alone does not hang on the picture
+        assert other.of(diagnosis).metadata_share == pytest.approx(told.of(diagnosis).metadata_share, abs=1e-5)
+    untold = explain_answer(predictor, _pixels()[0], PatientMetadata())
+    assert all(item.interaction_share == 0 for item in untold.classes)
 
 
 def test_an_image_only_model_is_served_and_takes_nothing_from_metadata(tmp_path: Path) -> None:

@@ -15,6 +15,7 @@ from lesion_core.errors import ArtifactCorrupt, ConfigError, ManifestError
 from lesion_core.labels import CLASS_ORDER
 from lesion_core.modeling.network import load_network
 from lesion_core.modeling.recipe import Recipe
+from lesion_core.modeling.views import single_view
 from lesion_core.serving.predictor import Predictor
 from lesion_core.settings import LesionSettings
 from lesion_core.stores.folders import get_index, materialise, read_file
@@ -136,6 +137,52 @@ def test_a_model_of_another_shape_is_no_start(
     job = TrainJob(recipe=make_recipe(fusion="concat"), dataset=dataset_ref, start_from=trained[0].id)
     with pytest.raises(ConfigError, match=r"expected model whole/.* to have the network of recipe 'tiny'"):
         _run_here(job, store, tmp_path)
+
+
+@pytest.mark.slow
+def test_views_are_served_and_left_behind_in_fine_tuning(
+    trained: tuple[ModelRef, list[Progress]], store: LocalStore, dataset_ref: DatasetRef, make_recipe: MakeRecipe,
+    tmp_path: Path,
+) -> None:  # fmt: skip
+    still = {"epochs": 1, "learning_rate": 1e-12, "batch_size": 64}
+    plain = make_recipe(name="viewed", optimisation=still)
+    views = plain.model_copy(update={"views": 4})
+    job = TrainJob(recipe=views, dataset=dataset_ref, start_from=trained[0].id)
+    ref = _run_here(job, store, tmp_path / "work")
+    served = load_network(materialise(store, ref, tmp_path) / "model.keras")
+    assert single_view(served) is not served
+    assert json.loads(read_file(store, ref, "parity.json"))["max_abs_difference"] < 1e-3
+    assert "views averaged              4" in read_file(store, ref, "summary.txt").decode()
+    inputs = _pixels_and_patients(3)
+    told = Predictor.load(materialise(store, ref, tmp_path)).predict(*inputs.values())
+    mirrored = {**inputs, "image": np.ascontiguousarray(inputs["image"][:, ::-1])}
+    np.testing.assert_allclose(
+        Predictor.load(materialise(store, ref, tmp_path)).predict(*mirrored.values()).logits, told.logits, atol=1e-4
+    )
+    again = _run_here(TrainJob(recipe=plain, dataset=dataset_ref, start_from=ref.id), store, tmp_path / "work")
+    single = load_network(materialise(store, again, tmp_path) / "model.keras")
+    assert single_view(single) is single
+    for one, other in zip(_weights(store, again, tmp_path), single_view(served).get_weights(), strict=True):
+        assert one.shape == other.shape
+
+
+def _pixels_and_patients(n_images: int) -> dict[str, np.ndarray]:
+    rng = np.random.default_rng(0)
+    return {
+        "image": rng.integers(0, 256, (n_images, 32, 32, 3), dtype=np.uint8),
+        "age_years": np.full(n_images, np.nan, np.float32),
+        "sex_code": np.zeros(n_images, np.int32),
+        "site_code": np.ones(n_images, np.int32),
+    }
+
+
+def test_weights_that_are_not_in_the_store_are_refused_before_any_work(
+    dataset_ref: DatasetRef, store: LocalStore, make_recipe: MakeRecipe, tmp_path: Path
+) -> None:
+    recipe = make_recipe(weights=f"store:weights/{'a' * 64}/backbone.h5")
+    with pytest.raises(ConfigError, match="which are not in"):
+        _run_here(TrainJob(recipe=recipe, dataset=dataset_ref), store, tmp_path / "work")
+    assert not (tmp_path / "work" / "datasets").exists()
 
 
 def test_records_of_another_size_are_refused_before_any_work(
