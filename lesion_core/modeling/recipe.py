@@ -66,7 +66,8 @@ class Recipe(Value):
             )
         if self.weights.startswith(STORE_WEIGHTS) and not _STORED_WEIGHTS.match(self.weights):
             raise ValueError(
-                f"weights in the store are named store:weights/<sha256>/<file>.h5, .keras or .pth, got {self.weights!r}"
+                "weights in the store are named store:weights/<sha256>/<file>.h5, .keras or .pth, got "
+                f"{self.weights!r}"
             )
         return self
 

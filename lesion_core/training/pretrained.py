@@ -70,8 +70,8 @@ def with_local_weights(recipe: Recipe, store: Store, cache: Path) -> Recipe:
         path = _bring(store, _key(recipe.weights), cache)
     except ArtifactNotFound:
         raise ConfigError(
-            f"recipe {recipe.name!r} names weights {recipe.weights}, which are not in {store.url}; put the file there "
-            "with lesion_core.training.pretrained.store_weights, or name a path"
+            f"recipe {recipe.name!r} names weights {recipe.weights}, which are not in {store.url}; put the file "
+            "there with lesion_core.training.pretrained.store_weights, or name a path"
         ) from None
     return recipe.model_copy(update={"weights": str(path)})
 
