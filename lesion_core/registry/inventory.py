@@ -32,9 +32,9 @@ FOLDER_KINDS = (
     "reports",
 )
 GATES, ARCHIVE = "gates", "archive"
-# Never touched: what was decided, noted and answered, the channels themselves, and what passes between running trials
-# and their study, which removes it. Pretrained weights were put there by somebody. A comparison is a record, too: it keeps its numbers and figures, which show no
-# image, but holds none of the models and reports that it was made from.
+# Never touched: what was decided, noted and answered, the channels themselves, pretrained weights that somebody put
+# there, and what passes between running trials and their study, which removes it. A comparison is a record, too: it
+# keeps its numbers and figures, which show no image, but holds none of the models and reports that it was made from.
 UNTOUCHED = ("channels", "events", "withdrawn", "members", "audit", "signals", "weights", COMPARISONS, LOOKS)
 # Holds a folder's index while the folder is being removed: without ``index.json`` it exists for no reader, and
 # whoever finds this note can still tell what it was.
