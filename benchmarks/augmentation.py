@@ -34,7 +34,7 @@ from lesion_core.types import DatasetRef
 
 COMMAND = "python -m benchmarks.augmentation"
 SIDES = (128, 224)
-BATCH, SECONDS, ROUNDS = 32, 4.0, 5
+BATCH, SECONDS, ROUNDS = 32, 3.0, 3
 N_PICTURES, N_IMAGES = 256, 4 * SHARD_ROWS
 ARTEFACTS = dict.fromkeys(("cutout", "dark_corners", "ink", "rulers", "hairs"), 0.25)
 EVERYTHING = Augmentation(**ARTEFACTS, mixup=0.2, cutmix=1.0)

@@ -3,8 +3,8 @@
 Every random number comes in as an argument, so a picture's augmentation is a pure function of its pixels
 and of its row of draws: repeatable, testable, and the same in a resumed training.
 
-The work is done by Pillow on one picture at a time: its warp and its colour map take whole bytes, let other threads
-run meanwhile, and cost half of what TensorFlow's take, which go through floats. docs/augmentation.md has the numbers.
+The work is done by Pillow, one picture at a time: its warp and its colour map take whole bytes and let other threads
+run meanwhile, where TensorFlow's colours go through floats. docs/augmentation.md compares the feed with its peers.
 """
 
 import math

@@ -39,6 +39,7 @@ def test_every_stage_left_its_artifact(running: Running, approved: ModelRef) -> 
         publish.DATASET_SUMMARY,
         publish.INGEST_ISSUES,
         publish.TRAIN_HISTORY,
+        publish.CONTACT_SHEET,
         publish.EVAL_METRICS,
         publish.EVAL_PER_CLASS,
         publish.EVAL_FIGURES,
