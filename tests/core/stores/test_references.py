@@ -26,7 +26,7 @@ DATASET = DatasetRef(
     licence="CC-BY",
     synthetic=True,
 )
-SUMMARY = {"recipe": "quick", "dataset": DATASET.model_dump(mode="json"), "synthetic": True}
+SUMMARY = {"recipe": "quick", "dataset": DATASET.model_dump(mode="json"), "fold": None, "synthetic": True}
 
 
 def publish_model(store: LocalStore, folder: Path, digest: str, summary: dict[str, object]) -> ModelRef:
