@@ -88,8 +88,8 @@ def test_a_comparison_is_chosen_by_name_path_or_value(tmp_path: Path) -> None:
     assert choose_request("mine", tmp_path) == choose_request(str(tmp_path / "mine.yaml"), tmp_path) == request
     with pytest.raises(ConfigError, match=r"expected the name of a comparison in .* \(mine\)"):
         choose_request("yours", tmp_path)
-    (tmp_path / "bad.yaml").write_text("name: x\nrecipes: [a]\nfoldes: [1]")
-    with pytest.raises(ConfigError, match="foldes"):
+    (tmp_path / "bad.yaml").write_text("name: x\nrecipes: [a]\nfoldz: [1]")
+    with pytest.raises(ConfigError, match="foldz"):
         choose_request("bad", tmp_path)
     (tmp_path / "bad.yaml").write_text("name: [")
     with pytest.raises(ConfigError, match="expected YAML"):
