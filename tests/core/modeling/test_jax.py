@@ -1,0 +1,73 @@
+"""The same network and loss train on another Keras backend: JAX, in a process of its own."""
+
+import json
+import os
+import subprocess
+import sys
+
+import pytest
+
+_STEPS = 12
+_CHILD = f"""
+import json, sys
+import jax, keras, numpy as np
+from lesion_core.modeling.losses import make_loss
+from lesion_core.modeling.network import build_network
+from lesion_core.modeling.recipe import Recipe
+
+told = {{}}
+for fusion in sys.argv[1:]:
+    recipe = Recipe(
+        name="j", size_px=32, backbone="tiny", weights="none", fusion=fusion, dropout=0, metadata_dropout=0
+    )
+    keras.utils.set_random_seed(3)
+    model, rng = build_network(recipe), np.random.default_rng(5)
+    classes = np.arange(16) % 8
+    inputs = {{
+        "image": rng.integers(0, 256, (16, 32, 32, 3)).astype("uint8"),
+        "age_years": np.where(classes == 3, np.nan, 20.0 + 5 * classes).astype("float32"),
+        "sex_code": (classes % 3).astype("int32"),
+        "site_code": (1 + classes).astype("int32"),
+    }}
+    targets, loss = {{"labels": np.eye(8, dtype="float32")[classes]}}, make_loss(recipe, classes)
+    optimizer = keras.optimizers.AdamW(0.01)
+    optimizer.build(model.trainable_variables)
+
+    def value(trainable, others):
+        outputs, others = model.stateless_call(trainable, others, inputs, training=True)
+        return loss(targets, outputs["logits"]), others
+
+    differentiate = jax.jit(jax.value_and_grad(value, has_aux=True))
+    trainable = first = [variable.value for variable in model.trainable_variables]
+    others = [variable.value for variable in model.non_trainable_variables]
+    state, losses = [variable.value for variable in optimizer.variables], []
+    for step in range({_STEPS}):
+        (now, others), gradients = differentiate(trainable, others)
+        trainable, state = optimizer.stateless_apply(state, gradients, trainable)
+        losses.append(float(now))
+    still = [v.path for v, a, b in zip(model.trainable_variables, first, trainable) if np.array_equal(a, b)]
+    told[fusion] = {{"losses": losses, "still": still}}
+print(json.dumps(told))
+"""
+_FUSIONS = ("additive", "concat", "film", "metablock", "none")
+
+
+@pytest.fixture(scope="module")
+def told() -> dict[str, dict[str, list[float]]]:
+    """What a process on JAX says of a few steps of training, by fusion."""
+    environment = {**os.environ, "KERAS_BACKEND": "jax", "JAX_PLATFORMS": "cpu"}
+    done = subprocess.run(
+        [sys.executable, "-W", "ignore", "-c", _CHILD, *_FUSIONS], env=environment, capture_output=True, text=True
+    )
+    assert done.returncode == 0, done.stderr[-2000:]
+    answer: dict[str, dict[str, list[float]]] = json.loads(done.stdout.splitlines()[-1])
+    return answer
+
+
+@pytest.mark.parametrize("fusion", _FUSIONS)
+def test_steps_on_jax_move_every_weight_and_lower_the_loss(
+    told: dict[str, dict[str, list[float]]], fusion: str
+) -> None:
+    assert told[fusion]["still"] == []
+    losses = told[fusion]["losses"]
+    assert losses[-1] < 0.8 * losses[0]
