@@ -3,7 +3,6 @@
 import io
 import json
 import re
-import shutil
 from pathlib import Path
 from typing import Any
 
@@ -28,10 +27,10 @@ from lesion_core.evaluation.gallery import HISTORY_NAME
 from lesion_core.evaluation.leaderboard import Leaderboard, Training, make_leaderboard
 from lesion_core.evaluation.report import read_predictions
 from lesion_core.keys import id_of
-from lesion_core.stores.filesystem import locked
 from lesion_core.stores.folders import publish, read_file
+from lesion_core.stores.making import emptied, make_once
 from lesion_core.stores.protocol import Store
-from lesion_core.stores.references import find_reference, ref_from_folder
+from lesion_core.stores.references import ref_from_folder
 from lesion_core.types import JsonDict, ModelRef, Progress, ProgressCallback, StoreKey
 
 _PROVENANCE_NAME = "provenance.json"
@@ -48,18 +47,10 @@ def run(spec: dict[str, Any], *, store: Store, workdir: Path, on_progress: Progr
     """
     job = ComparisonJob.model_validate(spec)
     key = comparison_key_of(job)
-    if (ref := find_reference(store, ComparisonRef, key)) is not None:
-        return ref
     scratch = workdir / STEP / id_of(key)
-    scratch.parent.mkdir(parents=True, exist_ok=True)
-    with locked(scratch.with_name(f".{scratch.name}.lock")):
-        if (ref := find_reference(store, ComparisonRef, key)) is not None:
-            return ref
-        shutil.rmtree(scratch, ignore_errors=True)
-        scratch.mkdir(parents=True)
-        ref = _make(job, store, key, scratch, on_progress)
-        shutil.rmtree(scratch, ignore_errors=True)
-    return ref
+    return make_once(
+        store, ComparisonRef, key, scratch, lambda: _make(job, store, key, emptied(scratch), on_progress)
+    )
 
 
 def _make(
@@ -98,14 +89,13 @@ def _summary(board: Leaderboard) -> JsonDict:
 def read_training(store: Store, model: ModelRef) -> Training:
     """Return how a model was trained, from its history and its provenance.
 
-    Models that were made before their whole time was kept count the time of their steps.
+    A model whose provenance does not tell the whole time counts that of its steps.
     """
     history = pd.read_csv(io.BytesIO(read_file(store, model, HISTORY_NAME)))
     provenance = json.loads(read_file(store, model, _PROVENANCE_NAME))
     scores = history.get("val_balanced_accuracy", pd.Series(dtype=float))
-    in_steps = float(history["seconds"].sum()) if "seconds" in history else 0.0
     return Training(
-        seconds=max(in_steps, float(provenance.get("fit_seconds", 0.0))),
+        seconds=float(provenance.get("fit_seconds") or history["seconds"].sum()),
         n_epochs=len(history),
         n_parameters=provenance.get("n_parameters"),
         validation=tuple(None if np.isnan(score) else float(score) for score in scores),

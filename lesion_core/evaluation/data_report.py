@@ -4,7 +4,6 @@ The pictures in it come from the records, so they are what a network sees, and f
 gets to know the test images by heart.
 """
 
-import shutil
 from pathlib import Path
 from typing import Any
 
@@ -34,10 +33,10 @@ from lesion_core.evaluation.data_spec import (
 )
 from lesion_core.keys import id_of
 from lesion_core.labels import CLASS_ORDER
-from lesion_core.stores.filesystem import locked
 from lesion_core.stores.folders import publish, read_file
+from lesion_core.stores.making import emptied, make_once
 from lesion_core.stores.protocol import Store
-from lesion_core.stores.references import find_reference, ref_from_folder
+from lesion_core.stores.references import ref_from_folder
 from lesion_core.types import Progress, ProgressCallback, StoreKey
 
 N_SAMPLES = 8
@@ -54,16 +53,12 @@ def run(spec: dict[str, Any], *, store: Store, workdir: Path, on_progress: Progr
     """
     job = DataReportJob.model_validate(spec)
     key = data_report_key_of(job)
-    if (ref := find_reference(store, DataReportRef, key)) is not None:
-        return ref
     scratch = workdir / STEP / id_of(key)
-    scratch.parent.mkdir(parents=True, exist_ok=True)
-    with locked(scratch.with_name(f".{scratch.name}.lock")):
-        if (ref := find_reference(store, DataReportRef, key)) is not None:
-            return ref
-        shutil.rmtree(scratch, ignore_errors=True)
-        ref = _make(job, open_dataset(store, job.dataset, workdir / "datasets"), store, key, scratch)
-        shutil.rmtree(scratch, ignore_errors=True)
+
+    def make() -> DataReportRef:
+        return _make(job, open_dataset(store, job.dataset, workdir / "datasets"), store, key, emptied(scratch))
+
+    ref = make_once(store, DataReportRef, key, scratch, make)
     on_progress(Progress(stage="report", done=1, total=1, message=f"stored {ref.id}"))
     return ref
 

@@ -3,7 +3,6 @@
 What is measured is what is served: the model's ONNX file through the predictor behind the page.
 """
 
-import shutil
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -41,10 +40,10 @@ from lesion_core.evaluation.version import STEP_VERSION
 from lesion_core.keys import id_of
 from lesion_core.labels import CLASS_ORDER
 from lesion_core.serving.predictor import Predictor
-from lesion_core.stores.filesystem import locked
 from lesion_core.stores.folders import materialise, publish
+from lesion_core.stores.making import emptied, make_once
 from lesion_core.stores.protocol import Store
-from lesion_core.stores.references import find_reference, ref_from_folder
+from lesion_core.stores.references import ref_from_folder
 from lesion_core.types import LICENCE_ORDER, JsonDict, Progress, ProgressCallback, ReportRef, StoreKey
 
 STEP = "evaluate"
@@ -64,18 +63,12 @@ def run(spec: dict[str, Any], *, store: Store, workdir: Path, on_progress: Progr
     """
     job = EvaluateJob.model_validate(spec)
     key = report_key_of(job)
-    if (ref := find_reference(store, ReportRef, key)) is not None:
-        return ref
     scratch = workdir / "evaluation" / id_of(key)
-    scratch.parent.mkdir(parents=True, exist_ok=True)
-    with locked(scratch.with_name(f".{scratch.name}.lock")):
-        if (ref := find_reference(store, ReportRef, key)) is not None:
-            return ref
-        shutil.rmtree(scratch, ignore_errors=True)
-        scratch.mkdir(parents=True)
-        ref = _evaluate(job, key, _open(job, store, workdir), scratch, on_progress)
-        shutil.rmtree(scratch, ignore_errors=True)
-    return ref
+
+    def make() -> ReportRef:
+        return _evaluate(job, key, _open(job, store, workdir), emptied(scratch), on_progress)
+
+    return make_once(store, ReportRef, key, scratch, make)
 
 
 @dataclass(frozen=True, slots=True)

@@ -36,7 +36,7 @@ from lesion_core.evaluation.ranking import resample_ranking
 from lesion_core.labels import CLASS_ORDER, Diagnosis
 from lesion_core.stores.folders import read_file
 from lesion_core.stores.protocol import Store
-from lesion_core.types import StoreKey, Value
+from lesion_core.types import JsonDict, StoreKey, Value
 
 
 class Training(Value):
@@ -157,9 +157,11 @@ def make_leaderboard(
         trainings: By model id.
 
     Raises:
-        DataError: Every run failed, or two recipes were measured on different images.
+        DataError: Every run failed, two recipes were measured on different images, a report is on another split or
+            another model than stated, or two recipes go by one name.
     """
     request = job.request
+    _check_reports(job)
     done = [outcome for outcome in job.outcomes if outcome.report is not None]
     if not done:
         reasons = "; ".join(sorted({outcome.failure for outcome in job.outcomes}))
@@ -190,6 +192,26 @@ def make_leaderboard(
         runs=runs,
         failures=tuple(_failure(each) for each in job.outcomes if each.report is None),
     )
+
+
+def _check_reports(job: ComparisonJob) -> None:
+    """Refuse what would stand under a wrong name: a validation score among test scores, or one recipe for two."""
+    recipes: dict[str, JsonDict] = {}
+    for outcome in job.outcomes:
+        run, report = outcome.run, outcome.report
+        if report is None:
+            continue
+        if report.split != job.request.split or report.model != outcome.model or report.model.fold != run.fold:
+            raise DataError(
+                f"expected reports on the {job.request.split} split of each run's own model, got {report.id} on the "
+                f"{report.split} split of {report.model.id}; evaluate the models on the {job.request.split} split"
+            )
+        told = run.recipe.model_dump(mode="json", exclude={"seed", "description", "gate"})
+        if recipes.setdefault(run.recipe.name, told) != told:
+            raise DataError(
+                f"expected one recipe called {run.recipe.name!r}, got runs of different ones, among them "
+                f"{report.model.id}; compare models of one version, or rename the recipes"
+            )
 
 
 def _rank(

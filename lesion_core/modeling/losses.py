@@ -1,10 +1,11 @@
 """The training loss: cross-entropy or focal, with class weights, label smoothing and logit adjustment.
 
 Two numbers per class are used, and they are not the same. What training *draws* after class-balanced sampling
-decides the logit adjustment and the weights by power, so that sampling and weighting do not correct twice. The
-images a class *has* decide the effective number, because it measures how much there is to be learned from them,
-and drawing an image twice adds nothing to that. Either way the weights are scaled so that their mean over what
-training draws is 1: a learning rate found without weights stays right with them.
+decides the weights by power, so that sampling and weighting do not correct twice. The images a class *has* decide
+the effective number, because it measures how much there is to be learned from them, and drawing an image twice
+adds nothing to that. Either way the weights are scaled so that their mean over what training draws is 1: a learning
+rate found without weights stays right with them. The logit adjustment corrects for what sampling and weights leave
+over, the share of each class in the loss, so that they and it do not correct twice either.
 """
 
 from dataclasses import dataclass, field
@@ -16,6 +17,7 @@ import numpy as np
 from lesion_core.labels import N_CLASSES
 from lesion_core.modeling.recipe import Recipe
 from lesion_core.modeling.sampling import class_counts, class_quotas
+from lesion_core.modeling.sections import Imbalance
 
 LABELS = "labels"
 Targets = dict[str, Any]  # 'labels': float32 (n, 8), shares of the classes, each row summing to 1
@@ -33,14 +35,29 @@ def make_loss(recipe: Recipe, class_index: np.ndarray) -> "AdjustedCrossEntropy"
     """
     imbalance = recipe.imbalance
     counts = class_counts(class_index)
-    drawn = class_quotas(counts, imbalance.sampling_power)
     return AdjustedCrossEntropy(
-        offsets=logit_offsets(drawn / drawn.sum(), imbalance.logit_adjustment),
+        offsets=logit_offsets(shares_in_loss(counts, imbalance), imbalance.logit_adjustment),
         label_smoothing=recipe.optimisation.label_smoothing,
-        class_weights=class_weights(
-            counts, drawn, power=imbalance.class_weight_power, effective_number=imbalance.effective_number
-        ),
+        class_weights=_weights(counts, imbalance),
         focal_gamma=imbalance.focal_gamma if imbalance.loss == "focal" else 0.0,
+    )
+
+
+def shares_in_loss(counts: np.ndarray, imbalance: Imbalance) -> np.ndarray:
+    """Return the share of each class in the loss, after sampling and weights: float64 (8,), sum 1.
+
+    Args:
+        counts: (8,) images per class in the training split, not all 0.
+        imbalance: How the classes are drawn and weighed.
+    """
+    drawn = class_quotas(counts, imbalance.sampling_power)
+    return drawn * _weights(counts, imbalance).astype(np.float64) / drawn.sum()
+
+
+def _weights(counts: np.ndarray, imbalance: Imbalance) -> np.ndarray:
+    drawn = class_quotas(counts, imbalance.sampling_power)
+    return class_weights(
+        counts, drawn, power=imbalance.class_weight_power, effective_number=imbalance.effective_number
     )
 
 
@@ -54,7 +71,7 @@ def logit_offsets(prior: np.ndarray, strength: float) -> np.ndarray:
     for the prior then raises every class above it, and a class never seen is never favoured for being rare.
 
     Args:
-        prior: (8,) shares of the classes as training saw them, after sampling; they sum to 1.
+        prior: (8,) from ``shares_in_loss``.
         strength: 0 leaves the logits alone, 1 corrects to a flat prior.
 
     Returns:

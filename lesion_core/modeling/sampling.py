@@ -30,9 +30,3 @@ def class_quotas(counts: np.ndarray, power: float) -> np.ndarray:
     largest_first = np.argsort(-(exact - quotas), kind="stable")
     quotas[largest_first[: counts.sum() - quotas.sum()]] += 1
     return quotas
-
-
-def seen_prior(class_index: np.ndarray, power: float) -> np.ndarray:
-    """Return the shares of the classes as training sees them, after sampling: float64 (8,), sum 1."""
-    counts = class_counts(class_index)
-    return class_quotas(counts, power) / counts.sum()

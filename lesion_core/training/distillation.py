@@ -9,13 +9,13 @@ T^2 makes up for the gradients of softened answers, which shrink as 1 / T^2, so 
 temperature.
 
 Which prior the logits stand for. Logit adjustment of strength s moves only what the labels are compared with: the
-raw logits of a network that fits them stand for the prior seen in training to the power 1 - s, so for a flat one at
-the usual strength of 1. The student's label term stays adjusted as its recipe says. The teacher's raw logits stand
-for the teacher's own prior and are brought to the student's (``prior_shift``), so that both terms ask for the same
-logits; where both strengths are 1 nothing moves. The teacher's calibration is left out: T stands in its place. Label
-smoothing applies to the label term only; a teacher that was itself trained with smoothing tells less about how
-classes resemble each other (Mueller et al. 2019, arXiv:1906.02629). Weights by class and the focal loss change what
-logits stand for in ways that have no such simple correction, and are not corrected.
+raw logits of a network that fits them stand for the classes' shares in its loss to the power 1 - s, so for a flat
+prior at the usual strength of 1. The student's label term stays adjusted as its recipe says. The teacher's raw
+logits stand for the teacher's own prior and are brought to the student's (``prior_shift``), so that both terms ask
+for the same logits; where both strengths are 1 nothing moves. The teacher's calibration is left out: T stands in
+its place. Label smoothing applies to the label term only; a teacher that was itself trained with smoothing tells
+less about how classes resemble each other (Mueller et al. 2019, arXiv:1906.02629). The focal loss changes what
+logits stand for in a way that has no such simple correction, and is not corrected.
 """
 
 from dataclasses import dataclass
@@ -98,7 +98,7 @@ def prior_shift(
 
     Args:
         student: How the student's recipe treats rare classes.
-        student_prior: (8,) shares of the classes as the student sees them, after sampling.
+        student_prior: (8,) shares of the classes in the student's loss, see ``shares_in_loss``.
         teacher: The same of the teacher's recipe.
         teacher_prior: The same of the teacher's training split.
     """

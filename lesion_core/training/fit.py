@@ -51,6 +51,7 @@ class FitResult:
     best_score: float  # its selection score, see ``smooth_score``; NaN without validation images
     is_stopped_early: bool
     logs: Path  # folder of steps.csv and TensorBoard's files
+    seconds: float  # of the whole fitting, over all resumptions; what a kill undid is not counted
 
 
 def fit(
@@ -110,9 +111,10 @@ class _Fit:
 
     def run(self) -> FitResult:
         """Carry out what is left of the plan."""
-        position = None
+        position, self.started, self.spent_before = None, time.monotonic(), 0.0
         if self.restored is not None:
             self.state = unpack_state(self.restored)
+            self.spent_before = self.state.spent_seconds
             restore_model(self.restored, self.material.model)
             position = self.restored.facts["logs"]
             self.timer.last_step = self.state.n_steps
@@ -126,9 +128,14 @@ class _Fit:
         state = self.state
         self.material.model.set_weights(state.best_weights)
         score = math.nan if state.best_score is None else state.best_score
+        logs = self.backups / LOGS_FOLDER
         return FitResult(
-            state.history, state.n_steps, state.best_epoch, score, state.stopped, self.backups / LOGS_FOLDER
+            state.history, state.n_steps, state.best_epoch, score, state.stopped, logs, self._spent_seconds()
         )
+
+    def _spent_seconds(self) -> float:
+        """Return the time of this fitting, and of what is left of those that it continues."""
+        return self.spent_before + time.monotonic() - self.started
 
     def _announce(self) -> None:
         self.reporter.tell(self.state, force=True)
@@ -231,6 +238,7 @@ class _Fit:
 
     def _back_up(self, stage: Stage, bench: Bench) -> None:
         self._read_losses(stage)
+        self.state.spent_seconds = self._spent_seconds()
         model, optimizer = self.material.model, bench.trainer.optimizer
 
         def write() -> None:

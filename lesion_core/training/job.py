@@ -1,7 +1,6 @@
 """The training child: from a recipe and a dataset to a stored model version."""
 
 import shutil
-import time
 from pathlib import Path
 from typing import Any
 
@@ -15,10 +14,11 @@ from lesion_core.modeling.network import build_network, load_network
 from lesion_core.modeling.recipe import Recipe
 from lesion_core.modeling.views import single_view
 from lesion_core.serving.model_folder import ModelFolder, read_model_folder
-from lesion_core.stores.filesystem import locked, translated
+from lesion_core.stores.filesystem import translated
 from lesion_core.stores.folders import materialise, publish
+from lesion_core.stores.making import make_once
 from lesion_core.stores.protocol import Store
-from lesion_core.stores.references import find_reference, get_reference, ref_from_folder
+from lesion_core.stores.references import get_reference, ref_from_folder
 from lesion_core.training.devices import as_float32, make_strategy, set_up
 from lesion_core.training.distillation import check_teachable
 from lesion_core.training.fit import fit
@@ -48,16 +48,8 @@ def run(spec: dict[str, Any], *, store: Store, workdir: Path, on_progress: Progr
     """
     job = TrainJob.model_validate(spec)
     key = training_key(job)
-    if (ref := find_reference(store, ModelRef, key)) is not None:
-        return ref
     scratch = workdir / "training" / id_of(key)
-    scratch.parent.mkdir(parents=True, exist_ok=True)
-    with locked(scratch.with_name(f".{scratch.name}.lock")):
-        if (ref := find_reference(store, ModelRef, key)) is not None:
-            return ref
-        ref = _train(job, key, store, workdir, scratch, on_progress)
-        shutil.rmtree(scratch, ignore_errors=True)
-    return ref
+    return make_once(store, ModelRef, key, scratch, lambda: _train(job, key, store, workdir, scratch, on_progress))
 
 
 def _train(
@@ -77,16 +69,14 @@ def _train(
         model = build_network(described)
         if base is not None:
             _start_from(model, base, recipe)
-        started = time.monotonic()
         fitted = fit(model, recipe, dataset, backups=scratch / "backup", on_progress=on_progress, teaching=teaching)
-    fit_seconds = time.monotonic() - started
     model = as_float32(model, recipe)
     on_progress(Progress(stage="export", done=0, total=1, message="writing model.onnx and proving it equal"))
     folder = scratch / "model"
     shutil.rmtree(folder, ignore_errors=True)
     with translated(folder):
         folder.mkdir(parents=True)
-        made = Making(base, _lesson(job, teacher), fold=job.fold, fit_seconds=fit_seconds)
+        made = Making(base, _lesson(job, teacher), fold=job.fold, fit_seconds=fitted.seconds)
         write_model(folder, model, recipe, dataset, fitted, made)
     index, sha256 = publish(
         store,

@@ -55,7 +55,7 @@ class Making:
     base: ModelFolder | None = None  # whose weights it started from
     lesson: Lesson | None = None
     fold: int | None = None  # whose splits the dataset has
-    fit_seconds: float = 0.0  # of the fitting; a resumed training knows its last part only
+    fit_seconds: float = 0.0  # of the fitting, over all resumptions
 
 
 def write_model(

@@ -25,6 +25,7 @@ class FitState:
     loss_sum: float = 0.0  # over the current epoch's steps
     seconds: float = 0.0  # spent in the current epoch's steps
     waiting_seconds: float = 0.0  # of them, for data
+    spent_seconds: float = 0.0  # in the whole fitting, features and validation included, as of the last backup
     best_score: float | None = None
     best_epoch: int = 0  # from 1
     wait: int = 0  # epochs since the best one

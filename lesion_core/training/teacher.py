@@ -12,8 +12,9 @@ from lesion_core.dataset.records import OpenDataset
 from lesion_core.errors import ArtifactCorrupt, ConfigError
 from lesion_core.evaluation.predictions import Pictures
 from lesion_core.labels import CLASS_ORDER, N_CLASSES
+from lesion_core.modeling.losses import shares_in_loss
 from lesion_core.modeling.recipe import Recipe
-from lesion_core.modeling.sampling import class_quotas, seen_prior
+from lesion_core.modeling.sampling import class_counts
 from lesion_core.modeling.sections import Imbalance
 from lesion_core.serving.model_folder import ModelFolder
 from lesion_core.serving.predictor import Predictor
@@ -158,14 +159,14 @@ def _shift(teacher: Teacher, recipe: Recipe, rows: pd.DataFrame) -> np.ndarray:
     own = Imbalance.model_validate(teacher.folder.recipe.get("imbalance", {}))
     return prior_shift(
         student=recipe.imbalance,
-        student_prior=seen_prior(rows["class_index"].to_numpy(), recipe.imbalance.sampling_power),
+        student_prior=shares_in_loss(class_counts(rows["class_index"].to_numpy()), recipe.imbalance),
         teacher=own,
         teacher_prior=_prior_of(teacher.folder, own),
     )
 
 
 def _prior_of(folder: ModelFolder, imbalance: Imbalance) -> np.ndarray:
-    """Return the shares of the classes that a model saw in its training, after sampling: float64 (8,)."""
+    """Return the shares of the classes in the loss that a model was trained by: float64 (8,)."""
     stated = folder.provenance.class_counts
     counts = np.array([int(stated.get("train", stated).get(str(name), 0)) for name in CLASS_ORDER])
     if not counts.any():
@@ -173,4 +174,4 @@ def _prior_of(folder: ModelFolder, imbalance: Imbalance) -> np.ndarray:
             f"expected model {folder.model_id} to state its training images by class, got {dict(stated)}; which "
             "prior its answers stand for is not known: train it again, or choose another teacher"
         )
-    return class_quotas(counts, imbalance.sampling_power) / counts.sum()
+    return shares_in_loss(counts, imbalance)

@@ -9,10 +9,11 @@ import pandas as pd
 from lesion_core.dataset.records import OpenDataset
 from lesion_core.errors import ConfigError
 from lesion_core.modeling.network import build_network
-from lesion_core.stores.filesystem import locked, translated
+from lesion_core.stores.filesystem import translated
 from lesion_core.stores.folders import publish
+from lesion_core.stores.making import make_once
 from lesion_core.stores.protocol import Store
-from lesion_core.stores.references import find_reference, ref_from_folder
+from lesion_core.stores.references import ref_from_folder
 from lesion_core.training.devices import make_strategy, set_up
 from lesion_core.training.fit import FitResult, fit
 from lesion_core.training.job import open_for_training
@@ -38,18 +39,20 @@ def run(spec: dict[str, Any], *, store: Store, workdir: Path, on_progress: Progr
     job = TrialJob.model_validate(spec)
     key = trial_key_of(job)
     scratch = scratch_of(key, workdir)
-    with locked(scratch.lock):
-        if (ref := find_reference(store, TrialRef, key)) is not None:
-            return ref
-        recipe = with_local_weights(job.recipe, store, workdir)
-        dataset = _with_validation(open_for_training(job.training(), store, workdir), job)
-        set_up(job.recipe)
-        with make_strategy(job.recipe).scope():
-            model = build_network(recipe)
-            fitted = fit(model, job.recipe, dataset, backups=scratch.folder / "backup", on_progress=on_progress)
-        ref = _keep(job, key, fitted, store, scratch.folder / "trial")
-        shutil.rmtree(scratch.folder, ignore_errors=True)
-    return ref
+
+    def make() -> TrialRef:
+        return _keep(job, key, _fit(job, store, workdir, scratch, on_progress), store, scratch / "trial")
+
+    return make_once(store, TrialRef, key, scratch, make)
+
+
+def _fit(job: TrialJob, store: Store, workdir: Path, scratch: Path, on_progress: ProgressCallback) -> FitResult:
+    recipe = with_local_weights(job.recipe, store, workdir)
+    dataset = _with_validation(open_for_training(job.training(), store, workdir), job)
+    set_up(job.recipe)
+    with make_strategy(job.recipe).scope():
+        model = build_network(recipe)
+        return fit(model, job.recipe, dataset, backups=scratch / "backup", on_progress=on_progress)
 
 
 def _with_validation(dataset: OpenDataset, job: TrialJob) -> OpenDataset:

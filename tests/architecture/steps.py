@@ -15,6 +15,13 @@ from pathlib import Path
 ROOT = Path(__file__).parents[2]
 RECORD = Path(__file__).with_name("steps.json")
 
+COMPARING = tuple(
+    f"evaluation/{name}.py"
+    for name in (
+        *("comparison_job", "comparison_page", "comparison_spec", "crossing", "leaderboard", "pooling"),
+        "figures/comparisons",
+    )
+)
 # step -> (module that holds STEP_VERSION, files and folders whose code decides the output)
 STEPS: dict[str, tuple[str, tuple[str, ...]]] = {
     "ingest": ("lesion_core.isic.version", ("isic", "images.py")),
@@ -34,8 +41,11 @@ STEPS: dict[str, tuple[str, tuple[str, ...]]] = {
         "lesion_core.training.study_output",
         ("training/study_output.py", "training/study_record.py", "evaluation/figures/search.py"),
     ),
+    "compare": ("lesion_core.evaluation.comparison_spec", COMPARING),
     "evaluate": ("lesion_core.evaluation.version", ("evaluation", "serving/predictor.py", "images.py")),
 }
+# What lies in a folder named above and belongs to another step.
+ELSEWHERE = {"evaluate": {*COMPARING, "evaluation/figures/search.py"}}
 # The mirror stands in for the archive's server, and the watch only compares: neither decides what an ingest stores.
 NOT_PART = {
     f"isic/{name}.py"
@@ -74,7 +84,7 @@ def code_digest(step: str) -> str:
     )
     digest = hashlib.sha256()
     for file in files:
-        if file.relative_to(core).as_posix() in NOT_PART:
+        if file.relative_to(core).as_posix() in NOT_PART | ELSEWHERE.get(step, set()):
             continue
         digest.update(file.relative_to(core).as_posix().encode())
         digest.update(ast.dump(_bare(ast.parse(file.read_text(encoding="utf-8")))).encode())

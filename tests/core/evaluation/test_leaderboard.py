@@ -156,6 +156,21 @@ def test_nothing_to_compare_and_different_images_are_refused(made: Made) -> None
         make_leaderboard(job, fewer, trainings)
 
 
+def test_reports_on_another_split_or_model_and_two_recipes_of_one_name_are_refused(made: Made) -> None:
+    job, predictions, trainings = made
+    asked = job.request.model_copy(update={"split": "test"})
+    with pytest.raises(DataError, match=r"expected reports on the test split .* on the validation split of weak/"):
+        make_leaderboard(job.model_copy(update={"request": asked}), predictions, trainings)
+    one, other, *rest = job.outcomes
+    swapped = (one.model_copy(update={"report": other.report}), other, *rest)
+    with pytest.raises(DataError, match="each run's own model"):
+        make_leaderboard(ComparisonJob(request=job.request, outcomes=swapped), predictions, trainings)
+    changed = one.run.model_copy(update={"recipe": one.run.recipe.model_copy(update={"dropout": 0.5})})
+    mixed = (one.model_copy(update={"run": changed}), other, *rest)
+    with pytest.raises(DataError, match="one recipe called 'weak', got runs of different ones"):
+        make_leaderboard(ComparisonJob(request=job.request, outcomes=mixed), predictions, trainings)
+
+
 def test_every_number_is_in_the_table(board: Leaderboard) -> None:
     table = table_of(board).set_index("recipe")
     weak = _entry(board, "weak")

@@ -103,7 +103,8 @@ def test_the_focal_loss_of_shared_out_labels_is_what_the_formula_says(
     recipe = _recipe({"loss": "focal", "focal_gamma": gamma, "sampling_power": 0.5, **weighs}, smoothing)
     loss = make_loss(recipe, np.repeat(np.arange(N_CLASSES), _COUNTS))
     drawn = class_quotas(_COUNTS, 0.5)
-    shares = np.where(drawn > 0, drawn, drawn.max()) / drawn.sum()
+    seen = drawn * loss.class_weights / drawn.sum()  # what sampling and weights leave for the adjustment to correct
+    shares = np.where(seen > 0, seen, seen.max())
     log_probs = log_softmax(logits.astype(np.float64) + np.log(shares), axis=1)
     targets = mixed * (1 - smoothing) + smoothing / N_CLASSES
     focus = (-np.expm1(log_probs)) ** gamma
@@ -159,3 +160,22 @@ def test_certainty_has_a_finite_slope(gamma: float) -> None:
     assert np.isfinite(slope).all()
     assert slope[0] == pytest.approx(0, abs=1e-6)
     assert slope[1, 0] == pytest.approx(-0.5, abs=1e-3)  # still pulled towards the truth
+
+
+@pytest.mark.parametrize(
+    "imbalance", [{"class_weight_power": 1.0}, {"effective_number": 0.999}, {"sampling_power": 1.0}]
+)
+def test_adjustment_corrects_only_what_sampling_and_weights_leave(imbalance: dict[str, float]) -> None:
+    """A picture that could be of any class, as often as the class is shown: its logits come out equal."""
+    loss = make_loss(_recipe({"sampling_power": 0.0, **imbalance}), np.repeat(np.arange(N_CLASSES), _COUNTS))
+    drawn = class_quotas(_COUNTS, imbalance.get("sampling_power", 0.0))
+    here = drawn > 0
+
+    def expected_loss(logits: np.ndarray) -> float:
+        shown = np.full(N_CLASSES, -50.0)
+        shown[here] = logits
+        terms = drawn / drawn.sum() * loss.class_weights * log_softmax(shown + loss.offsets)
+        return float(-terms[here].sum())
+
+    best = softmax(minimize(expected_loss, np.zeros(here.sum())).x)
+    assert best == pytest.approx(np.full(here.sum(), 1 / here.sum()), abs=1e-3)

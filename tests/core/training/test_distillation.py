@@ -16,10 +16,10 @@ from lesion_core.evaluation.metrics import balanced_accuracy
 from lesion_core.keys import digest_of, model_key
 from lesion_core.labels import CLASS_ORDER, N_CLASSES
 from lesion_core.modeling.input import TrainingFeed, evaluation_batches
-from lesion_core.modeling.losses import AdjustedCrossEntropy, logit_offsets
+from lesion_core.modeling.losses import AdjustedCrossEntropy, logit_offsets, shares_in_loss
 from lesion_core.modeling.network import build_network
 from lesion_core.modeling.recipe import Recipe
-from lesion_core.modeling.sampling import seen_prior
+from lesion_core.modeling.sampling import class_counts
 from lesion_core.modeling.sections import Imbalance
 from lesion_core.stores.folders import publish
 from lesion_core.stores.local import LocalStore
@@ -250,7 +250,9 @@ def test_answers_are_brought_to_the_students_prior(
     assert of_plain is not None
     assert of_flat is not None
     difference = of_plain.logits - of_flat.logits
-    prior = seen_prior(dataset.split("train")["class_index"].to_numpy(), 0.0)
+    prior = shares_in_loss(
+        class_counts(dataset.split("train")["class_index"].to_numpy()), Imbalance(sampling_power=0.0)
+    )
     assert np.allclose(difference, logit_offsets(prior, 1.0), atol=1e-4)
     raw = teach(  # a student with the teacher's own strength and the same prior would move nothing
         teacher, flat, dataset, Distillation(), store=store, scratch=tmp_path / "answers"

@@ -56,7 +56,7 @@ def test_a_trial_is_judged_after_each_epoch_and_keeps_its_score_but_no_model(
     assert list(epochs) == [1, 2, 3]
     assert outcome.trial.score == pytest.approx(max(epochs.values()))
     assert len(read_file(store, outcome.trial, "history.csv").decode().splitlines()) == 4
-    assert not scratch_of(trial_key_of(job), settings.work).folder.exists()
+    assert not scratch_of(trial_key_of(job), settings.work).exists()
     assert news
     news.clear()
     assert run_trial(order, store=store, settings=settings, on_progress=news.append) == outcome
@@ -76,7 +76,7 @@ def test_a_trial_that_is_given_up_ends_with_its_child_and_its_backups(
     outcome = run_trial(order, store=store, settings=settings)
     assert outcome == TrialOutcome(stopped_after=2)
     assert list(signals.read_epochs(store, order)) == [1, 2]
-    assert not scratch_of(trial_key_of(order.job), settings.work).folder.exists()
+    assert not scratch_of(trial_key_of(order.job), settings.work).exists()
     assert not children_of(os.getpid())
 
 
