@@ -76,3 +76,8 @@ class LesionSettings(BaseSettings):
     @classmethod
     def _split_users(cls, value: object) -> object:
         return tuple(part.strip() for part in value.split(",") if part.strip()) if isinstance(value, str) else value
+
+    @field_validator("study_storage", mode="before")
+    @classmethod
+    def _empty_is_unset(cls, value: object) -> object:
+        return value or None  # as a compose file hands on what nobody set

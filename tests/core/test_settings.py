@@ -23,3 +23,8 @@ def test_a_value_out_of_bounds_names_its_field(monkeypatch: pytest.MonkeyPatch) 
     monkeypatch.setenv("LESION_PAGE_PORT", "70000")
     with pytest.raises(ValidationError, match="page_port"):
         LesionSettings()
+
+
+def test_a_study_storage_left_empty_is_none(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("LESION_STUDY_STORAGE", "")
+    assert LesionSettings().study_storage is None
