@@ -103,6 +103,16 @@ def looks(
 
 
 @app.command()
+def weights(
+    file: Annotated[Path, typer.Argument(help="Pretrained weights of a backbone: .h5, .keras or .pth")],
+) -> None:
+    """Put a file of weights into the store, and print what a recipe names it by on any worker."""
+    from lesion_core.training.pretrained import store_weights
+
+    typer.echo(store_weights(open_store(LesionSettings()), file))
+
+
+@app.command()
 def gc(
     delete: Annotated[bool, typer.Option("--delete", help="Delete; without it, only say what would go")] = False,
     retention_days: Annotated[int, typer.Option(min=1, help="What is younger stays")] = 30,

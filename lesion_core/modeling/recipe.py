@@ -15,6 +15,11 @@ STORE_WEIGHTS = "store:"
 _STORED_WEIGHTS = re.compile(r"^store:weights/[0-9a-f]{64}/[A-Za-z0-9][A-Za-z0-9._-]*\.(h5|keras|pth)$")
 
 
+def names_stored_weights(weights: str) -> bool:
+    """Return whether a recipe can name this file in the store: ``store:weights/<sha256>/<file>.h5``, .keras, .pth."""
+    return _STORED_WEIGHTS.match(weights) is not None
+
+
 class Recipe(Value):
     """What is trained, and how. Two equal recipes on the same dataset are the same model version."""
 
@@ -64,7 +69,7 @@ class Recipe(Value):
             raise ValueError(
                 "backbone 'tiny' has no ImageNet weights; set weights to 'none' or choose another backbone"
             )
-        if self.weights.startswith(STORE_WEIGHTS) and not _STORED_WEIGHTS.match(self.weights):
+        if self.weights.startswith(STORE_WEIGHTS) and not names_stored_weights(self.weights):
             raise ValueError(
                 "weights in the store are named store:weights/<sha256>/<file>.h5, .keras or .pth, got "
                 f"{self.weights!r}"

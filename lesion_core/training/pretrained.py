@@ -10,7 +10,7 @@ from pathlib import Path
 
 from lesion_core.errors import ArtifactCorrupt, ArtifactNotFound, ConfigError
 from lesion_core.keys import weights_key
-from lesion_core.modeling.recipe import STORE_WEIGHTS, Recipe
+from lesion_core.modeling.recipe import STORE_WEIGHTS, Recipe, names_stored_weights
 from lesion_core.stores.filesystem import file_digest, locked, settle, temporary_file, translated
 from lesion_core.stores.protocol import Store
 from lesion_core.types import Sha256, StoreKey
@@ -41,15 +41,20 @@ def store_weights(store: Store, path: Path) -> str:
     """Put a weights file into the store; return what a recipe names it by.
 
     Raises:
-        ConfigError: The file cannot be read, or its name is none for a key.
+        ConfigError: The file cannot be read, or a recipe cannot name it.
     """
-    digest = weights_digest(str(path))
+    digest = weights_digest(str(path.absolute()))
     assert digest is not None
-    key = weights_key(digest, path.name)
-    if store.stat(key) is None:
+    named = f"{STORE_WEIGHTS}{weights_key(digest, path.name)}"
+    if not names_stored_weights(named):
+        raise ConfigError(
+            "expected a file of weights named with letters, digits, '.', '_' or '-' and ending in .h5, .keras or .pth, "
+            f"got {path.name!r}; rename it"
+        )
+    if store.stat(_key(named)) is None:
         with path.open("rb") as stream:
-            store.write(key, stream)
-    return f"{STORE_WEIGHTS}{key}"
+            store.write(_key(named), stream)
+    return named
 
 
 def with_local_weights(recipe: Recipe, store: Store, cache: Path) -> Recipe:
@@ -71,7 +76,7 @@ def with_local_weights(recipe: Recipe, store: Store, cache: Path) -> Recipe:
     except ArtifactNotFound:
         raise ConfigError(
             f"recipe {recipe.name!r} names weights {recipe.weights}, which are not in {store.url}; put the file "
-            "there with lesion_core.training.pretrained.store_weights, or name a path"
+            "there with `lesion weights FILE`, or name a path"
         ) from None
     return recipe.model_copy(update={"weights": str(path)})
 

@@ -12,9 +12,11 @@ from deployments.cli import app
 from lesion_core.evaluation.looks import record_look
 from lesion_core.evaluation.spec import EvaluateJob
 from lesion_core.isic.withdrawals import note_withdrawn
+from lesion_core.modeling.recipe import Recipe
 from lesion_core.registry.channels import move_channel
 from lesion_core.stores.folders import utc_now
 from lesion_core.stores.local import LocalStore
+from lesion_core.training.pretrained import with_local_weights
 from tests.conftest import ROOT
 from tests.core.registry.generations import make_generations
 
@@ -43,6 +45,8 @@ def lesion(*arguments: str, home: Path, **variables: str) -> "subprocess.Complet
         (("card", "quick/0123456789ab"), {}, "nothing stored yet"),
         (("models",), {"LESION_STORE": "ftp://host/x"}, "ftp://host/x"),
         (("predict", "/nowhere"), {}, "found none in /nowhere"),
+        (("weights", "/nowhere/b.h5"), {}, "got '/nowhere/b.h5': No such file"),
+        (("weights", "pyproject.toml"), {}, "ending in .h5, .keras or .pth, got 'pyproject.toml'"),
         (("demo", "--archive", "isic"), {"LESION_ARCHIVE_URL": "http://127.0.0.1:9/api/v2/"}, "SourceUnavailable"),
     ],
 )
@@ -89,6 +93,16 @@ def test_cleaning_says_what_goes_and_what_stays_and_deletes_only_when_told(
     assert "WITHDRAWN: saw 1 of the images that the archive withdrew" in warned[place + 1]
     assert f"For training (1): {made.withdrawn}" in told("card", model.id)
     assert not any("WITHDRAWN" in line for line in told("models").splitlines() if made.new.model.id in line)
+
+
+def test_a_file_of_weights_is_put_where_a_recipe_finds_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("LESION_STORE", str(tmp_path / "store"))
+    file = tmp_path / "none.h5"
+    file.write_bytes(b"numbers")
+    named = CliRunner().invoke(app, ["weights", str(file)]).stdout.strip()
+    recipe = Recipe(name="mine", weights=named)
+    local = with_local_weights(recipe, LocalStore(tmp_path / "store"), tmp_path / "cache")
+    assert Path(local.weights).read_bytes() == b"numbers"
 
 
 def test_looks_are_listed_with_their_reason(tmp_path: Path) -> None:
