@@ -51,36 +51,42 @@ class CompareRequest(Value):
         '{"fusion": ["none", "concat"], "optimisation.ema_decay": [null, 0.99]}',
         json_schema_extra={"position": 4},
     )
+    one_at_a_time: bool = Field(
+        default=False,
+        description="Change one axis at a time and leave the others as in 'base', which is trained too: what each "
+        "ingredient brings",
+        json_schema_extra={"position": 5},
+    )
     folds: tuple[int, ...] = Field(
         default=(0, 1, 2),
         description="Folds that are left out in turn; empty: the dataset's own four splits",
-        json_schema_extra={"position": 5},
+        json_schema_extra={"position": 6},
     )
     seeds: tuple[int, ...] = Field(
-        default=(), description="Seeds of the training; empty: each recipe's own", json_schema_extra={"position": 6}
+        default=(), description="Seeds of the training; empty: each recipe's own", json_schema_extra={"position": 7}
     )
     split: CompareSplit = Field(
         default="validation",
         description="What is measured: choose on 'validation'; 'test' is a look, noted and not to be repeated",
-        json_schema_extra={"position": 7},
+        json_schema_extra={"position": 8},
     )
     baseline: str = Field(
         default="",
         description="Name of the recipe that the others are held against; empty: the best",
-        json_schema_extra={"position": 8},
+        json_schema_extra={"position": 9},
     )
     dataset: str = Field(
         default="",
         description="Name of the dataset; empty: the one that each recipe names",
-        json_schema_extra={"position": 9},
+        json_schema_extra={"position": 10},
     )
     again: bool = Field(
         default=False,
         description="Look at test images that an older version of a recipe was measured on; wants a reason",
-        json_schema_extra={"position": 10},
+        json_schema_extra={"position": 11},
     )
     reason: str = Field(
-        default="", max_length=2000, description="Why again; kept in the log", json_schema_extra={"position": 11}
+        default="", max_length=2000, description="Why again; kept in the log", json_schema_extra={"position": 12}
     )
     n_bootstrap: int = Field(default=1000, ge=100, le=100_000, description="Group resamples of the intervals")
     seed: int = Field(default=7, ge=0, description="Of the resampling")
@@ -91,6 +97,8 @@ class CompareRequest(Value):
             raise ValueError("give either 'recipes', or 'base' with 'axes'")
         if bool(self.axes) != (self.base is not None) or not all(self.axes.values()):
             raise ValueError("'axes' names fields of 'base', each with at least one value; give both or neither")
+        if self.one_at_a_time and self.base is None:
+            raise ValueError("'one_at_a_time' is about the axes of a base; give both, or leave it out")
         if len(set(self.folds)) < len(self.folds) or len(set(self.seeds)) < len(self.seeds):
             raise ValueError("a fold or a seed is named twice")
         if any(number < 0 for number in (*self.folds, *self.seeds)):

@@ -1,4 +1,4 @@
-"""From a base recipe and axes to the recipes of a comparison."""
+"""From a base recipe and axes to the recipes of a comparison: crossed, or changed one at a time."""
 
 import itertools
 import re
@@ -23,7 +23,8 @@ def recipes_of(request: CompareRequest, folder: Path) -> tuple[Recipe, ...]:
     if request.base is None:
         recipes = tuple(choose_recipe(choice, folder) for choice in request.recipes)
     else:
-        recipes = cross(choose_recipe(request.base, folder), request.axes)
+        base = choose_recipe(request.base, folder)
+        recipes = (vary if request.one_at_a_time else cross)(base, request.axes)
     names = [recipe.name for recipe in recipes]
     if twice := sorted({name for name in names if names.count(name) > 1}):
         raise ConfigError(
@@ -52,6 +53,22 @@ def cross(base: Recipe, axes: Mapping[str, Sequence[Any]]) -> tuple[Recipe, ...]
     return tuple(
         _changed(base, content, dict(zip(axes, values, strict=True))) for values in itertools.product(*axes.values())
     )
+
+
+def vary(base: Recipe, axes: Mapping[str, Sequence[Any]]) -> tuple[Recipe, ...]:
+    """Return the base, and it with each value of each axis alone: what one ingredient brings where the rest is given.
+
+    Names are as of ``cross``; a value that the base has already adds nothing.
+
+    Args:
+        base: What is changed.
+        axes: Dotted path of a recipe's field to the values to try.
+
+    Raises:
+        ConfigError: As for ``cross``.
+    """
+    varied = (recipe for path, values in axes.items() for recipe in cross(base, {path: values}))
+    return (base, *(recipe for recipe in varied if recipe is not base))
 
 
 def _changed(base: Recipe, content: JsonDict, changes: Mapping[str, Any]) -> Recipe:

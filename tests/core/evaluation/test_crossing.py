@@ -8,7 +8,7 @@ from pydantic import ValidationError
 
 from lesion_core.errors import ConfigError
 from lesion_core.evaluation.comparison_spec import CompareRequest, choose_request
-from lesion_core.evaluation.crossing import cross, recipes_of
+from lesion_core.evaluation.crossing import cross, recipes_of, vary
 from lesion_core.modeling.recipe import Recipe
 from tests.conftest import ROOT
 
@@ -32,6 +32,21 @@ def test_axes_are_crossed_the_last_one_changing_first() -> None:
     ]
     assert recipes[2] is BASE  # and so its stored models are found
     assert recipes[1].description == "base with fusion = none, optimisation.ema_decay = 0.99"
+
+
+def test_axes_changed_one_at_a_time_leave_the_others_as_in_the_base() -> None:
+    axes = {"fusion": ["none", "concat"], "optimisation.ema_decay": [0.9, 0.99], "views": [4]}
+    recipes = vary(BASE, axes)
+    assert recipes[0] is BASE
+    changed = {"base-fusion-none", "base-ema-decay-0-9", "base-ema-decay-0-99", "base-views-4"}
+    assert {recipe.name for recipe in recipes[1:]} == changed
+    for recipe in recipes[1:]:
+        differs = [
+            recipe.fusion != BASE.fusion, recipe.optimisation != BASE.optimisation, recipe.views != BASE.views
+        ]  # fmt: skip
+        assert sum(differs) == 1
+    request = CompareRequest(name="x", base=BASE, axes={"views": (1, 8)}, one_at_a_time=True)
+    assert [recipe.views for recipe in recipes_of(request, ROOT)] == [1, 8]
 
 
 @pytest.mark.parametrize(
@@ -58,6 +73,7 @@ def test_an_axis_that_cannot_be_meant_is_refused_in_words(axes: dict[str, list[o
         ({"recipes": []}, "give either 'recipes', or 'base'"),
         ({"base": "isic-cpu", "axes": {"seed": [1]}}, "give either 'recipes', or 'base'"),
         ({"axes": {"fusion": ["none"]}}, "give both or neither"),
+        ({"one_at_a_time": True}, "about the axes of a base"),
         ({"folds": [1, 1]}, "named twice"),
         ({"folds": [-1]}, "counted from 0"),
         ({"again": True}, "wants a reason"),
