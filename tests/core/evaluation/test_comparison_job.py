@@ -8,7 +8,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from lesion_core.errors import ArtifactCorrupt
+from benchmarks.accuracy import newest_board, result_of
+from lesion_core.errors import ArtifactCorrupt, ArtifactNotFound
 from lesion_core.evaluation import comparison_job
 from lesion_core.evaluation.comparison_spec import (
     FIGURES,
@@ -20,6 +21,8 @@ from lesion_core.evaluation.comparison_spec import (
     comparison_key_of,
 )
 from lesion_core.evaluation.leaderboard import read_leaderboard
+from lesion_core.evaluation.looks import record_look
+from lesion_core.evaluation.spec import EvaluateJob
 from lesion_core.registry.retention import make_plan
 from lesion_core.stores.folders import get_index, read_file
 from lesion_core.stores.local import LocalStore
@@ -104,6 +107,29 @@ def test_it_outlives_the_models_that_it_was_made_from(
     assert {each.model.key for each in job.outcomes if each.model} <= going
     assert not any(key.startswith("comparisons/") for key in going)
     assert not any(entry.key.startswith(("comparisons/", "looks/")) for entry in plan.unknown)
+
+
+def test_the_numbers_for_the_docs_are_those_of_the_leaderboard(
+    world: tuple[LocalStore, ComparisonJob, ComparisonRef],
+) -> None:
+    store, job, ref = world
+    found = newest_board(store, "bad")
+    assert found == (ref.id, read_leaderboard(store, ref))
+    looked = next(each.model for each in job.outcomes if each.run.recipe.name == "bad" and each.run.fold == 1)
+    assert looked is not None
+    record_look(EvaluateJob(model=looked, dataset=looked.dataset), store)
+
+    result = result_of(store, *found, "bad")
+    entry = found[1].entries[1]
+    rows = {name: (value, interval) for name, value, interval in result["table"]["rows"]}
+    (score,) = (rows[name] for name in rows if name.startswith("balanced accuracy, mean of folds 0, 1 ("))
+    assert score == (f"{entry.balanced_accuracy.value:.3f}", entry.balanced_accuracy.interval_in_words())
+    assert rows["minutes of training per fold, mean and longest"][0] == "1.5, 1.5"
+    assert rows["models of this recipe measured on a fold's test images so far"][0] == "0 (fold 0), 1 (fold 1)"
+    assert sum(name.startswith("sensitivity, ") for name in rows) == sum(name.startswith("AUC, ") for name in rows) == 8
+    assert [run["fold"] for run in result["runs"]] == [0, 1]
+    with pytest.raises(ArtifactNotFound, match="run the flow 'compare' with split 'test' first"):
+        newest_board(store, "ugly")
 
 
 def test_a_damaged_leaderboard_is_refused(world: tuple[LocalStore, ComparisonJob, ComparisonRef]) -> None:
