@@ -48,8 +48,8 @@ def store_weights(store: Store, path: Path) -> str:
     named = f"{STORE_WEIGHTS}{weights_key(digest, path.name)}"
     if not names_stored_weights(named):
         raise ConfigError(
-            "expected a file of weights named with letters, digits, '.', '_' or '-' and ending in .h5, .keras or .pth, "
-            f"got {path.name!r}; rename it"
+            "expected a file of weights named with letters, digits, '.', '_' or '-' and ending in .h5, .keras or "
+            f".pth, got {path.name!r}; rename it"
         )
     if store.stat(_key(named)) is None:
         with path.open("rb") as stream:
