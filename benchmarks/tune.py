@@ -14,11 +14,11 @@ import pandas as pd
 
 from benchmarks.measure import RESULTS, write_result
 from flows.tune import tune_flow
+from lesion_core.search import study_output
+from lesion_core.search.study import StudySpec
 from lesion_core.settings import LesionSettings
 from lesion_core.stores.folders import read_file
 from lesion_core.stores.open import open_store
-from lesion_core.training import study_output
-from lesion_core.training.study import StudySpec
 
 RECIPE = "isic-search"
 PICTURES = RESULTS.parent / "images"

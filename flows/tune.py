@@ -3,7 +3,7 @@
 from prefect import flow
 
 from lesion_core.modeling.recipe import Recipe
-from lesion_core.training.study import DEFAULT_STUDY, StudySpec
+from lesion_core.search.study import DEFAULT_STUDY, StudySpec
 from lesion_core.types import StudyRef
 from tasks.dataset import find_dataset
 from tasks.runners import trial_runner

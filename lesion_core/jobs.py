@@ -33,7 +33,7 @@ JobKind = Literal["train", "trial", "evaluate", "compare", "data-report"]
 # kind -> module that defines run(spec: dict, *, store, workdir, on_progress) -> BaseModel
 _MODULES: Mapping[str, str] = {
     "train": "lesion_core.training.job",
-    "trial": "lesion_core.training.trial",
+    "trial": "lesion_core.search.trial",
     "evaluate": "lesion_core.evaluation.job",
     "compare": "lesion_core.evaluation.comparison_job",
     "data-report": "lesion_core.evaluation.data_report",

@@ -35,11 +35,14 @@ STEPS: dict[str, tuple[str, tuple[str, ...]]] = {
     ),
     "train": (
         "lesion_core.training.version",
-        ("modeling", "training", "images.py", "evaluation/calibration.py", "evaluation/metrics.py"),
+        (
+            *("modeling", "training", "images.py", "evaluation/calibration.py", "evaluation/metrics.py"),
+            *("search/trial.py", "search/trial_spec.py"),  # a search decides only which trainings there are
+        ),
     ),
     "study": (
-        "lesion_core.training.study_output",
-        ("training/study_output.py", "training/study_record.py", "evaluation/figures/search.py"),
+        "lesion_core.search.study_output",
+        ("search/study_output.py", "search/study_record.py", "evaluation/figures/search.py"),
     ),
     "compare": ("lesion_core.evaluation.comparison_spec", COMPARING),
     "evaluate": ("lesion_core.evaluation.version", ("evaluation", "serving/predictor.py", "images.py")),
@@ -53,11 +56,6 @@ NOT_PART = {
         *("mirror", "folder", "challenge", "tables", "bulk", "query", "paging", "survey"),
         *("watcher", "changes", "drift", "withdrawals"),
     )
-}
-# A search only decides which trainings there are; what one of them leaves is the trial's own code.
-NOT_PART |= {
-    f"training/{name}.py"
-    for name in ("course", "search", "search_storage", "signals", "study", "trial_process", "trial_scratch")
 }
 
 

@@ -8,8 +8,8 @@ import pytest
 import yaml
 
 from lesion_core.modeling.recipe import read_recipe
+from lesion_core.search.study_output import BEST_NAME
 from lesion_core.stores.folders import read_file
-from lesion_core.training.study_output import BEST_NAME
 from lesion_core.types import ModelRef, StudyRef
 from tasks import publish
 from tests.conftest import ROOT
@@ -30,7 +30,7 @@ RECIPE = {
 SCRIPT = """
 import sys
 from flows.tune import tune_flow
-from lesion_core.training.study import StudySpec
+from lesion_core.search.study import StudySpec
 
 if __name__ == "__main__":
     study = StudySpec(n_trials=2, pruner="hyperband", min_epochs=1)

@@ -22,12 +22,12 @@ from optuna.trial import FrozenTrial, Trial, TrialState
 from lesion_core.errors import ConfigError
 from lesion_core.keys import digest_of
 from lesion_core.modeling.search_space import Choice, Dimension, FloatRange
+from lesion_core.search.storage import opened_storage
+from lesion_core.search.study import StudyPlan, Values, own_values, with_values
+from lesion_core.search.study_record import StudyRecord, TrialRecord, TrialStateName
+from lesion_core.search.trial_spec import TrialJob, TrialOrder
 from lesion_core.settings import LesionSettings
 from lesion_core.training.plan import count_epochs
-from lesion_core.training.search_storage import opened_storage
-from lesion_core.training.study import StudyPlan, Values, own_values, with_values
-from lesion_core.training.study_record import StudyRecord, TrialRecord, TrialStateName
-from lesion_core.training.trial_spec import TrialJob, TrialOrder
 
 # Attributes of a trial in Optuna's storage.
 _BASE, _CONTINUES, _CHANNEL, _LOST, _REASON, _STORED = "base", "continues", "channel", "lost", "reason", "stored"

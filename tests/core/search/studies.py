@@ -13,15 +13,15 @@ import pandas as pd
 
 from lesion_core.errors import TrialStopped
 from lesion_core.modeling.recipe import Recipe
+from lesion_core.search import course
+from lesion_core.search.signals import Reporter
+from lesion_core.search.study import StudyPlan, StudySpec, plan_study
+from lesion_core.search.study_record import StudyRecord
+from lesion_core.search.trial_spec import TrialOrder, TrialOutcome, trial_inputs, trial_key_of
 from lesion_core.settings import LesionSettings
 from lesion_core.stores.folders import publish
 from lesion_core.stores.protocol import Store
 from lesion_core.stores.references import find_reference, ref_from_folder
-from lesion_core.training import course
-from lesion_core.training.signals import Reporter
-from lesion_core.training.study import StudyPlan, StudySpec, plan_study
-from lesion_core.training.study_record import StudyRecord
-from lesion_core.training.trial_spec import TrialOrder, TrialOutcome, trial_inputs, trial_key_of
 from lesion_core.types import DatasetRef, Progress, TrialRef, ignore_progress
 
 SPACE = {

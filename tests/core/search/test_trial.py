@@ -13,18 +13,18 @@ import pytest
 
 from lesion_core.errors import ConfigError
 from lesion_core.modeling.recipe import Recipe
+from lesion_core.search import signals
+from lesion_core.search.proposals import opened_search
+from lesion_core.search.study import StudyPlan
+from lesion_core.search.trial_process import run_trial
+from lesion_core.search.trial_scratch import scratch_of
+from lesion_core.search.trial_spec import TrialJob, TrialOrder, TrialOutcome, trial_key_of
 from lesion_core.settings import LesionSettings
 from lesion_core.stores.folders import get_index, read_file
 from lesion_core.stores.local import LocalStore
-from lesion_core.training import signals
-from lesion_core.training.search import opened_search
-from lesion_core.training.study import StudyPlan
-from lesion_core.training.trial_process import run_trial
-from lesion_core.training.trial_scratch import scratch_of
-from lesion_core.training.trial_spec import TrialJob, TrialOrder, TrialOutcome, trial_key_of
 from lesion_core.types import DatasetRef, Progress
 from tests.conftest import ROOT
-from tests.core.training.studies import make_plan
+from tests.core.search.studies import make_plan
 
 _PATIENCE_SECONDS = 250.0  # a busy machine takes a minute to load TensorFlow
 
@@ -120,9 +120,9 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from lesion_core.settings import LesionSettings
 from lesion_core.stores.open import open_store
-from lesion_core.training.course import conduct
-from lesion_core.training.study import StudyPlan
-from lesion_core.training.trial_process import run_trial
+from lesion_core.search.course import conduct
+from lesion_core.search.study import StudyPlan
+from lesion_core.search.trial_process import run_trial
 
 plan, settings = StudyPlan.model_validate_json(Path(sys.argv[1]).read_text()), LesionSettings()
 store, threads = open_store(settings), ThreadPoolExecutor(2)

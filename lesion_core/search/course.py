@@ -8,14 +8,14 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from lesion_core.errors import ConfigError, TrainingError
+from lesion_core.search import signals
+from lesion_core.search.proposals import Search, opened_search
+from lesion_core.search.study import StudyPlan
+from lesion_core.search.study_record import StudyRecord
+from lesion_core.search.trial_spec import TrialOrder, TrialOutcome
 from lesion_core.settings import LesionSettings
 from lesion_core.stores.folders import read_file
 from lesion_core.stores.protocol import Store
-from lesion_core.training import signals
-from lesion_core.training.search import Search, opened_search
-from lesion_core.training.study import StudyPlan
-from lesion_core.training.study_record import StudyRecord
-from lesion_core.training.trial_spec import TrialOrder, TrialOutcome
 from lesion_core.types import Progress, ProgressCallback, TrialRef, ignore_progress
 
 # Asked while a trial runs: ``None`` as long as it does, then its outcome; raises what ended it.

@@ -11,12 +11,12 @@ import pytest
 from lesion_core.errors import ConfigError, StoreUnavailable, TrainingDiverged, TrainingError
 from lesion_core.keys import signal_key
 from lesion_core.modeling.recipe import Recipe
+from lesion_core.search.proposals import opened_search
 from lesion_core.settings import LesionSettings
 from lesion_core.stores.local import LocalStore
-from lesion_core.training.search import opened_search
 from lesion_core.types import DatasetRef
 from tests.conftest import need
-from tests.core.training.studies import SPACE, Trainer, keep, make_plan, rising, run
+from tests.core.search.studies import SPACE, Trainer, keep, make_plan, rising, run
 from tests.servers import postgres
 
 __all__ = ["postgres"]

@@ -13,13 +13,13 @@ from lesion_core.evaluation.figures.canvas import Subject
 from lesion_core.evaluation.figures.search import draw_epochs, draw_history, draw_importance, draw_parallel
 from lesion_core.keys import digest_of, study_key
 from lesion_core.modeling.recipe import Recipe
+from lesion_core.search.proposals import opened_search
+from lesion_core.search.study import StudyPlan, with_values
+from lesion_core.search.study_record import StudyRecord, TrialRecord
 from lesion_core.settings import LesionSettings
 from lesion_core.stores.folders import publish
 from lesion_core.stores.protocol import Store
 from lesion_core.stores.references import find_reference, ref_from_folder
-from lesion_core.training.search import opened_search
-from lesion_core.training.study import StudyPlan, with_values
-from lesion_core.training.study_record import StudyRecord, TrialRecord
 from lesion_core.types import JsonDict, StudyRef
 
 STEP_VERSION = 1

@@ -8,12 +8,12 @@ from pydantic import ValidationError
 
 from lesion_core.errors import ConfigError
 from lesion_core.modeling.recipe import Recipe, parse_recipe
+from lesion_core.search.study import StudySpec, plan_study, with_values
 from lesion_core.training.identity import training_inputs
 from lesion_core.training.plan import count_epochs
 from lesion_core.training.spec import TrainJob
-from lesion_core.training.study import StudySpec, plan_study, with_values
 from lesion_core.types import DatasetRef
-from tests.core.training.studies import SPACE, make_plan
+from tests.core.search.studies import SPACE, make_plan
 
 RATE = {"type": "float", "low": 1e-4, "high": 1e-2, "log": True}
 

@@ -3,7 +3,7 @@
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
-from lesion_core.training.study import Values
+from lesion_core.search.study import Values
 
 # 'lost': its process died with the study's; the trial that continues it counts in its place.
 TrialStateName = Literal["running", "waiting", "complete", "pruned", "failed", "lost"]

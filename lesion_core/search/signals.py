@@ -13,8 +13,8 @@ from pathlib import PurePosixPath
 
 from lesion_core.errors import ArtifactNotFound, TrialStopped
 from lesion_core.keys import signal_key, signals_prefix
+from lesion_core.search.trial_spec import TrialOrder
 from lesion_core.stores.protocol import Store
-from lesion_core.training.trial_spec import TrialOrder
 from lesion_core.types import Progress, ProgressCallback
 
 POLL_SECONDS = 0.3

@@ -4,11 +4,11 @@ import contextlib
 
 from lesion_core import jobs
 from lesion_core.errors import TrialStopped
+from lesion_core.search.signals import Reporter
+from lesion_core.search.trial_scratch import give_up
+from lesion_core.search.trial_spec import TrialOrder, TrialOutcome, trial_key_of
 from lesion_core.settings import LesionSettings
 from lesion_core.stores.protocol import Store
-from lesion_core.training.signals import Reporter
-from lesion_core.training.trial_scratch import give_up
-from lesion_core.training.trial_spec import TrialOrder, TrialOutcome, trial_key_of
 from lesion_core.types import ProgressCallback, TrialRef, ignore_progress
 
 
