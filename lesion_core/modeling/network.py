@@ -1,10 +1,7 @@
 """The dual-input network: image and metadata in, logits over the eight classes out."""
 
-from pathlib import Path
-
 import keras
 
-from lesion_core.errors import ConfigError
 from lesion_core.modeling.backbones import BACKBONE, build_backbone
 from lesion_core.modeling.fusion import HEADS
 from lesion_core.modeling.metadata import MetadataDropout, MetadataEncoding
@@ -54,20 +51,3 @@ def freeze_backbone(model: keras.Model) -> None:
 def unfreeze_backbone(model: keras.Model) -> None:
     """Let the whole backbone train, batch statistics included; compile the model after this."""
     model.get_layer(BACKBONE).trainable = True
-
-
-def load_network(path: Path) -> keras.Model:
-    """Load a network saved as ``model.keras``, with as many views as it was saved with (``views.single_view``).
-
-    Raises:
-        ConfigError: The file is missing, damaged, or no such network.
-    """
-    try:
-        model = keras.saving.load_model(path, compile=False)
-    except (ValueError, OSError, TypeError, KeyError) as error:
-        raise ConfigError(
-            f"expected a saved network at {path}, got: {error}; train again or restore the file"
-        ) from error
-    if {tensor.name for tensor in model.inputs} != INPUT_NAMES:
-        raise ConfigError(f"expected a network with inputs {sorted(INPUT_NAMES)} at {path}, got {model.name}")
-    return model

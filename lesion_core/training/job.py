@@ -10,8 +10,9 @@ from lesion_core.dataset.certificate import verify_certificate
 from lesion_core.dataset.records import OpenDataset, open_dataset
 from lesion_core.errors import ConfigError
 from lesion_core.keys import id_of
-from lesion_core.modeling.network import build_network, load_network
+from lesion_core.modeling.network import build_network
 from lesion_core.modeling.recipe import Recipe
+from lesion_core.modeling.saved import load_network
 from lesion_core.modeling.views import single_view
 from lesion_core.serving.model_folder import ModelFolder, read_model_folder
 from lesion_core.stores.filesystem import translated

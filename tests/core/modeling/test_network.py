@@ -8,8 +8,9 @@ import pytest
 import tensorflow as tf
 
 from lesion_core.errors import ConfigError
-from lesion_core.modeling.network import build_network, freeze_backbone, load_network, unfreeze_backbone
+from lesion_core.modeling.network import build_network, freeze_backbone, unfreeze_backbone
 from lesion_core.modeling.recipe import Recipe
+from lesion_core.modeling.saved import load_network
 from tests.core.modeling.conftest import Inputs, MakeInputs, MakeNetwork
 
 EXPLAINED = ("additive", "none", "film", "metablock")

@@ -1,6 +1,8 @@
 """Views: their mean is the mean of the views, maps lie where the image does, and everything still adds up."""
 
 import itertools
+import subprocess
+import sys
 from pathlib import Path
 
 import keras
@@ -11,7 +13,7 @@ import tensorflow as tf
 
 from lesion_core.errors import ConfigError
 from lesion_core.modeling.export import export_onnx
-from lesion_core.modeling.network import load_network
+from lesion_core.modeling.saved import load_network
 from lesion_core.modeling.views import Views, single_view, with_views
 from tests.core.modeling.conftest import Inputs, MakeInputs, MakeNetwork
 
@@ -74,6 +76,16 @@ def test_the_views_of_an_image_all_differ_and_stay_bytes(make_inputs: MakeInputs
     np.testing.assert_array_equal(views["site_code"], np.tile(inputs["site_code"], 8))
     batch = next(iter(tf.data.Dataset.from_tensor_slices(inputs).batch(2).map(Views(8))))
     np.testing.assert_array_equal(batch["image"].numpy(), views["image"])
+
+
+def test_a_process_that_knows_nothing_of_views_loads_it(make_network: MakeNetwork, saved_path: Path) -> None:
+    with_views(make_network(), 4).save(saved_path)
+    code = (
+        "import sys, pathlib; from lesion_core.modeling.saved import load_network as load; "
+        "print(load(pathlib.Path(sys.argv[1])).name)"
+    )
+    done = subprocess.run([sys.executable, "-c", code, str(saved_path)], capture_output=True, text=True, check=False)
+    assert done.stdout.strip() == "lesionflow_in_4_views", done.stderr
 
 
 def test_it_is_saved_exported_and_taken_apart_again(

@@ -13,8 +13,8 @@ import pytest
 from lesion_core import jobs
 from lesion_core.errors import ArtifactCorrupt, ConfigError, ManifestError
 from lesion_core.labels import CLASS_ORDER
-from lesion_core.modeling.network import load_network
 from lesion_core.modeling.recipe import Recipe
+from lesion_core.modeling.saved import load_network
 from lesion_core.modeling.views import single_view
 from lesion_core.serving.predictor import Predictor
 from lesion_core.settings import LesionSettings

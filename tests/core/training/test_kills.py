@@ -21,8 +21,9 @@ import tensorflow as tf
 
 from lesion_core import jobs
 from lesion_core.keys import id_of
-from lesion_core.modeling.network import build_network, load_network
+from lesion_core.modeling.network import build_network
 from lesion_core.modeling.recipe import Recipe
+from lesion_core.modeling.saved import load_network
 from lesion_core.settings import LesionSettings
 from lesion_core.stores.folders import materialise, read_file
 from lesion_core.stores.local import LocalStore
