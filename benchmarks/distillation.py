@@ -66,7 +66,7 @@ def train(
     fitted = fit(model, recipe, dataset, backups=place / "backup", on_progress=say, teaching=teaching)
     folder.mkdir(parents=True, exist_ok=True)
     lesson = None if teacher is None else Lesson(teacher.folder, teacher.ref.sha256, SETTINGS)
-    write_model(folder, model, recipe, dataset, fitted, Making(lesson=lesson))
+    write_model(folder, model, recipe, dataset, [fitted], Making(lesson=lesson))
     (folder / "done").write_text(str(fitted.n_steps))
     return folder
 

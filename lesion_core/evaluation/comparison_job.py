@@ -93,6 +93,8 @@ def read_training(store: Store, model: ModelRef) -> Training:
     """
     history = pd.read_csv(io.BytesIO(read_file(store, model, HISTORY_NAME)))
     provenance = json.loads(read_file(store, model, _PROVENANCE_NAME))
+    if "member" in history:  # networks that are averaged: the curve is that of the first
+        history = history[history["member"] == 1]
     scores = history.get("val_balanced_accuracy", pd.Series(dtype=float))
     return Training(
         seconds=float(provenance.get("fit_seconds") or history["seconds"].sum()),

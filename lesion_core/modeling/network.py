@@ -12,8 +12,8 @@ METADATA_DROPOUT = "metadata_dropout"
 INPUT_NAMES = frozenset({"image", "age_years", "sex_code", "site_code"})
 
 
-def build_network(recipe: Recipe) -> keras.Model:
-    """Build the network a recipe describes; callers seed Keras first for repeatable initial weights.
+def build_network(recipe: Recipe, *, name: str = NETWORK) -> keras.Model:
+    """Build one network as a recipe describes it; callers seed Keras first for repeatable initial weights.
 
     Inputs (dict): ``image`` uint8 (n, s, s, 3) RGB; ``age_years`` float32 (n,), NaN unknown; ``sex_code`` and
     ``site_code`` int32 (n,), 0 unknown. All four whatever the head.
@@ -37,7 +37,7 @@ def build_network(recipe: Recipe) -> keras.Model:
     known = MetadataDropout(recipe.metadata_dropout, seed=recipe.seed, name=METADATA_DROPOUT)(fields)
     metadata = MetadataEncoding(name="metadata_encoding")(known)
     outputs = HEADS[recipe.fusion](list(maps), metadata, recipe.dropout)
-    return keras.Model({"image": image, **fields}, outputs, name=NETWORK)
+    return keras.Model({"image": image, **fields}, outputs, name=name)
 
 
 def freeze_backbone(model: keras.Model) -> None:

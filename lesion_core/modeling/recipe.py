@@ -44,6 +44,13 @@ class Recipe(Value):
         default=1,
         description="Mirrored and turned views of an image whose logits are averaged, in evaluation and on the page",
     )
+    members: int = Field(
+        default=1,
+        ge=1,
+        le=10,
+        description="Networks trained one after the other, with seeds from 'seed' on, whose logits are averaged "
+        "(Lakshminarayanan et al. 2017, arXiv:1612.01474)",
+    )
     metadata_dropout: float = Field(
         default=0.15, ge=0, lt=1, description="Chance that a training field is made unknown"
     )
@@ -62,6 +69,10 @@ class Recipe(Value):
         description="Where a study may look for better values, by field ('optimisation.learning_rate'); no training "
         "depends on it",
     )
+
+    def member(self, number: int) -> "Recipe":
+        """Return the recipe of one of its networks, ``number`` from 0."""
+        return self.model_copy(update={"members": 1, "seed": self.seed + number})
 
     @model_validator(mode="after")
     def _weights_can_be_meant(self) -> "Recipe":

@@ -29,33 +29,36 @@ class NetworkSummary:
     """A network in words and numbers; moving statistics count as parameters that do not train."""
 
     text: str  # one line per layer, those inside the backbone included, and the totals
-    n_parameters: int
+    n_parameters: int  # of all members together, as are the next two
     n_trainable: int
     n_backbone: int
     blocks: tuple[Block, ...]  # every block after those that feed it
     n_views: int = 1  # over which its answers are averaged
+    n_members: int = 1  # networks of this make that are averaged
 
 
-def describe_network(model: Any, *, n_views: int = 1) -> NetworkSummary:
+def describe_network(model: Any, *, n_views: int = 1, n_members: int = 1) -> NetworkSummary:
     """Describe a network (a ``keras.Model`` from ``build_network``) as it is now: frozen layers do not train.
 
-    ``n_views`` says over how many views of an image it will be averaged; the network is described once.
+    ``n_views`` says over how many views of an image it will be averaged, ``n_members`` with how many of its make; the
+    network is described once.
 
     Keras' own ``summary`` is as wide as the terminal; this text is the same wherever it is made.
     """
     blocks = tuple(_block(layer) for layer in model.layers)
-    n_parameters = model.count_params()
-    n_trainable = sum(_n_values(weight) for weight in model.trainable_weights)
-    n_backbone = sum(block.n_parameters for block in blocks if block.kind == "Network")
+    n_parameters = n_members * model.count_params()
+    n_trainable = n_members * sum(_n_values(weight) for weight in model.trainable_weights)
+    n_backbone = n_members * sum(block.n_parameters for block in blocks if block.kind == "Network")
     totals = [
         f"parameters       {n_parameters:>12,}",
         f"  in the backbone{n_backbone:>12,}",
         f"  that train     {n_trainable:>12,}",
         f"views averaged   {n_views:>12,}",
+        f"networks averaged{n_members:>12,}",
     ]
     heading = _ROW.format("layer", "kind", "output", "parameters")
     text = "\n".join([heading, "-" * len(heading), *_rows(model, ""), "", *totals, ""])
-    return NetworkSummary(text, n_parameters, n_trainable, n_backbone, blocks, n_views)
+    return NetworkSummary(text, n_parameters, n_trainable, n_backbone, blocks, n_views, n_members)
 
 
 def _block(layer: Any) -> Block:

@@ -24,6 +24,7 @@ _FIXED = {
     "size_px": "the dataset is prepared for one size",
     "colour_constancy": "the dataset is prepared with one",
     "views": "trials are scored on one view",
+    "members": "trials are scored on one network",
     "gate": "the gate is set before training",
     "seed": "the luckiest seed is no better recipe",
     "deterministic": "it changes nothing but speed",

@@ -48,6 +48,6 @@ def as_float32(model: keras.Model, recipe: Recipe) -> keras.Model:
     if recipe.optimisation.precision == "float32":
         return model
     keras.config.set_dtype_policy("float32")
-    plain = build_network(recipe.model_copy(update={"weights": "none"}))
+    plain = build_network(recipe.model_copy(update={"weights": "none"}), name=model.name)
     plain.set_weights(model.get_weights())
     return plain

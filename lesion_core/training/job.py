@@ -4,27 +4,21 @@ import shutil
 from pathlib import Path
 from typing import Any
 
-import keras
-
 from lesion_core.dataset.certificate import verify_certificate
 from lesion_core.dataset.records import OpenDataset, open_dataset
 from lesion_core.errors import ConfigError
 from lesion_core.keys import id_of
-from lesion_core.modeling.network import build_network
-from lesion_core.modeling.recipe import Recipe
-from lesion_core.modeling.saved import load_network
-from lesion_core.modeling.views import single_view
 from lesion_core.serving.model_folder import ModelFolder, read_model_folder
 from lesion_core.stores.filesystem import translated
 from lesion_core.stores.folders import materialise, publish
 from lesion_core.stores.making import make_once
 from lesion_core.stores.protocol import Store
 from lesion_core.stores.references import get_reference, ref_from_folder
-from lesion_core.training.devices import as_float32, make_strategy, set_up
+from lesion_core.training.devices import make_strategy, set_up
 from lesion_core.training.distillation import check_teachable
-from lesion_core.training.fit import fit
 from lesion_core.training.forebears import check_network, check_unseen
 from lesion_core.training.identity import training_inputs, training_key
+from lesion_core.training.members import fit_members, starting_weights
 from lesion_core.training.output import Lesson, Making, write_model
 from lesion_core.training.plan import make_plan
 from lesion_core.training.pretrained import with_local_weights
@@ -66,19 +60,18 @@ def _train(
         teacher, recipe, dataset, job.distillation, store=store, scratch=answers, on_progress=on_progress
     )
     set_up(recipe)
+    start = None if base is None else starting_weights(base, recipe)
     with make_strategy(recipe).scope():
-        model = build_network(described)
-        if base is not None:
-            _start_from(model, base, recipe)
-        fitted = fit(model, recipe, dataset, backups=scratch / "backup", on_progress=on_progress, teaching=teaching)
-    model = as_float32(model, recipe)
+        model, fits = fit_members(
+            described, dataset, scratch=scratch, start=start, teaching=teaching, on_progress=on_progress
+        )
     on_progress(Progress(stage="export", done=0, total=1, message="writing model.onnx and proving it equal"))
     folder = scratch / "model"
     shutil.rmtree(folder, ignore_errors=True)
     with translated(folder):
         folder.mkdir(parents=True)
-        made = Making(base, _lesson(job, teacher), fold=job.fold, fit_seconds=fitted.seconds)
-        write_model(folder, model, recipe, dataset, fitted, made)
+        made = Making(base, _lesson(job, teacher), fold=job.fold)
+        write_model(folder, model, recipe, dataset, fits, made)
     index, sha256 = publish(
         store,
         key,
@@ -128,23 +121,6 @@ def _teacher(job: TrainJob, dataset: OpenDataset, store: Store, workdir: Path) -
         check_teachable(job.recipe)
         check_unseen(store, [teacher.ref], dataset, job.fold, role="teacher")
     return teacher
-
-
-def _start_from(model: keras.Model, base: ModelFolder, recipe: Recipe) -> None:
-    """Give ``model`` the weights of an earlier version.
-
-    Raises:
-        ConfigError: The two networks differ.
-    """
-    earlier = single_view(load_network(base.path / "model.keras"))
-    ours, theirs = ([tuple(weight.shape) for weight in network.weights] for network in (model, earlier))
-    if ours != theirs:
-        raise ConfigError(
-            f"expected model {base.model_id} to have the network of recipe {recipe.name!r} ({len(ours)} weights), "
-            f"got {len(theirs)} weights of other shapes; use its own backbone, head and size_px, or leave start_from "
-            "out"
-        )
-    model.set_weights(earlier.get_weights())
 
 
 def _lesson(job: TrainJob, teacher: Teacher | None) -> Lesson | None:

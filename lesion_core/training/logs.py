@@ -82,6 +82,7 @@ def store_logs(folder: Path, target: Path) -> None:
     """Copy finished logs into a model's folder, the event files as one whose name tells no machine or time."""
     if not folder.is_dir():
         return
+    target.mkdir(parents=True, exist_ok=True)
     (target / STEPS_FILE).write_bytes((folder / STEPS_FILE).read_bytes())
     events = target / EVENTS_FILE
     events.parent.mkdir(parents=True, exist_ok=True)

@@ -3,7 +3,7 @@
 import contextlib
 import gc
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -21,6 +21,7 @@ from lesion_core.labels import CLASS_ORDER, SEX_ORDER, SITE_ORDER
 from lesion_core.modeling.contact_sheet import write_contact_sheet
 from lesion_core.modeling.export import export_onnx
 from lesion_core.modeling.input import TrainingFeed, evaluation_batches, model_inputs
+from lesion_core.modeling.members import members_of
 from lesion_core.modeling.recipe import Recipe
 from lesion_core.modeling.sampling import class_counts
 from lesion_core.modeling.summary import describe_network
@@ -55,7 +56,6 @@ class Making:
     base: ModelFolder | None = None  # whose weights it started from
     lesson: Lesson | None = None
     fold: int | None = None  # whose splits the dataset has
-    fit_seconds: float = 0.0  # of the fitting, over all resumptions
 
 
 def write_model(
@@ -63,10 +63,18 @@ def write_model(
     model: keras.Model,
     recipe: Recipe,
     dataset: OpenDataset,
-    fitted: FitResult,
+    fits: Sequence[FitResult],
     made: Making,
 ) -> None:
     """Write every file of a model version into ``folder``, which must be there and empty.
+
+    Args:
+        folder: Where to.
+        model: What was trained: one network, or several ``with_members``.
+        recipe: Of the whole.
+        dataset: With the splits that were trained and chosen on.
+        fits: How the training of each member went.
+        made: How the model came about besides.
 
     Raises:
         TrainingError: ``model.onnx`` does not answer as ``model.keras`` does.
@@ -82,15 +90,26 @@ def write_model(
     _write_json(folder / "labels.json", vocabulary())
     preprocessing = Preprocessing(size_px=recipe.size_px, colour_constancy=recipe.colour_constancy)
     _write_json(folder / "preprocessing.json", preprocessing.model_dump(mode="json"))
-    store_logs(fitted.logs, folder)
-    summary = describe_network(model, n_views=recipe.views)
+    store_fits(fits, folder)
+    summary = describe_network(members_of(model)[0], n_views=recipe.views, n_members=len(fits))
     provenance = describe_provenance(dataset, made)
-    provenance |= {"n_parameters": summary.n_parameters, "fit_seconds": round(made.fit_seconds, 1)}
+    provenance |= {"n_parameters": summary.n_parameters, "fit_seconds": round(sum(fit.seconds for fit in fits), 1)}
     _write_json(folder / "provenance.json", provenance)
     write_contact_sheet(TrainingFeed(dataset, dataset.split("train"), recipe), folder / "contact_sheet.png")
-    pd.DataFrame(fitted.history).to_csv(folder / "history.csv", index=False)
     (folder / "summary.txt").write_text(summary.text, encoding="utf-8")
     draw_architecture(summary, folder / "architecture.png")
+
+
+def store_fits(fits: Sequence[FitResult], folder: Path) -> None:
+    """Write history.csv and the logs: with several members, those of each into ``members/<number>``, from 1."""
+    histories = [pd.DataFrame(fit.history) for fit in fits]
+    if len(fits) == 1:
+        store_logs(fits[0].logs, folder)
+    else:
+        for number, (fit, history) in enumerate(zip(fits, histories, strict=True), start=1):
+            history.insert(0, "member", number)
+            store_logs(fit.logs, folder / "members" / str(number))
+    pd.concat(histories, ignore_index=True).to_csv(folder / "history.csv", index=False)
 
 
 @contextlib.contextmanager

@@ -23,8 +23,12 @@ def draw_architecture(summary: NetworkSummary, path: Path, *, title: str = "Netw
         f"{summary.n_parameters:,} parameters, {summary.n_backbone:,} of them in the backbone; "
         "shapes are height × width × channels of one image"
     )
-    if summary.n_views > 1:
-        line += f"; answers are averaged over {summary.n_views} views of the image"
+    over = [
+        *([f"{summary.n_members} networks like this"] if summary.n_members > 1 else []),
+        *([f"{summary.n_views} views of the image"] if summary.n_views > 1 else []),
+    ]
+    if over:
+        line += f"; answers are averaged over {' and '.join(over)}"
     sheet = Sheet(title, Subject(line, synthetic=False), width=max(width + 0.6, 6.6), height=height + 0.5)
     axes = sheet.axes()[0]
     axes.set_axis_off()

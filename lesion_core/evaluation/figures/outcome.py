@@ -30,29 +30,44 @@ def draw_history(history: pd.DataFrame, path: Path, subject: Subject) -> Path:
     """Draw a training's loss and validation score by epoch; return ``path``.
 
     Args:
-        history: One row per epoch with ``epoch``, ``loss``, ``val_balanced_accuracy``, and ``stage`` if known.
+        history: One row per epoch with ``epoch``, ``loss``, ``val_balanced_accuracy``, and ``stage`` if known; with
+            ``member`` where several networks were trained, each of which has a line.
         path: Where to.
         subject: Of what.
     """
     sheet = Sheet("Training history", subject, width=8.0, height=3.5)
     left, right = sheet.axes(1, 2)
-    epochs = history["epoch"].to_numpy()
-    left.plot(epochs, history["loss"], color=ACCENT, linewidth=1.6, marker="o", markersize=3.5)
+    parts = [part for _, part in history.groupby("member")] if "member" in history else [history]
+    best = [_draw_network(left, right, part, alpha=1 - 0.5 * (len(parts) > 1)) for part in parts]
     left.set(xlabel="epoch", ylabel="loss")
-    head(left, "Training loss")
-    score = history["val_balanced_accuracy"].to_numpy(dtype=float)
-    right.plot(epochs, score, color=ACCENT, linewidth=1.6, marker="o", markersize=3.5)
     right.set(xlabel="epoch", ylabel="balanced accuracy")
-    heading = "Validation"
-    if np.isfinite(score).any():
-        best = int(np.nanargmax(score))
-        right.plot(epochs[best], score[best], "o", color=WARNING, markersize=7)
-        heading = f"Validation: epoch {epochs[best]} kept, {score[best]:.3f}"
-    head(right, heading)
+    head(left, "Training loss")
+    head(right, _what_was_kept([each for each in best if each is not None], len(parts)))
     for axes in (left, right):
         axes.xaxis.set_major_locator(MaxNLocator(integer=True))
-        _mark_stages(axes, history)
+        _mark_stages(axes, parts[0])
     return sheet.save(path)
+
+
+def _draw_network(left: Axes, right: Axes, history: pd.DataFrame, *, alpha: float) -> tuple[int, float] | None:
+    """Draw one network's lines; return epoch and score of what was kept, if there was anything to validate on."""
+    epochs = history["epoch"].to_numpy()
+    score = history["val_balanced_accuracy"].to_numpy(dtype=float)
+    for axes, values in ((left, history["loss"]), (right, score)):
+        axes.plot(epochs, values, color=ACCENT, linewidth=1.6, marker="o", markersize=3.5, alpha=alpha)
+    if not np.isfinite(score).any():
+        return None
+    best = int(np.nanargmax(score))
+    right.plot(epochs[best], score[best], "o", color=WARNING, markersize=7)
+    return int(epochs[best]), float(score[best])
+
+
+def _what_was_kept(best: list[tuple[int, float]], n_networks: int) -> str:
+    if not best:
+        return "Validation"
+    if n_networks == 1:
+        return f"Validation: epoch {best[0][0]} kept, {best[0][1]:.3f}"
+    return f"Validation of {n_networks} networks, each alone: {np.mean([score for _, score in best]):.3f} on average"
 
 
 def _mark_stages(axes: Axes, history: pd.DataFrame) -> None:

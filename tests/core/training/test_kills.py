@@ -66,7 +66,7 @@ def _kill(job: TrainJob, store: LocalStore, work: Path, *, after_backup: int, de
     spec.write_text(job.model_dump_json())
     command = [sys.executable, "-m", "lesion_core.jobs", "train", str(spec)]
     environment = jobs._environment(LesionSettings(store=str(store.root), work=work))
-    backups = work / "training" / id_of(training_key(job)) / "backup"
+    backups = work / "training" / id_of(training_key(job)) / "backup-0"
     with subprocess.Popen(
         command, stdin=subprocess.PIPE, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, env=environment
     ) as child:

@@ -1,0 +1,138 @@
+"""Several networks of one model: each as if trained alone, resumed where it was, and started from another model's."""
+
+import io
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from lesion_core.errors import ConfigError
+from lesion_core.modeling.members import members_of
+from lesion_core.modeling.recipe import Recipe
+from lesion_core.modeling.saved import load_network
+from lesion_core.modeling.views import single_view
+from lesion_core.stores.folders import get_index, materialise, read_file
+from lesion_core.stores.local import LocalStore
+from lesion_core.training.job import run
+from lesion_core.training.spec import TrainJob
+from lesion_core.types import DatasetRef, ModelRef, Progress, ProgressCallback, ignore_progress
+
+MakeRecipe = Callable[..., Recipe]
+# Keras 3.15 saves variables through a NumPy call that NumPy 2 warns about.
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.filterwarnings("ignore:__array__ implementation doesn't accept a copy keyword:DeprecationWarning"),
+]
+
+
+class _Killed(Exception):
+    """The process ends here."""
+
+
+def _run(job: TrainJob, store: LocalStore, work: Path, listen: ProgressCallback = ignore_progress) -> ModelRef:
+    return run(json.loads(job.model_dump_json()), store=store, workdir=work, on_progress=listen)
+
+
+def _networks(store: LocalStore, ref: ModelRef, cache: Path) -> list[list[np.ndarray]]:
+    model = load_network(materialise(store, ref, cache) / "model.keras")
+    return [network.get_weights() for network in members_of(single_view(model))]
+
+
+def _assert_same(one: list[np.ndarray], other: list[np.ndarray]) -> None:
+    for mine, theirs in zip(one, other, strict=True):
+        np.testing.assert_array_equal(mine, theirs)
+
+
+@pytest.fixture(scope="module")
+def recipe() -> Recipe:
+    return Recipe.model_validate(
+        {
+            "name": "both", "size_px": 32, "backbone": "tiny", "weights": "none", "deterministic": True, "members": 2,
+            "views": 4, "allow_absent_classes": True, "seed": 3,
+            "optimisation": {"epochs": 2, "batch_size": 16, "patience": 99},
+        }
+    )  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def both(
+    store: LocalStore, dataset_ref: DatasetRef, recipe: Recipe, tmp_path_factory: pytest.TempPathFactory
+) -> tuple[ModelRef, list[Progress]]:
+    """A model of two networks, whose training was killed in the second and run again; and the news after that."""
+    work, heard = tmp_path_factory.mktemp("work"), list[Progress]()
+    job = TrainJob(recipe=recipe, dataset=dataset_ref)
+
+    def kill(progress: Progress) -> None:
+        if progress.message.startswith("network 2 of 2, epoch 1/2") and progress.total is not None:
+            assert progress.done >= progress.total / 2
+            raise _Killed
+
+    with pytest.raises(_Killed):
+        _run(job, store, work, kill)
+    return _run(job, store, work, heard.append), heard
+
+
+def test_each_network_is_the_one_that_its_seed_gives_alone(
+    both: tuple[ModelRef, list[Progress]], store: LocalStore, dataset_ref: DatasetRef, recipe: Recipe, tmp_path: Path
+) -> None:
+    alone = [
+        _run(TrainJob(recipe=recipe.member(number), dataset=dataset_ref), store, tmp_path / "work")
+        for number in (0, 1)
+    ]
+    assert recipe.member(1).seed == 4
+    networks = _networks(store, both[0], tmp_path)
+    assert any((one != other).any() for one, other in zip(*networks, strict=True))
+    for network, ref in zip(networks, alone, strict=True):
+        _assert_same(network, *_networks(store, ref, tmp_path))
+
+
+def test_a_finished_network_is_not_trained_again_and_the_news_count_all(
+    both: tuple[ModelRef, list[Progress]], store: LocalStore
+) -> None:
+    ref, heard = both
+    steps = [progress for progress in heard if progress.stage == "training"]
+    history = pd.read_csv(io.BytesIO(read_file(store, ref, "history.csv")))
+    n_steps = int(history["step"].max())
+    assert {progress.total for progress in steps} == {2 * n_steps}
+    assert steps[0].done >= n_steps
+    assert steps[-1].done == 2 * n_steps
+    assert history["member"].tolist() == [1, 1, 2, 2]
+
+
+def test_what_is_kept_tells_of_every_network(
+    both: tuple[ModelRef, list[Progress]], store: LocalStore, tmp_path: Path
+) -> None:
+    ref = both[0]
+    files = set(get_index(store, ref)[1].files)
+    logs = ("steps.csv", "tensorboard/events.out.tfevents.training")
+    assert {f"members/{number}/{name}" for number in (1, 2) for name in logs} <= files
+    assert not files & set(logs)
+    summary = read_file(store, ref, "summary.txt").decode()
+    assert "networks averaged           2" in summary
+    provenance = json.loads(read_file(store, ref, "provenance.json"))
+    networks = _networks(store, ref, tmp_path)
+    assert provenance["n_parameters"] == sum(weight.size for network in networks for weight in network)
+    assert provenance["fit_seconds"] > 0
+
+
+def test_each_starts_from_its_own_or_all_from_one(
+    both: tuple[ModelRef, list[Progress]], store: LocalStore, dataset_ref: DatasetRef, recipe: Recipe, tmp_path: Path
+) -> None:
+    still = recipe.optimisation.model_copy(update={"epochs": 1, "learning_rate": 1e-12, "batch_size": 64})
+    tuned = recipe.model_copy(update={"name": "tuned", "optimisation": still})
+
+    def start(members: int, base: ModelRef) -> ModelRef:
+        changed = tuned.model_copy(update={"members": members})
+        return _run(TrainJob(recipe=changed, dataset=dataset_ref, start_from=base.id), store, tmp_path / "work")
+
+    def kernels(ref: ModelRef) -> list[np.ndarray]:
+        return [network[0] for network in _networks(store, ref, tmp_path)]
+
+    np.testing.assert_allclose(kernels(start(2, both[0])), kernels(both[0]), atol=1e-6)
+    alone = _run(TrainJob(recipe=recipe.member(0), dataset=dataset_ref), store, tmp_path / "work")
+    np.testing.assert_allclose(kernels(start(2, alone)), kernels(alone) * 2, atol=1e-6)
+    with pytest.raises(ConfigError, match="to have 1 network or the 3 of recipe 'tuned', got 2; set members to 2"):
+        start(3, both[0])
