@@ -8,6 +8,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from benchmarks import ingredients
 from benchmarks.accuracy import newest_board, result_of
 from lesion_core.errors import ArtifactCorrupt, ArtifactNotFound
 from lesion_core.evaluation import comparison_job
@@ -131,6 +132,18 @@ def test_the_numbers_for_the_docs_are_those_of_the_leaderboard(
     assert [run["fold"] for run in result["runs"]] == [0, 1]
     with pytest.raises(ArtifactNotFound, match="run the flow 'compare' with split 'test' first"):
         newest_board(store, "ugly")
+
+
+def test_ingredients_are_listed_after_their_base(world: tuple[LocalStore, ComparisonJob, ComparisonRef]) -> None:
+    store, _, ref = world
+    assert ingredients.newest(store, "pair") == ref
+    rows = ingredients.result_of(store, ref)["table"]["rows"]
+    assert [(row[0], row[2]) for row in rows[:1]] == [("nothing", "the base")]  # the baseline, though it scores less
+    assert rows[1][0] == "good"  # no variant of the base, so it goes by its name
+    assert rows[1][2].startswith("+0.")
+    assert rows[1][3] == "100 %"
+    with pytest.raises(ArtifactNotFound, match="run the flow 'compare' with it first"):
+        ingredients.newest(store, "nothing-of-that-name")
 
 
 def test_a_damaged_leaderboard_is_refused(world: tuple[LocalStore, ComparisonJob, ComparisonRef]) -> None:
