@@ -39,6 +39,8 @@ _MODULES: Mapping[str, str] = {
     "data-report": "lesion_core.evaluation.data_report",
 }
 _LAST_LINES = 40
+# How a process ends for want of memory: by the system, or inside a library that did not look at what it was given.
+_OUT_OF_MEMORY = {signal.SIGKILL, signal.SIGSEGV, signal.SIGBUS, signal.SIGABRT}
 _Result = TypeVar("_Result", bound=Ref)
 log = logging.getLogger(__name__)
 
@@ -158,7 +160,7 @@ def _drain(pipe: IO[str] | None, tail: list[str]) -> None:
 def _unexplained(kind: str, code: int, tail: list[str]) -> LesionError:
     if code < 0:
         name = signal.Signals(-code).name
-        hint = " (often: out of memory; a smaller batch or image may help)" if -code == signal.SIGKILL else ""
+        hint = " (often: out of memory; a smaller batch or image may help)" if -code in _OUT_OF_MEMORY else ""
         return ChildKilled(
             f"The {kind} process was ended by {name}{hint}. A rerun resumes from its last backup.", signal=name
         )

@@ -1,5 +1,6 @@
 """Child processes: news, results and errors come back; a killed child is a transient error."""
 
+import re
 import sys
 from pathlib import Path
 
@@ -61,9 +62,17 @@ exit 1"""
     assert not caught.value.transient
 
 
-def test_a_killed_child_may_be_tried_again(child, settings: LesionSettings) -> None:  # type: ignore[no-untyped-def]
-    child("kill -KILL $$")
-    with pytest.raises(ChildKilled, match=r"SIGKILL.*memory") as caught:
+@pytest.mark.parametrize(
+    ("name", "words"),
+    [
+        ("KILL", "SIGKILL (often: out of memory"),
+        ("SEGV", "SIGSEGV (often: out of memory"),
+        ("TERM", "SIGTERM. A rerun"),
+    ],
+)
+def test_a_killed_child_may_be_tried_again(child, settings: LesionSettings, name: str, words: str) -> None:  # type: ignore[no-untyped-def]
+    child(f"kill -{name} $$")
+    with pytest.raises(ChildKilled, match=re.escape(words)) as caught:
         jobs.run("train", SPEC, Ref, key=KEY, settings=settings)
     assert caught.value.transient
 
