@@ -1,6 +1,6 @@
 """The sections of a recipe: network parts, augmentation, optimisation, imbalance, gate."""
 
-from typing import Literal
+from typing import Any, Literal
 
 from pydantic import Field, model_validator
 
@@ -30,7 +30,10 @@ BatchNorm = Literal["frozen", "training"]
 
 
 class Augmentation(Value):
-    """What the training images go through; each imitates something that varies at the bedside."""
+    """What the training images go through; each imitates something that varies at the bedside.
+
+    A recipe's ``augmentation: none`` switches all of it off.
+    """
 
     flips: bool = Field(default=True, description="Mirror both ways: a lesion has no up or left")
     rotation_degrees: float = Field(default=180, ge=0, le=180, description="The dermatoscope is put on at any angle")
@@ -53,6 +56,11 @@ class Augmentation(Value):
     cutmix: float = Field(
         default=0, ge=0, le=5, description="Alpha of the Beta distribution of the pasted share; 0 is off"
     )
+
+    @model_validator(mode="before")
+    @classmethod
+    def _none_is_all_off(cls, value: Any) -> Any:
+        return dict.fromkeys(cls.model_fields, 0) if value == "none" else value
 
 
 class Optimisation(Value):

@@ -28,6 +28,13 @@ def test_a_value_out_of_bounds_is_named() -> None:
         parse_recipe({"name": "a", "size_px": 8}, source="a.yaml")
 
 
+def test_augmentation_is_switched_off_by_a_word() -> None:
+    off = parse_recipe({"name": "a", "augmentation": "none"}, source="a.yaml").augmentation
+    assert not any(off.model_dump().values())
+    with pytest.raises(ConfigError, match="augmentation"):
+        parse_recipe({"name": "a", "augmentation": "some"}, source="a.yaml")
+
+
 def test_weights_that_do_not_exist_are_refused_before_any_work() -> None:
     with pytest.raises(ConfigError, match="'tiny' has no ImageNet weights"):
         parse_recipe({"name": "a", "backbone": "tiny"}, source="a.yaml")
