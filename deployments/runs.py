@@ -68,7 +68,7 @@ async def _run_and_follow(
             for task in await _completed_tasks(client, run.id):
                 if task.id not in seen:
                     seen.add(task.id)
-                    on_stage(task.name.rpartition("-")[0], task.total_run_time.total_seconds())
+                    on_stage(_stage_of(task.name), task.total_run_time.total_seconds())
             on_news(await _latest_progress(client, run.id))
             if run.state is not None and run.state.is_final():
                 return _completed(run, deployment)
@@ -76,6 +76,11 @@ async def _run_and_follow(
     raise LesionError(
         f"{deployment} did not end within {timeout_seconds:.0f} s; see run {run.name} in the Prefect UI"
     )
+
+
+def _stage_of(run_name: str) -> str:
+    """Return the task's name from that of its run: 'evaluate-model-1f4', or 'train-model isic-cpu fold 2'."""
+    return run_name.partition(" ")[0] if " " in run_name else run_name.rpartition("-")[0]
 
 
 async def _completed_tasks(client: PrefectClient, flow_run: UUID) -> list[TaskRun]:

@@ -3,6 +3,7 @@
 import json
 
 from prefect import task
+from prefect.runtime import task_run
 
 from lesion_core import jobs
 from lesion_core.modeling.recipe import Recipe, choose_recipe, parse_recipe
@@ -27,7 +28,14 @@ def load_recipe_of(model: ModelRef, choice: Recipe | str | None, changes: FineTu
     return changes.applied_to(load_recipe(choice) if choice else own)
 
 
-@task(name="train-model", **RETRY_TRANSIENT)
+def _name_run() -> str:
+    """Name a training by recipe and fold, so that those of a comparison can be told apart."""
+    given = task_run.parameters
+    fold = given.get("fold")
+    return f"train-model {given['recipe'].name}{'' if fold is None else f' fold {fold}'}"
+
+
+@task(name="train-model", task_run_name=_name_run, **RETRY_TRANSIENT)
 def train_model(recipe: Recipe, dataset: DatasetRef, fold: int | None = None) -> ModelRef:
     """Train a recipe on a dataset, or without one fold of it; a retry after a kill resumes from the last backup."""
     return _train(TrainJob(recipe=recipe, dataset=dataset, fold=fold))

@@ -77,10 +77,13 @@ def test_recipes_are_trained_without_the_fold_and_a_failure_does_not_lose_the_ot
     assert board.synthetic
     assert read_looks(running.store) == looks  # validation is no look
 
-    async def shown() -> set[str]:
+    async def shown() -> tuple[set[str], set[str]]:
         async with get_client() as client:
-            return {artifact.key or "" for artifact in await client.read_artifacts(limit=200)}
+            artifacts, runs = await client.read_artifacts(limit=200), await client.read_task_runs(limit=200)
+        return {artifact.key or "" for artifact in artifacts}, {task_run.name for task_run in runs}
 
     with temporary_settings({PREFECT_API_URL: f"{running.addresses.prefect}/api"}):
-        assert {publish.LEADERBOARD, publish.COMPARISON} <= asyncio.run(shown())
+        artifacts, names = asyncio.run(shown())
+    assert {publish.LEADERBOARD, publish.COMPARISON} <= artifacts
+    assert {f"train-model {recipe['name']} fold {FOLD}" for recipe in recipes} <= names
     assert ref.reference == "image-only"
