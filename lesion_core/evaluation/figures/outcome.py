@@ -67,7 +67,7 @@ def _what_was_kept(best: list[tuple[int, float]], n_networks: int) -> str:
         return "Validation"
     if n_networks == 1:
         return f"Validation: epoch {best[0][0]} kept, {best[0][1]:.3f}"
-    return f"Validation of {n_networks} networks, each alone: {np.mean([score for _, score in best]):.3f} on average"
+    return f"Validation: {n_networks} networks, mean {np.mean([score for _, score in best]):.3f}"
 
 
 def _mark_stages(axes: Axes, history: pd.DataFrame) -> None:

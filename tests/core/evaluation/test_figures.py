@@ -88,6 +88,9 @@ DRAWINGS: dict[str, Draw] = {
     "history without validation": lambda path, subject: figures.draw_history(
         HISTORY.assign(val_balanced_accuracy=np.nan).drop(columns="stage"), path, subject
     ),
+    "history of several networks": lambda path, subject: figures.draw_history(
+        pd.concat([HISTORY.assign(member=number) for number in range(1, 11)]), path, subject
+    ),
     "misclassified": lambda path, subject: figures.draw_misclassified(_cases(7), 9, path, subject),
     "ages": lambda path, subject: figures.draw_ages(
         np.arange(8)[:, None] * np.arange(19), np.array([0, *[2000] * 7]), 5, path, subject
