@@ -14,11 +14,11 @@ import sys
 from typing import Any
 
 from benchmarks.measure import write_result
+from lesion_core.comparison import job as comparison_job
+from lesion_core.comparison.leaderboard import Entry, Leaderboard, read_leaderboard
+from lesion_core.comparison.spec import CompareRequest, ComparisonJob, ComparisonRef, Outcome, Run
 from lesion_core.errors import ArtifactNotFound
-from lesion_core.evaluation import comparison_job
-from lesion_core.evaluation.comparison_spec import CompareRequest, ComparisonJob, ComparisonRef, Outcome, Run
 from lesion_core.evaluation.estimates import Estimate
-from lesion_core.evaluation.leaderboard import Entry, Leaderboard, read_leaderboard
 from lesion_core.evaluation.looks import read_looks
 from lesion_core.keys import COMPARISONS
 from lesion_core.labels import CLASS_NAMES

@@ -12,10 +12,10 @@ import sys
 from typing import Any
 
 from benchmarks.measure import write_result
+from lesion_core.comparison.leaderboard import Leaderboard, read_leaderboard
+from lesion_core.comparison.spec import ComparisonRef
 from lesion_core.errors import ArtifactNotFound
-from lesion_core.evaluation.comparison_spec import ComparisonRef
 from lesion_core.evaluation.estimates import Estimate
-from lesion_core.evaluation.leaderboard import Leaderboard, read_leaderboard
 from lesion_core.keys import COMPARISONS
 from lesion_core.settings import LesionSettings
 from lesion_core.stores.folders import list_folders, read_file

@@ -2,7 +2,7 @@
 
 from prefect import allow_failure, flow, unmapped
 
-from lesion_core.evaluation.comparison_spec import CompareRequest, ComparisonRef
+from lesion_core.comparison.spec import CompareRequest, ComparisonRef
 from tasks.comparison import note_outcome, plan_comparison, publish_comparison
 from tasks.evaluation import evaluate_model
 from tasks.runners import task_runner

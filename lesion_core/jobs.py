@@ -35,7 +35,7 @@ _MODULES: Mapping[str, str] = {
     "train": "lesion_core.training.job",
     "trial": "lesion_core.search.trial",
     "evaluate": "lesion_core.evaluation.job",
-    "compare": "lesion_core.evaluation.comparison_job",
+    "compare": "lesion_core.comparison.job",
     "data-report": "lesion_core.evaluation.data_report",
 }
 _LAST_LINES = 40

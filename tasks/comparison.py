@@ -5,9 +5,10 @@ from collections.abc import Sequence
 from prefect import task
 
 from lesion_core import jobs
-from lesion_core.evaluation import comparison_spec
-from lesion_core.evaluation.comparison_page import headline_rows, in_words
-from lesion_core.evaluation.comparison_spec import (
+from lesion_core.comparison import plan as planning
+from lesion_core.comparison.leaderboard import read_leaderboard
+from lesion_core.comparison.page import headline_rows, in_words
+from lesion_core.comparison.spec import (
     FIGURES,
     SUMMARY_NAME,
     CompareRequest,
@@ -16,11 +17,11 @@ from lesion_core.evaluation.comparison_spec import (
     ComparisonRef,
     Outcome,
     Run,
+    choose_request,
     comparison_key_of,
+    outcome_of,
 )
-from lesion_core.evaluation.leaderboard import read_leaderboard
 from lesion_core.stores.folders import read_file
-from lesion_core.training import comparison_plan
 from lesion_core.types import ModelRef, ReportRef
 from tasks import publish
 from tasks.edge import open_store, read_settings
@@ -31,14 +32,14 @@ from tasks.policies import RETRY_TRANSIENT
 def plan_comparison(choice: CompareRequest | str) -> ComparisonPlan:
     """Settle recipes, datasets and folds, and refuse before any work what cannot or must not be compared."""
     settings = read_settings()
-    request = comparison_spec.choose_request(choice, settings.comparisons)
-    return comparison_plan.plan_comparison(request, open_store(), settings)
+    request = choose_request(choice, settings.comparisons)
+    return planning.plan_comparison(request, open_store(), settings)
 
 
 @task(name="note-outcome", **RETRY_TRANSIENT)
 def note_outcome(run: Run, model: ModelRef | Exception, report: ReportRef | Exception) -> Outcome:
     """Return what came of a run, also where it failed: one failure does not lose the others."""
-    return comparison_spec.outcome_of(run, model, report)
+    return outcome_of(run, model, report)
 
 
 @task(name="publish-comparison", **RETRY_TRANSIENT)

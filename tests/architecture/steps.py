@@ -15,13 +15,6 @@ from pathlib import Path
 ROOT = Path(__file__).parents[2]
 RECORD = Path(__file__).with_name("steps.json")
 
-COMPARING = tuple(
-    f"evaluation/{name}.py"
-    for name in (
-        *("comparison_job", "comparison_page", "comparison_spec", "crossing", "leaderboard", "pooling"),
-        "figures/comparisons",
-    )
-)
 # step -> (module that holds STEP_VERSION, files and folders whose code decides the output)
 STEPS: dict[str, tuple[str, tuple[str, ...]]] = {
     "ingest": ("lesion_core.isic.version", ("isic", "images.py")),
@@ -44,11 +37,14 @@ STEPS: dict[str, tuple[str, tuple[str, ...]]] = {
         "lesion_core.search.study_output",
         ("search/study_output.py", "search/study_record.py", "evaluation/figures/search.py"),
     ),
-    "compare": ("lesion_core.evaluation.comparison_spec", COMPARING),
+    "compare": ("lesion_core.comparison.spec", ("comparison", "evaluation/figures/comparisons.py")),
     "evaluate": ("lesion_core.evaluation.version", ("evaluation", "serving/predictor.py", "images.py")),
 }
 # What lies in a folder named above and belongs to another step.
-ELSEWHERE = {"evaluate": {*COMPARING, "evaluation/figures/search.py"}}
+ELSEWHERE = {
+    "evaluate": {"evaluation/figures/comparisons.py", "evaluation/figures/search.py"},
+    "compare": {"comparison/plan.py"},  # decides only which trainings there are
+}
 # The mirror stands in for the archive's server, and the watch only compares: neither decides what an ingest stores.
 NOT_PART = {
     f"isic/{name}.py"

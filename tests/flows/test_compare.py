@@ -8,8 +8,8 @@ from prefect.client.orchestration import get_client
 from prefect.settings import PREFECT_API_URL, temporary_settings
 
 from deployments.runs import run_and_follow
-from lesion_core.evaluation.comparison_spec import ComparisonRef
-from lesion_core.evaluation.leaderboard import Leaderboard, read_leaderboard
+from lesion_core.comparison.leaderboard import Leaderboard, read_leaderboard
+from lesion_core.comparison.spec import ComparisonRef
 from lesion_core.evaluation.looks import read_looks
 from lesion_core.stores.references import list_references
 from tasks import publish

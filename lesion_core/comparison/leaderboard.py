@@ -12,14 +12,15 @@ import numpy as np
 import pandas as pd
 from pydantic import Field, ValidationError
 
-from lesion_core.errors import ArtifactCorrupt, DataError
-from lesion_core.evaluation.comparison_spec import (
+from lesion_core.comparison.pooling import Folds, Scores, gather, pooled, score_folds
+from lesion_core.comparison.spec import (
     LEADERBOARD_NAME,
     CompareSplit,
     ComparisonJob,
     ComparisonRef,
     Outcome,
 )
+from lesion_core.errors import ArtifactCorrupt, DataError
 from lesion_core.evaluation.estimates import Estimate, known, percentile_interval, share_estimate
 from lesion_core.evaluation.intervals import measure
 from lesion_core.evaluation.measurement import Scored
@@ -31,7 +32,6 @@ from lesion_core.evaluation.metrics import (
     mean_known,
     roc_of,
 )
-from lesion_core.evaluation.pooling import Folds, Scores, gather, pooled, score_folds
 from lesion_core.evaluation.ranking import resample_ranking
 from lesion_core.labels import CLASS_ORDER, Diagnosis
 from lesion_core.stores.folders import read_file

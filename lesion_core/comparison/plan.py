@@ -4,11 +4,11 @@ from collections.abc import Iterator
 
 import pandas as pd
 
+from lesion_core.comparison.crossing import recipes_of
+from lesion_core.comparison.spec import CompareRequest, ComparisonPlan, Run
 from lesion_core.dataset.folds import name_splits
 from lesion_core.dataset.lineage import find_newest_recorded
 from lesion_core.errors import ArtifactNotFound, ConfigError, DataError
-from lesion_core.evaluation.comparison_spec import CompareRequest, ComparisonPlan, Run
-from lesion_core.evaluation.crossing import recipes_of
 from lesion_core.evaluation.exposure import read_splits
 from lesion_core.evaluation.looks import PlannedLook, check_first_look, name_test
 from lesion_core.keys import id_of

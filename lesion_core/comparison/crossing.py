@@ -6,8 +6,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from lesion_core.comparison.spec import CompareRequest
 from lesion_core.errors import ConfigError
-from lesion_core.evaluation.comparison_spec import CompareRequest
 from lesion_core.modeling.recipe import Recipe, choose_recipe, parse_recipe
 from lesion_core.types import JsonDict
 

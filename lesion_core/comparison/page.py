@@ -5,7 +5,7 @@ from typing import Any
 
 import pandas as pd
 
-from lesion_core.evaluation.leaderboard import ClassScore, Entry, Leaderboard
+from lesion_core.comparison.leaderboard import ClassScore, Entry, Leaderboard
 from lesion_core.labels import CLASS_ORDER
 
 

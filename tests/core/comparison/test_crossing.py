@@ -6,9 +6,9 @@ import pytest
 import yaml
 from pydantic import ValidationError
 
+from lesion_core.comparison.crossing import cross, recipes_of, vary
+from lesion_core.comparison.spec import CompareRequest, choose_request
 from lesion_core.errors import ConfigError
-from lesion_core.evaluation.comparison_spec import CompareRequest, choose_request
-from lesion_core.evaluation.crossing import cross, recipes_of, vary
 from lesion_core.modeling.recipe import Recipe
 from tests.conftest import ROOT
 

@@ -10,9 +10,9 @@ import pytest
 
 from benchmarks import ingredients
 from benchmarks.accuracy import newest_board, result_of
-from lesion_core.errors import ArtifactCorrupt, ArtifactNotFound
-from lesion_core.evaluation import comparison_job
-from lesion_core.evaluation.comparison_spec import (
+from lesion_core.comparison import job as comparison_job
+from lesion_core.comparison.leaderboard import read_leaderboard
+from lesion_core.comparison.spec import (
     FIGURES,
     CompareRequest,
     ComparisonJob,
@@ -21,14 +21,14 @@ from lesion_core.evaluation.comparison_spec import (
     Run,
     comparison_key_of,
 )
-from lesion_core.evaluation.leaderboard import read_leaderboard
+from lesion_core.errors import ArtifactCorrupt, ArtifactNotFound
 from lesion_core.evaluation.looks import record_look
 from lesion_core.evaluation.spec import EvaluateJob
 from lesion_core.registry.retention import make_plan
 from lesion_core.stores.folders import get_index, read_file
 from lesion_core.stores.local import LocalStore
 from lesion_core.types import ignore_progress
-from tests.core.evaluation.boards import make_recipe
+from tests.core.comparison.boards import make_recipe
 from tests.core.evaluation.worlds import make_dataset, publish_model, publish_report, right
 from tests.core.registry.collecting import MONTH, later
 

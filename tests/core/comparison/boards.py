@@ -5,8 +5,8 @@ from collections.abc import Sequence
 import numpy as np
 import pandas as pd
 
-from lesion_core.evaluation.comparison_spec import CompareRequest, ComparisonJob, Outcome, Run
-from lesion_core.evaluation.leaderboard import Training
+from lesion_core.comparison.leaderboard import Training
+from lesion_core.comparison.spec import CompareRequest, ComparisonJob, Outcome, Run
 from lesion_core.evaluation.predictions import table_of_predictions
 from lesion_core.labels import N_CLASSES
 from lesion_core.modeling.recipe import Recipe
