@@ -2,7 +2,7 @@
 
 Reads the store that ``LESION_STORE`` names and trains nothing: run the flow 'compare' with the comparison first.
 Taken is its newest result. Writes ``docs/results/COMPARISON.json``: for each recipe what was changed in the base, the
-score, and the difference to the base on the same images, paired by group.
+score, and the difference to the comparison's reference on the same images, paired by group.
 """
 
 import argparse
@@ -13,9 +13,9 @@ from typing import Any
 
 from benchmarks.measure import write_result
 from lesion_core.comparison.leaderboard import Leaderboard, read_leaderboard
+from lesion_core.comparison.page import difference_in_words
 from lesion_core.comparison.spec import ComparisonRef
 from lesion_core.errors import ArtifactNotFound
-from lesion_core.evaluation.estimates import Estimate
 from lesion_core.keys import COMPARISONS
 from lesion_core.settings import LesionSettings
 from lesion_core.stores.folders import list_folders, read_file
@@ -42,17 +42,17 @@ def newest(store: Store, name: str) -> ComparisonRef:
 
 
 def result_of(store: Store, ref: ComparisonRef) -> dict[str, Any]:
-    """Return what is kept in the docs: the numbers, and the table that a page shows, the base first."""
+    """Return what is kept in the docs: the numbers, and the table that a page shows, the reference first."""
     board = read_leaderboard(store, ref)
-    ordered = sorted(board.entries, key=lambda entry: entry.difference is not None)  # else as ranked
+    ordered = sorted(board.entries, key=lambda entry: entry.recipe != board.reference)  # else as ranked
     rows = [
         [
-            _changed(store, ref, board, entry.recipe),
-            _in_words(entry.balanced_accuracy),
-            "the base" if entry.difference is None else _in_words(entry.difference, sign="+"),
+            what_changed(entry.recipe, _description(store, ref, board, entry.recipe)),
+            entry.balanced_accuracy.in_words(),
+            "the reference" if entry.recipe == board.reference else difference_in_words(entry),
             "" if entry.probability_better is None else f"{100 * entry.probability_better:.0f} %",
-            _in_words(entry.macro_auc),
-            _in_words(entry.log_loss),
+            entry.macro_auc.in_words(),
+            entry.log_loss.in_words(),
             f"{entry.training_seconds / 60:.1f}",
         ]
         for entry in ordered
@@ -68,19 +68,15 @@ def result_of(store: Store, ref: ComparisonRef) -> dict[str, Any]:
     }
 
 
-def _changed(store: Store, ref: ComparisonRef, board: Leaderboard, name: str) -> str:
-    """Return what a recipe changes in the base, as its description has it: '<base> with <field> = <value>'."""
-    if name == board.reference:
-        return "nothing"
+def what_changed(name: str, description: str) -> str:
+    """Return what a recipe changes in its base, which its description tells: '<base> with <field> = <value>'."""
+    base, _, changed = description.partition(" with ")
+    return changed if name.startswith(f"{base}-") else f"nothing: {name}"
+
+
+def _description(store: Store, ref: ComparisonRef, board: Leaderboard, name: str) -> str:
     seed = next(run.seed for run in board.runs if run.recipe == name)
-    recipe = json.loads(read_file(store, ref, f"recipes/{name}-s{seed}.json"))
-    return str(recipe["description"].partition(" with ")[2]) or name
-
-
-def _in_words(one: Estimate, *, sign: str = "") -> str:
-    if one.value is None or one.low is None or one.high is None:
-        return "–" if one.value is None else f"{one.value:{sign}.3f}"
-    return f"{one.value:{sign}.3f} ({one.low:{sign}.3f} to {one.high:{sign}.3f})"
+    return str(json.loads(read_file(store, ref, f"recipes/{name}-s{seed}.json"))["description"])
 
 
 def main() -> None:

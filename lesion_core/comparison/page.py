@@ -18,7 +18,7 @@ def headline_rows(board: Leaderboard) -> list[dict[str, Any]]:
             "runs": _runs(entry),
             "sd of runs": "–" if entry.spread is None else f"{entry.spread:.3f}",
             "lowest to highest": f"{entry.lowest:.3f} to {entry.highest:.3f}",
-            f"against {board.reference}": "the reference" if entry.difference is None else _signed(entry),
+            f"against {board.reference}": "the reference" if entry.difference is None else difference_in_words(entry),
             "probability of better": "–" if entry.probability_better is None else f"{entry.probability_better:.3f}",
             "mean AUC": entry.macro_auc.in_words(),
             "MEL sensitivity at 0.80 specificity": entry.melanoma_sensitivity_at_80_specificity.in_words(),
@@ -124,7 +124,8 @@ def _runs(entry: Entry) -> str:
     return str(entry.n_runs) if entry.n_runs == entry.n_planned else f"{entry.n_runs} of {entry.n_planned}"
 
 
-def _signed(entry: Entry) -> str:
+def difference_in_words(entry: Entry) -> str:
+    """Return '+0.021 (-0.004 to +0.045)', what a recipe other than the reference scores more than that."""
     found = entry.difference
     if found is None or found.value is None:
         return "no fold in common"

@@ -59,7 +59,7 @@ def _train(
     teaching = teach(
         teacher, recipe, dataset, job.distillation, store=store, scratch=answers, on_progress=on_progress
     )
-    set_up(recipe)
+    set_up(recipe)  # before the devices are asked for; each network is set up again with its own seed
     start = None if base is None else starting_weights(base, recipe)
     with make_strategy(recipe).scope():
         model, fits = fit_members(

@@ -38,7 +38,8 @@ def draw_history(history: pd.DataFrame, path: Path, subject: Subject) -> Path:
     sheet = Sheet("Training history", subject, width=8.0, height=3.5)
     left, right = sheet.axes(1, 2)
     parts = [part for _, part in history.groupby("member")] if "member" in history else [history]
-    best = [_draw_network(left, right, part, alpha=1 - 0.5 * (len(parts) > 1)) for part in parts]
+    alpha = 1.0 if len(parts) == 1 else 0.5
+    best = [_draw_network(left, right, part, alpha=alpha) for part in parts]
     left.set(xlabel="epoch", ylabel="loss")
     right.set(xlabel="epoch", ylabel="balanced accuracy")
     head(left, "Training loss")

@@ -6,6 +6,7 @@ import pytest
 import yaml
 from pydantic import ValidationError
 
+from benchmarks.ingredients import what_changed
 from lesion_core.comparison.crossing import cross, recipes_of, vary
 from lesion_core.comparison.spec import CompareRequest, choose_request
 from lesion_core.errors import ConfigError
@@ -45,6 +46,8 @@ def test_axes_changed_one_at_a_time_leave_the_others_as_in_the_base() -> None:
             recipe.fusion != BASE.fusion, recipe.optimisation != BASE.optimisation, recipe.views != BASE.views
         ]  # fmt: skip
         assert sum(differs) == 1
+    told = [what_changed(recipe.name, recipe.description) for recipe in recipes]
+    assert told[:3] == ["nothing: base", "fusion = none", "optimisation.ema_decay = 0.9"]
     request = CompareRequest(name="x", base=BASE, axes={"views": (1, 8)}, one_at_a_time=True)
     assert [recipe.views for recipe in recipes_of(request, ROOT)] == [1, 8]
 

@@ -138,8 +138,8 @@ def test_ingredients_are_listed_after_their_base(world: tuple[LocalStore, Compar
     store, _, ref = world
     assert ingredients.newest(store, "pair") == ref
     rows = ingredients.result_of(store, ref)["table"]["rows"]
-    assert [(row[0], row[2]) for row in rows[:1]] == [("nothing", "the base")]  # the baseline, though it scores less
-    assert rows[1][0] == "good"  # no variant of the base, so it goes by its name
+    assert (rows[0][0], rows[0][2]) == ("nothing: bad", "the reference")  # first, though it scores less
+    assert rows[1][0] == "nothing: good"
     assert rows[1][2].startswith("+0.")
     assert rows[1][3] == "100 %"
     with pytest.raises(ArtifactNotFound, match="run the flow 'compare' with it first"):

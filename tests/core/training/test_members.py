@@ -2,7 +2,6 @@
 
 import io
 import json
-from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -20,7 +19,6 @@ from lesion_core.training.job import run
 from lesion_core.training.spec import TrainJob
 from lesion_core.types import DatasetRef, ModelRef, Progress, ProgressCallback, ignore_progress
 
-MakeRecipe = Callable[..., Recipe]
 # Keras 3.15 saves variables through a NumPy call that NumPy 2 warns about.
 pytestmark = [
     pytest.mark.slow,
