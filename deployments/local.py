@@ -18,6 +18,7 @@ from lesion_core.errors import ConfigError
 HOST = "127.0.0.1"
 PROJECT = Path(__file__).resolve().parent.parent
 _STOP_SECONDS = 15
+LEASES_ON_DISK = "prefect.server.concurrency.lease_storage.filesystem"
 
 
 def free_port(preferred: int) -> int:
@@ -67,6 +68,8 @@ def environment(home: Path, addresses: Addresses, archive_url: str) -> dict[str,
         "PREFECT_API_URL": f"{addresses.prefect}/api",
         "PREFECT_SERVER_UI_API_URL": f"{addresses.prefect}/api",
         "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
+        # In memory, a restart would forget who holds a slot, and the slot would stay taken for ever.
+        "PREFECT_SERVER_CONCURRENCY_LEASE_STORAGE": LEASES_ON_DISK,
         "PREFECT_WORKER_QUERY_SECONDS": "2",
         "PREFECT_LOGGING_EXTRA_LOGGERS": "lesion_core",
         "DO_NOT_TRACK": "1",

@@ -1,14 +1,18 @@
-"""The local stack leaves nothing behind, however it is told to stop."""
+"""The local stack leaves nothing behind, however it ends: no process, and no slot that stays taken."""
 
+import contextlib
 import os
 import signal
 import subprocess
 import sys
 import time
+from collections.abc import Iterator
 from pathlib import Path
 
+import httpx
 import pytest
 
+from deployments import local
 from tests.conftest import ROOT
 
 
@@ -53,3 +57,51 @@ def test_a_signal_ends_every_process(tmp_path: Path, number: signal.Signals) -> 
     os.kill(stack.pid, number)
     assert stack.wait(timeout=60) == 0, log.read_text()
     assert [pid for pid in pids if is_alive(pid)] == []
+
+
+@contextlib.contextmanager
+def prefect_server(home: Path) -> Iterator[httpx.Client]:
+    """Run a server with the stack's variables, and end it as a power cut would."""
+    addresses = local.Addresses(local.free_port(0), local.free_port(0), local.free_port(0))
+    variables = local.environment(home, addresses, archive_url="")
+    variables["PREFECT_SERVER_SERVICES_REPOSSESSOR_LOOP_SECONDS"] = "1"
+    command = [sys.executable, "-m", "prefect", "server", "start", "--host", local.HOST]
+    with (home / "server.log").open("ab") as log:
+        server = subprocess.Popen(
+            [*command, "--port", str(addresses.prefect_port)], env=variables, stdout=log, stderr=log
+        )
+    try:
+        with httpx.Client(base_url=f"{addresses.prefect}/api", timeout=30) as client:
+            deadline = time.monotonic() + 120
+            while not _is_up(client):
+                assert time.monotonic() < deadline, (home / "server.log").read_text()
+                time.sleep(0.3)
+            yield client
+    finally:
+        server.kill()
+        server.wait()
+
+
+def _is_up(client: httpx.Client) -> bool:
+    with contextlib.suppress(httpx.TransportError):
+        return client.get("/health").is_success
+    return False
+
+
+@pytest.mark.slow
+def test_a_slot_comes_free_where_its_holder_and_the_server_died(tmp_path: Path) -> None:
+    def slots(client: httpx.Client) -> int:
+        return int(client.get("/v2/concurrency_limits/training").raise_for_status().json()["active_slots"])
+
+    with prefect_server(tmp_path) as client:
+        client.post("/v2/concurrency_limits/", json={"name": "training", "limit": 1}).raise_for_status()
+        taken = {"names": ["training"], "slots": 1, "mode": "concurrency", "lease_duration": 60}
+        client.post("/v2/concurrency_limits/increment-with-lease", json=taken).raise_for_status()
+        assert slots(client) == 1
+
+    with prefect_server(tmp_path) as client:
+        assert slots(client) == 1  # as a holder that lives and renews would want it
+        deadline = time.monotonic() + 120
+        while slots(client):
+            assert time.monotonic() < deadline, "nobody holds the slot, and it is not given back"
+            time.sleep(1)
