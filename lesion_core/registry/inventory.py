@@ -31,11 +31,11 @@ FOLDER_KINDS = (
     "models",
     "reports",
 )
-GATES, ARCHIVE = "gates", "archive"
-# Never touched: what was decided, noted and answered, the channels themselves, pretrained weights that somebody put
-# there, and what passes between running trials and their study, which removes it. A comparison is a record, too: it
-# keeps its numbers and figures, which show no image, but holds none of the models and reports that it was made from.
-UNTOUCHED = ("channels", "events", "withdrawn", "members", "audit", "signals", "weights", COMPARISONS, LOOKS)
+GATES, SIGNALS, ARCHIVE = "gates", "signals", "archive"
+# Never touched: what was decided, noted and answered, the channels themselves, and pretrained weights that somebody
+# put there. A comparison is a record, too: it keeps its numbers and figures, which show no image, but holds none of
+# the models and reports that it was made from.
+UNTOUCHED = ("channels", "events", "withdrawn", "members", "audit", "weights", COMPARISONS, LOOKS)
 # Holds a folder's index while the folder is being removed: without ``index.json`` it exists for no reader, and
 # whoever finds this note can still tell what it was.
 CONDEMNED_NAME = "condemned.json"
@@ -43,6 +43,7 @@ CONDEMNED_NAME = "condemned.json"
 _FOLDER = re.compile(rf"^(?:{'|'.join(FOLDER_KINDS)})/[^/]+/[0-9a-f]{{{DIGEST_LENGTH}}}(?=/)")
 _RAW = re.compile(rf"^{ARCHIVE}/ISIC_[0-9]{{7}}/[0-9a-f]{{64}}\.[a-z0-9]+$")
 _GATE = re.compile(rf"^{GATES}/[^/]+/[^/]+/[^/]+\.json$")
+_SIGNAL = re.compile(rf"^{SIGNALS}/[^/]+/[0-9]+/[a-z]+-[0-9]+\.json$")
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,6 +105,7 @@ class Inventory:
         headless: Folders without any index.
         torn: Condemned folders of which files are gone already; nothing brings them back.
         gates: Gate decisions.
+        signals: What passes between running trials and their study, which removes it unless it is abandoned.
         unknown: Objects under keys that this program does not make, and folders whose index cannot be read.
     """
 
@@ -111,6 +113,7 @@ class Inventory:
     headless: list[StoredFolder] = field(default_factory=list)
     torn: list[StoredFolder] = field(default_factory=list)
     gates: list[ObjectEntry] = field(default_factory=list)
+    signals: list[ObjectEntry] = field(default_factory=list)
     unknown: list[ObjectEntry] = field(default_factory=list)
 
     def of_kind(self, kind: str) -> list[StoredFolder]:
@@ -147,7 +150,12 @@ def _folder_of(key: StoreKey) -> StoreKey:
 
 def _add_objects(inventory: Inventory, entries: Iterable[ObjectEntry]) -> None:
     for entry in entries:
-        (inventory.gates if _GATE.match(entry.key) else inventory.unknown).append(entry)
+        if _GATE.match(entry.key):
+            inventory.gates.append(entry)
+        elif _SIGNAL.match(entry.key):
+            inventory.signals.append(entry)
+        else:
+            inventory.unknown.append(entry)
 
 
 def _add_folder(store: Store, inventory: Inventory, key: StoreKey, entries: tuple[ObjectEntry, ...]) -> None:

@@ -84,7 +84,7 @@ class Plan:
 
     Attributes:
         folders: Folders that may go, what is made last first.
-        loose: Objects under no index, and gate decisions on models that are gone, with why.
+        loose: Objects under no index, what abandoned trials said, gate decisions on models that are gone, with why.
         holders: What holds pixels of withdrawn images and stays.
         unknown: What this program does not know; it is never touched.
         returning: Folders whose removal was begun and that are needed after all.
@@ -179,6 +179,7 @@ def _returning(inventory: Inventory, condemned: list[Condemned]) -> Iterator[Sto
 def _loose(inventory: Inventory, reach: Reach, older_than: datetime.datetime) -> Iterator[tuple[ObjectEntry, Why]]:
     for folder in (*inventory.headless, *(each for each in inventory.folders.values() if not each.is_condemned)):
         yield from ((entry, Why.STRAY) for entry in folder.strays() if entry.modified <= older_than)
+    yield from ((entry, Why.STRAY) for entry in inventory.signals if entry.modified <= older_than)
     for entry in inventory.gates:
         recipe, digest = entry.key.split("/")[1:3]
         if entry.modified <= older_than and f"models/{recipe}/{digest}" not in reach.kept:

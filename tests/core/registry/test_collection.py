@@ -12,7 +12,7 @@ from lesion_core.evaluation.exposure import find_exposure
 from lesion_core.evaluation.predictions import count_seen
 from lesion_core.isic.listing import list_archive
 from lesion_core.isic.mirror import running_mirror
-from lesion_core.keys import channel_key, index_key
+from lesion_core.keys import channel_key, index_key, signal_key
 from lesion_core.registry.channels import rollback
 from lesion_core.registry.decisions import list_decisions
 from lesion_core.registry.inventory import FOLDER_KINDS, UNTOUCHED
@@ -66,6 +66,19 @@ def test_nothing_younger_than_the_retention_goes(local: LocalStore) -> None:
     before = set(local.list(""))
     assert remove(local, days=29)[0] == []
     assert set(local.list("")) == before
+
+
+def test_what_abandoned_trials_said_goes_after_the_retention(local: LocalStore, generations: Generations) -> None:
+    approve(local, generations.old.model)
+    words = [signal_key("search", 3, kind, epoch) for kind in ("epoch", "verdict") for epoch in (1, 2)]
+    for key in words:
+        local.write(key, b"{}")
+    assert "signals" not in {row.kind for row in remove(local, days=29)[0]}
+    assert set(local.list("signals/")) == set(words)
+    rows, plan = remove(local)
+    assert [(row.why, row.n_objects) for row in rows if row.kind == "signals"] == [(Why.STRAY, len(words))]
+    assert list(local.list("signals/")) == []
+    assert plan.unknown == ()
 
 
 def test_a_retention_that_could_take_what_a_run_uses_is_refused(local: LocalStore) -> None:
