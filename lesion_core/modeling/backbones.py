@@ -18,6 +18,7 @@ from lesion_core.modeling.efficientnet_lite import (
     load_imagenet,
     load_torch_file,
 )
+from lesion_core.modeling.portable import as_portable
 from lesion_core.modeling.resolutions import stages_of
 
 BACKBONE = "backbone"
@@ -93,7 +94,7 @@ def _application_taps(name: str, pixels: keras.KerasTensor, weights: str) -> Tap
     for layer in network.layers:
         if isinstance(layer, keras.layers.BatchNormalization):
             layer.momentum = BATCH_NORM_MOMENTUM
-    return application_features(network, name, pixels)
+    return application_features(as_portable(network), name, pixels)
 
 
 def _load_keras_file(model: keras.Model, path: Path, name: str) -> None:
