@@ -38,11 +38,12 @@ def table_of(board: Leaderboard) -> pd.DataFrame:
 
 def in_words(board: Leaderboard) -> str:
     """Return one line on what was compared."""
-    failed = f"; {len(board.failures)} runs failed" if board.failures else ""
+    failed = f"; runs that failed: {len(board.failures)}" if board.failures else ""
     folds = [str(fold) for fold in board.folds if fold is not None]
     where = f"folds {', '.join(folds)}" if folds else "the own splits"
+    recipes = "recipe" if len(board.entries) == 1 else "recipes"
     return (
-        f"{board.name}: {len(board.entries)} recipes on {board.n_images:,} {board.split} images "
+        f"{board.name}: {len(board.entries)} {recipes} on {board.n_images:,} {board.split} images "
         f"({board.n_groups:,} groups) of {where} of {', '.join(board.datasets)}{failed}"
     )
 

@@ -139,7 +139,7 @@ def test_a_failed_run_is_listed_and_the_rest_is_compared(made: Made) -> None:
     ]
     assert strong.difference.value == pytest.approx(np.mean(scores[0]) - np.mean(scores[1]))  # on the folds of both
     text = write_summary(board)
-    assert "2 runs failed" in text
+    assert "runs that failed: 2" in text
     assert "strong, seed 1, fold 0: training: MemoryError: out of memory" in text
     assert headline_rows(board)[-1]["runs"] == "4 of 6"
 
