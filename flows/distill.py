@@ -6,7 +6,7 @@ from flows.evaluate import assess
 from lesion_core.modeling.recipe import Recipe
 from lesion_core.training.spec import Distillation
 from lesion_core.types import GateDecision
-from tasks.dataset import find_dataset
+from tasks.dataset import find_dataset_for
 from tasks.registry import find_model
 from tasks.training import distill_model, load_recipe
 
@@ -27,10 +27,11 @@ def distill_flow(
         distillation: How the student listens.
 
     Raises:
+        ArtifactNotFound: There is no dataset of the name, size and colours that the recipe asks for.
         LeakageError: The teacher was trained on groups that the student is chosen, calibrated or tested on.
     """
     recipe = load_recipe(recipe)
     teaching = find_model(teacher)
-    dataset = find_dataset(recipe.dataset)
+    dataset = find_dataset_for(recipe)
     model = distill_model(recipe, dataset, teaching, distillation)
     return assess(model, dataset, recipe.gate)

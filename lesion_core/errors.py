@@ -24,7 +24,8 @@
     ├ TrainingError
     │ ├ TrainingDiverged            a loss that is not a number
     │ ├ ChildKilled                 [transient] the training process was killed; it resumes
-    │ └ TrialStopped                a study gave a trial up
+    │ ├ TrialStopped                a study gave a trial up
+    │ └ StudyEnded                  a study ended before its trial, which can be taken up again
     ├ PromotionError
     │ ├ GateNotPassed
     │ └ PromotionConflict           somebody else moved the channel first
@@ -160,6 +161,10 @@ class ChildKilled(TrainingError):
 
 class TrialStopped(TrainingError):
     """A study ended one of its trials early because others do better (``epoch``)."""
+
+
+class StudyEnded(TrainingError):
+    """A study ended before one of its trials, which is taken up when the study is run again (``study``)."""
 
 
 class PromotionError(LesionError):

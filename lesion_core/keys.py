@@ -142,7 +142,10 @@ def study_key(recipe: str, digest: str) -> StoreKey:
 
 
 def signal_key(study: str, number: int, kind: str, epoch: int) -> StoreKey:
-    """Return the key of one word between a study and its trial ``number``: 'epoch' or 'verdict' on ``epoch``."""
+    """Return the key of one word between a study and its trial ``number``.
+
+    An 'epoch' or the 'verdict' on it; or 'halt', which is of no epoch and has 0.
+    """
     return _join("signals", study, f"{number:05d}", f"{kind}-{epoch:04d}.json")
 
 

@@ -15,6 +15,8 @@ from lesion_core.evaluation.data_spec import (
     page_address,
 )
 from lesion_core.labels import CLASS_ORDER
+from lesion_core.modeling.datasets import choose_dataset
+from lesion_core.modeling.recipe import Recipe
 from lesion_core.stores.folders import read_file
 from lesion_core.types import DatasetRef, PrepareOptions, SnapshotRef
 from tasks import publish
@@ -62,5 +64,11 @@ def publish_data_report(dataset: DatasetRef) -> DataReportRef:
 
 @task(name="find-dataset", **RETRY_TRANSIENT)
 def find_dataset(name: str) -> DatasetRef:
-    """Return the newest complete dataset of this name."""
+    """Return the newest complete dataset of this name, whatever its size."""
     return latest_dataset(open_store(), name)
+
+
+@task(name="find-dataset-for-recipe", **RETRY_TRANSIENT)
+def find_dataset_for(recipe: Recipe, name: str | None = None) -> DatasetRef:
+    """Return the newest complete dataset of the size and the colours that a recipe asks for, of its name or this."""
+    return choose_dataset(recipe, open_store(), name)

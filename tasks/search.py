@@ -18,7 +18,7 @@ from tasks.policies import RETRY_TRANSIENT, training_slot
 @task(name="plan-study", **RETRY_TRANSIENT)
 def plan_study(recipe: Recipe, dataset: DatasetRef, spec: StudySpec) -> StudyPlan:
     """Check search space, pruner and dataset before any work."""
-    return study.plan_study(recipe, dataset, spec)
+    return study.plan_study(recipe, dataset, spec, open_store())
 
 
 @task(name="run-trial", task_run_name="trial-{order.number}", **RETRY_TRANSIENT)

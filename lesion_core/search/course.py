@@ -1,5 +1,6 @@
 """The course of a study: trials are started while there is room, heard, judged and told, until all are told."""
 
+import contextlib
 import csv
 import io
 import math
@@ -7,7 +8,7 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
-from lesion_core.errors import ConfigError, TrainingError
+from lesion_core.errors import ConfigError, StoreError, StudyEnded, TrainingError
 from lesion_core.search import signals
 from lesion_core.search.proposals import Search, opened_search
 from lesion_core.search.study import StudyPlan
@@ -43,6 +44,9 @@ def conduct(
 ) -> StudyRecord:
     """Run what a study still lacks of its trials and return all of them.
 
+    Where this is ended by an error, a signal or Ctrl-C, the trials that run are told to end too; they keep their
+    backups and are continued when the study is run again.
+
     Args:
         plan: As ``plan_study`` returns it.
         store: Shared with whoever runs the trials.
@@ -54,7 +58,8 @@ def conduct(
 
     Raises:
         ConfigError: Another process runs this study, or its storage cannot be meant.
-        TrainingError: The recipe's own trial failed, so no trial can be compared with it.
+        TrainingError: The recipe's own trial failed, so no trial can be compared with it; it is tried again first
+            when the study is run again.
         StoreUnavailable: Store or database do not answer.
     """
     with opened_search(plan, settings) as search:
@@ -62,7 +67,7 @@ def conduct(
         try:
             course.run(settings.trials_at_once, _deadline(plan, clock), on_progress, clock, sleep)
         finally:
-            course.stop()
+            course.halt()
         return search.record()
 
 
@@ -100,11 +105,11 @@ class _Course:
             elif self.running:
                 sleep(signals.POLL_SECONDS)
 
-    def stop(self) -> None:
-        """Ask trials that still run, because this study ends with an error, to stop at their next epoch."""
+    def halt(self) -> None:
+        """Tell the trials that still run that the study ends before them; none does where it came to its end."""
         for trial in self.running:
-            for epoch in range(max(trial.heard, default=0) + 1, trial.order.n_epochs):
-                signals.answer(self.store, trial.order, epoch, stop=True)
+            with contextlib.suppress(StoreError):  # what ended the study is what its caller has to hear
+                signals.halt(self.store, trial.order)
 
     def _fill(self, at_once: int) -> None:
         n_trials = self.search.plan.spec.n_trials
@@ -113,13 +118,15 @@ class _Course:
                 order = self.search.ask()
             except ConfigError:
                 continue  # told failed with its reason; the next draw is another one
-            signals.forget_verdicts(self.store, order)
+            signals.forget_earlier(self.store, order)
             self.running.append(_Running(order, self.start(order)))
 
     def _look_at(self, trial: _Running) -> None:
         number = trial.order.number
         try:
             outcome = trial.ask()
+        except StudyEnded:
+            raise  # not told, so that it is continued as one that was killed
         except Exception as error:
             is_base = self.search.is_base(number)
             self.search.fail(number, f"{type(error).__name__}: {error}")
@@ -130,15 +137,18 @@ class _Course:
                 ) from error
             return
         if outcome is None:
-            self._hear(trial, signals.read_epochs(self.store, trial.order), judges=trial.order.is_judged)
+            self._hear(trial, self._read(trial), judges=trial.order.is_judged)
         elif outcome.trial is None:
-            self._hear(trial, signals.read_epochs(self.store, trial.order), judges=False)
+            self._hear(trial, self._read(trial), judges=False)
             self.search.prune(number, outcome.in_words())
             self._end(trial)
         else:
             self._hear(trial, _history(self.store, outcome.trial), judges=False)
             self.search.complete(number, outcome.trial.score, outcome.trial.id)
             self._end(trial)
+
+    def _read(self, trial: _Running) -> dict[int, float]:
+        return signals.read_epochs(self.store, trial.order, trial.heard)
 
     def _hear(self, trial: _Running, epochs: dict[int, float], *, judges: bool) -> None:
         """Report epochs that are new, in order, and answer each while the trial runs."""

@@ -39,14 +39,16 @@ _STATES: dict[TrialState, TrialStateName] = {
     TrialState.PRUNED: "pruned",
     TrialState.FAIL: "failed",
 }
+_ALIVE = (TrialState.COMPLETE, TrialState.RUNNING, TrialState.WAITING)
 
 
 @contextlib.contextmanager
 def opened_search(plan: StudyPlan, settings: LesionSettings) -> Iterator["Search"]:
     """Open a study, new or as it was left, for this process alone.
 
-    Trials that were running when an earlier process died are marked failed, and asked for again with the same values;
-    as their output and backups are named by what they depend on, nothing of them is lost.
+    Trials that were running when an earlier process ended are marked failed, and asked for again with the same
+    values; as their output and backups are named by what they depend on, nothing of them is lost. Where the trial of
+    the recipe's own values failed, they come first again.
 
     Raises:
         ConfigError: Another process runs this study, or its storage cannot be meant.
@@ -75,9 +77,12 @@ class Search:
         self.trials: dict[int, Trial] = {}  # those under way
 
     def recover(self) -> None:
-        """Mark what an earlier process left running as failed, and put its values first in line."""
+        """Mark what an earlier process left running as failed, and put its values in line.
+
+        Before them come the recipe's own values, where no trial of those is under way or complete.
+        """
         trials = self.study.get_trials(deepcopy=False)
-        if not trials:
+        if not any(trial.user_attrs.get(_BASE) and trial.state in _ALIVE for trial in trials):
             self.study.enqueue_trial(own_values(self.plan.recipe), user_attrs={_BASE: True})
         continued = {trial.user_attrs.get(_CONTINUES) for trial in trials}
         for trial in trials:
@@ -102,9 +107,9 @@ class Search:
 
     @property
     def n_told(self) -> int:
-        """Trials that count: complete, pruned and failed, but not those that others continue."""
-        finished = self.study.get_trials(deepcopy=False)
-        return sum(trial.state.is_finished() and not trial.user_attrs.get(_LOST) for trial in finished)
+        """Trials that count: complete, pruned and failed, but not those in whose place another one stands."""
+        trials = self.study.get_trials(deepcopy=False)
+        return sum(trial.state.is_finished() and not _is_lost(trial) for trial in trials)
 
     def ask(self) -> TrialOrder:
         """Return the next trial.
@@ -212,12 +217,21 @@ def _sampler(plan: StudyPlan, n_before: int) -> TPESampler:
     return TPESampler(n_startup_trials=plan.spec.startup_trials, seed=seed, multivariate=True, constant_liar=True)
 
 
+def _is_lost(trial: FrozenTrial) -> bool:
+    """Say whether another trial stands in the place of this one, which does not count.
+
+    It ran when its study ended, and is continued; or it was the recipe itself and failed, and is tried again.
+    """
+    said = trial.user_attrs
+    return bool(said.get(_LOST) or (said.get(_BASE) and trial.state == TrialState.FAIL))
+
+
 def _record(trial: FrozenTrial) -> TrialRecord:
     said: dict[str, Any] = trial.user_attrs
     values: Values = dict(trial.params)
     return TrialRecord(
         number=trial.number,
-        state="lost" if said.get(_LOST) else _STATES[trial.state],
+        state="lost" if _is_lost(trial) else _STATES[trial.state],
         values=values,
         score=trial.value if trial.state == TrialState.COMPLETE else None,
         epochs={epoch: score for epoch, score in sorted(trial.intermediate_values.items()) if math.isfinite(score)},

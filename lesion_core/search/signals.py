@@ -2,25 +2,28 @@
 
 A trial may run in a thread of the study's process, or on a machine of a cluster. After each epoch its side writes
 down the score; the study's side answers with a verdict, go on or stop. Each word is an object of its own, made once.
-An epoch's word outlives both processes, so a study that was killed reads on where it had stopped reading.
+An epoch's word outlives both processes, so a study that was killed reads on where it had stopped reading. A study
+that ends before its trials, because it was cancelled or met an error, tells them to halt: they end and keep their
+backups, and go on from them when the study is run again.
 """
 
 import json
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from pathlib import PurePosixPath
 
-from lesion_core.errors import ArtifactNotFound, TrialStopped
+from lesion_core.errors import ArtifactNotFound, StudyEnded, TrialStopped
 from lesion_core.keys import signal_key, signals_prefix
 from lesion_core.search.trial_spec import TrialOrder
 from lesion_core.stores.protocol import Store
-from lesion_core.types import Progress, ProgressCallback
+from lesion_core.types import Progress, ProgressCallback, StoreKey
 
 POLL_SECONDS = 0.3
 # A study answers within a moment. One that is silent for so long is dead or cut off, and the trial goes on without
 # it: what it leaves in the store is found by the study when that is started again.
 _PATIENCE_SECONDS = 120.0
+_ANSWERS = ("verdict-", "halt-")  # what a study says begins so, what a trial says with "epoch-"
 
 
 @dataclass(slots=True)
@@ -47,23 +50,31 @@ class Reporter:
 
         Raises:
             TrialStopped: The study gave this trial up.
+            StudyEnded: The study ended before this trial.
         """
         self.on_progress(news)
-        epoch, score = int(news.metrics.get("epoch", 0)), news.metrics.get("selection_score")
-        if score is None or epoch <= self.last:
-            return
-        self.last = epoch
+        epoch = int(news.metrics.get("epoch", 0))
+        is_new = "selection_score" in news.metrics and epoch > self.last
+        if is_new:
+            self.last = epoch
+            self._write_down(epoch, news.metrics["selection_score"])
+        if epoch >= self.order.n_epochs:
+            return  # all but done, so sooner stored than taken up again
+        check_study(self.store, self.order)
+        if is_new and self.order.is_judged:
+            self._await_verdict(epoch)
+
+    def _write_down(self, epoch: int, score: float) -> None:
         key = signal_key(self.order.study, self.order.channel, "epoch", epoch)
         if self.store.stat(key) is None:
             self.store.write(key, json.dumps({"epoch": epoch, "score": score}).encode())
-        if self.order.is_judged and epoch < self.order.n_epochs:
-            self._await_verdict(epoch)
 
     def _await_verdict(self, epoch: int) -> None:
         """Wait for the study's word; the child trains on meanwhile."""
         key = signal_key(self.order.study, self.order.channel, "verdict", epoch)
         deadline = self.clock() + self.patience_seconds
         while (answer := _read(self.store, key)) is None:
+            check_study(self.store, self.order)
             if self.clock() > deadline:
                 return
             self.sleep(POLL_SECONDS)
@@ -71,11 +82,14 @@ class Reporter:
             raise TrialStopped(f"trial {self.order.number} was given up after epoch {epoch}", epoch=epoch)
 
 
-def read_epochs(store: Store, order: TrialOrder) -> dict[int, float]:
-    """Return the score of each epoch that a trial has written down, by epoch from 1."""
+def read_epochs(store: Store, order: TrialOrder, heard: Collection[int] = ()) -> dict[int, float]:
+    """Return the score of each epoch that a trial has written down, by epoch from 1, without those in ``heard``."""
     found: dict[int, float] = {}
+    known = {signal_key(order.study, order.channel, "epoch", epoch) for epoch in heard}
     for key in store.list(signals_prefix(order.study, order.channel)):
-        if PurePosixPath(key).name.startswith("epoch-") and (word := _read(store, key)) is not None:
+        if key in known or not PurePosixPath(key).name.startswith("epoch-"):
+            continue
+        if (word := _read(store, key)) is not None:
             found[int(word["epoch"])] = float(word["score"])
     return dict(sorted(found.items()))
 
@@ -86,9 +100,32 @@ def answer(store: Store, order: TrialOrder, epoch: int, *, stop: bool) -> None:
     store.write(key, json.dumps({"stop": stop}).encode())
 
 
-def forget_verdicts(store: Store, order: TrialOrder) -> None:
-    """Take back what was said to a trial, so that it can be judged anew."""
-    _remove(store, order, "verdict-")
+def halt(store: Store, order: TrialOrder) -> None:
+    """Tell a trial that its study ends before it."""
+    store.write(_halt_key(order), b"{}")
+
+
+def check_study(store: Store, order: TrialOrder) -> None:
+    """Return where a trial's study goes on, as far as it said.
+
+    Raises:
+        StudyEnded: It said that it ends.
+    """
+    if store.stat(_halt_key(order)) is not None:
+        raise StudyEnded(
+            f"expected study {order.study} to go on, but it ended before its trial {order.number}; run it again, and "
+            "the trial is taken up from its last backup",
+            study=order.study,
+        )
+
+
+def forget_earlier(store: Store, order: TrialOrder) -> None:
+    """Remove what a trial that starts must not hear, and what its study must not take for its words.
+
+    One that continues another keeps the epochs which that one wrote down. Under the number of a new one there may be
+    words of an earlier study of the same name, whose journal is gone.
+    """
+    _remove(store, order, "" if order.channel == order.number else _ANSWERS)
 
 
 def forget(store: Store, order: TrialOrder) -> None:
@@ -96,9 +133,13 @@ def forget(store: Store, order: TrialOrder) -> None:
     _remove(store, order, "")
 
 
-def _remove(store: Store, order: TrialOrder, prefix: str) -> None:
+def _halt_key(order: TrialOrder) -> StoreKey:
+    return signal_key(order.study, order.channel, "halt", 0)
+
+
+def _remove(store: Store, order: TrialOrder, beginnings: str | tuple[str, ...]) -> None:
     for key in list(store.list(signals_prefix(order.study, order.channel))):
-        if PurePosixPath(key).name.startswith(prefix):
+        if PurePosixPath(key).name.startswith(beginnings):
             store.remove(key)
 
 

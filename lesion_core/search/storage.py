@@ -127,6 +127,11 @@ def _alone_in_database(url: URL, study: str) -> Iterator[None]:
         with engine.connect() as connection:
             if not connection.execute(text("SELECT pg_try_advisory_lock(:n)"), {"n": number}).scalar():
                 raise _is_running(study)
-            yield
+            try:
+                yield
+            finally:
+                # A busy server notices the end of a connection late, and whoever comes next would be refused.
+                with contextlib.suppress(SQLAlchemyError):
+                    connection.execute(text("SELECT pg_advisory_unlock(:n)"), {"n": number})
     finally:
         engine.dispose()

@@ -5,10 +5,13 @@ from typing import Any, Literal
 
 from pydantic import Field
 
+from lesion_core.dataset.folds import name_splits
 from lesion_core.errors import ConfigError
+from lesion_core.evaluation.exposure import read_splits
 from lesion_core.keys import DIGEST_LENGTH, digest_of
 from lesion_core.modeling.recipe import Recipe, parse_recipe
 from lesion_core.modeling.search_space import Plain, SearchSpace
+from lesion_core.stores.protocol import Store
 from lesion_core.training.identity import training_inputs
 from lesion_core.training.plan import count_epochs
 from lesion_core.training.spec import TrainJob
@@ -94,13 +97,14 @@ class StudyPlan(Value):
         return f"{recipe.name}-{digest_of(inputs)[:DIGEST_LENGTH]}"
 
 
-def plan_study(recipe: Recipe, dataset: DatasetRef, spec: StudySpec) -> StudyPlan:
+def plan_study(recipe: Recipe, dataset: DatasetRef, spec: StudySpec, store: Store) -> StudyPlan:
     """Check that a study can do what is asked before any work, and return its plan.
 
     Raises:
         ConfigError: There is no search space, a field of it is unknown, may not be varied or makes a recipe that
-            cannot be meant, the recipe's own values lie outside it, the dataset has another size, or the pruner
-            could never act.
+            cannot be meant, the recipe's own values lie outside it, the dataset has another size, not the fold or
+            no image to score trials on, or the pruner could never act.
+        StoreError: The dataset's table of splits cannot be read.
     """
     plan = StudyPlan(recipe=recipe, dataset=dataset, spec=spec)
     check_space(recipe)
@@ -111,6 +115,7 @@ def plan_study(recipe: Recipe, dataset: DatasetRef, spec: StudySpec) -> StudyPla
             f"{recipe.colour_constancy!r}, dataset {dataset.id} has {dataset.size_px} px and "
             f"{dataset.colour_constancy!r}; prepare it as the recipe asks"
         )
+    check_validation(plan, store)
     return plan
 
 
@@ -157,6 +162,21 @@ def check_pruner(plan: StudyPlan) -> None:
         raise ConfigError(
             f"pruner 'median' can never act: it waits for {spec.startup_trials} complete trials (startup_trials) of "
             f"{spec.n_trials}; lower startup_trials or ask for more trials"
+        )
+
+
+def check_validation(plan: StudyPlan, store: Store) -> None:
+    """Check that the dataset has the fold that trials are scored on, and validation images in it.
+
+    Raises:
+        ConfigError: It has not.
+    """
+    fold = plan.spec.fold
+    splits = read_splits(store, plan.dataset, fold=fold)["split"]
+    if not (splits == "validation").any():
+        raise ConfigError(
+            f"expected validation images, to score trials on, in {name_splits(fold)} of dataset {plan.dataset.id}, "
+            "found none; prepare it with more images or a larger validation share"
         )
 
 

@@ -5,7 +5,8 @@ from typing import Any, Literal
 
 from lesion_core.search.study import Values
 
-# 'lost': its process died with the study's; the trial that continues it counts in its place.
+# 'lost': another trial counts in its place. Its study ended while it ran, and the other continues it; or it was the
+# recipe itself and failed, and the other tries that again.
 TrialStateName = Literal["running", "waiting", "complete", "pruned", "failed", "lost"]
 
 

@@ -4,7 +4,7 @@ import contextlib
 
 from lesion_core import jobs
 from lesion_core.errors import TrialStopped
-from lesion_core.search.signals import Reporter
+from lesion_core.search.signals import Reporter, check_study
 from lesion_core.search.trial_scratch import give_up
 from lesion_core.search.trial_spec import TrialOrder, TrialOutcome, trial_key_of
 from lesion_core.settings import LesionSettings
@@ -20,11 +20,13 @@ def run_trial(
     A trial that is stored already is returned at once, without a child.
 
     Raises:
+        StudyEnded: Its study ended before it; the child ends, its backups stay, and the same order resumes from them.
         LesionError: The very error, by class, that ended the child.
         ChildKilled: The child ended by a signal; the same order resumes from the last backup.
     """
     key = trial_key_of(order.job)
     reporter = Reporter(order, store, on_progress)
+    check_study(store, order)
     with contextlib.suppress(TrialStopped):
         trial = jobs.run("trial", order.job, TrialRef, key=key, settings=settings, on_progress=reporter)
         return TrialOutcome(trial=trial)

@@ -44,6 +44,7 @@ STEPS: dict[str, tuple[str, tuple[str, ...]]] = {
 ELSEWHERE = {
     "evaluate": {"evaluation/figures/comparisons.py", "evaluation/figures/search.py"},
     "compare": {"comparison/plan.py"},  # decides only which trainings there are
+    "train": {"modeling/datasets.py"},  # as well
 }
 # The mirror stands in for the archive's server, and the watch only compares: neither decides what an ingest stores.
 NOT_PART = {

@@ -7,10 +7,12 @@ from pathlib import Path
 import pytest
 import yaml
 
+from lesion_core.dataset.prepare import latest_dataset, prepare
 from lesion_core.modeling.recipe import read_recipe
 from lesion_core.search.study_output import BEST_NAME
-from lesion_core.stores.folders import read_file
-from lesion_core.types import ModelRef, StudyRef
+from lesion_core.stores.folders import get_index, read_file
+from lesion_core.stores.references import get_reference
+from lesion_core.types import DatasetRef, ModelRef, PrepareOptions, SnapshotRef, StudyRef
 from tasks import publish
 from tests.conftest import ROOT
 from tests.flows.conftest import Running
@@ -18,7 +20,8 @@ from tests.flows.test_ui import ask
 
 RECIPE = {
     "name": "searched",
-    "dataset": "synthetic",
+    "dataset": "two-sizes",
+    "size_px": 64,
     "backbone": "tiny",
     "weights": "none",
     "optimisation": {"epochs": 2, "head_epochs": 0, "batch_size": 16},
@@ -38,8 +41,25 @@ if __name__ == "__main__":
 """
 
 
+@pytest.fixture(scope="module")
+def searched_dataset(running: Running, approved: ModelRef, tmp_path_factory: pytest.TempPathFactory) -> DatasetRef:
+    """What the recipe asks for, beside a newer dataset of the same name with smaller records."""
+    store = running.store
+    snapshot_id = get_index(store, approved.dataset)[1].inputs["snapshot"]["id"]
+    snapshot = get_reference(store, SnapshotRef, "snapshots", snapshot_id)
+    work = tmp_path_factory.mktemp("two-sizes")
+    wanted, newer = (
+        prepare(snapshot, PrepareOptions(name="two-sizes", size_px=size_px), store, workdir=work)
+        for size_px in (64, 32)
+    )
+    assert latest_dataset(store, "two-sizes") == newer
+    return wanted
+
+
 @pytest.mark.slow
-def test_two_trials_on_a_cluster_become_a_recipe(running: Running, approved: ModelRef, tmp_path: Path) -> None:
+def test_two_trials_on_a_cluster_become_a_recipe(
+    running: Running, searched_dataset: DatasetRef, tmp_path: Path
+) -> None:
     recipe, script = tmp_path / "searched.yaml", tmp_path / "tune.py"
     recipe.write_text(yaml.safe_dump(RECIPE))
     script.write_text(SCRIPT)
@@ -56,6 +76,7 @@ def test_two_trials_on_a_cluster_become_a_recipe(running: Running, approved: Mod
     assert found
     study = StudyRef.model_validate(json.loads(found[1]))
     assert study.n_trials == 2
+    assert study.dataset == searched_dataset
     assert study.base_score is not None
     assert study.best_score >= study.base_score
     best = tmp_path / "best.yaml"
@@ -71,7 +92,9 @@ def test_two_trials_on_a_cluster_become_a_recipe(running: Running, approved: Mod
     assert {publish.STUDY_TRIALS, publish.STUDY_FIGURES, publish.BEST_RECIPE} <= shown
 
 
-def test_a_search_that_cannot_be_meant_trains_nothing(running: Running, approved: ModelRef, tmp_path: Path) -> None:
+def test_a_search_that_cannot_be_meant_trains_nothing(
+    running: Running, searched_dataset: DatasetRef, tmp_path: Path
+) -> None:
     recipe, script = tmp_path / "searched.yaml", tmp_path / "tune.py"
     recipe.write_text(yaml.safe_dump({**RECIPE, "search": {"size_px": {"type": "int", "low": 64, "high": 128}}}))
     script.write_text(SCRIPT)

@@ -6,7 +6,7 @@ import tempfile
 import threading
 import time
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 
 import pandas as pd
@@ -15,7 +15,7 @@ from lesion_core.errors import TrialStopped
 from lesion_core.modeling.recipe import Recipe
 from lesion_core.search import course
 from lesion_core.search.signals import Reporter
-from lesion_core.search.study import StudyPlan, StudySpec, plan_study
+from lesion_core.search.study import StudyPlan, StudySpec, check_pruner, check_space
 from lesion_core.search.study_record import StudyRecord
 from lesion_core.search.trial_spec import TrialOrder, TrialOutcome, trial_inputs, trial_key_of
 from lesion_core.settings import LesionSettings
@@ -41,9 +41,12 @@ def rising(recipe: Recipe) -> list[float]:
 
 
 def make_plan(recipe: Recipe, dataset: DatasetRef, **spec: object) -> StudyPlan:
-    """A checked plan over ``SPACE``."""
+    """A plan over ``SPACE``, checked without a look at the dataset."""
     spaced = Recipe.model_validate({**recipe.model_dump(), "search": SPACE})
-    return plan_study(spaced, dataset, StudySpec.model_validate(spec))
+    plan = StudyPlan(recipe=spaced, dataset=dataset, spec=StudySpec.model_validate(spec))
+    check_space(spaced)
+    check_pruner(plan)
+    return plan
 
 
 class Trainer:
@@ -59,6 +62,7 @@ class Trainer:
         self.store, self.curve, self.pause = store, curve, pause
         self.threads = ThreadPoolExecutor(4)
         self.orders: list[TrialOrder] = []
+        self.futures: list[Future[TrialOutcome]] = []
         self.n_epochs = 0
         self.largest = 0
         self._under_way = 0
@@ -67,6 +71,7 @@ class Trainer:
     def start(self, order: TrialOrder) -> course.Ask:
         self.orders.append(order)
         future = self.threads.submit(self._run, order)
+        self.futures.append(future)
         return lambda: future.result() if future.done() else None
 
     def _run(self, order: TrialOrder) -> TrialOutcome:

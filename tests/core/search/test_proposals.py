@@ -2,19 +2,23 @@
 
 import json
 import math
+import time
+from collections import Counter
 from collections.abc import Callable
 from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
 
-from lesion_core.errors import ConfigError, StoreUnavailable, TrainingDiverged, TrainingError
+from lesion_core.errors import ConfigError, StoreUnavailable, StudyEnded, TrainingDiverged, TrainingError
 from lesion_core.keys import signal_key
 from lesion_core.modeling.recipe import Recipe
+from lesion_core.search.course import Ask, conduct
 from lesion_core.search.proposals import opened_search
+from lesion_core.search.trial_spec import TrialOrder
 from lesion_core.settings import LesionSettings
 from lesion_core.stores.local import LocalStore
-from lesion_core.types import DatasetRef
+from lesion_core.types import DatasetRef, StoreKey
 from tests.conftest import need
 from tests.core.search.studies import SPACE, Trainer, keep, make_plan, rising, run
 from tests.servers import postgres
@@ -150,6 +154,116 @@ def test_where_the_recipe_itself_fails_nothing_more_is_tried(
     with pytest.raises(TrainingError, match=r"nothing to compare.*no such weights"):
         run(make_plan(base, dataset_ref), trainer, settings)
     assert len(trainer.orders) == 1
+
+
+def test_a_recipe_that_failed_is_tried_again_before_anything_else(
+    base: Recipe, dataset_ref: DatasetRef, trials: LocalStore, settings: LesionSettings
+) -> None:
+    plan = make_plan(base, dataset_ref, n_trials=6, startup_trials=3)
+
+    def fail(recipe: Recipe) -> list[float]:
+        raise ConfigError("no such weights")
+
+    for _ in range(2):
+        trainer = Trainer(trials, fail)
+        with pytest.raises(TrainingError, match=r"nothing to compare.*no such weights"):
+            run(plan, trainer, settings)
+        assert len(trainer.orders) == 1
+    record = run(plan, Trainer(trials), settings)
+    assert [trial.state for trial in record.trials][:3] == ["lost", "lost", "complete"]
+    assert [trial.is_base for trial in record.trials] == [True] * 3 + [False] * 5
+    assert record.trials[0].reason == "ConfigError: no such weights"
+    assert record.base == record.trials[2]
+    assert len(record.told) == 6
+    assert run(plan, Trainer(trials), settings) == record
+
+
+@pytest.mark.parametrize("pruner", ["none", "median"])
+def test_a_study_that_is_cancelled_halts_its_trials_and_takes_them_up_again(
+    pruner: str, base: Recipe, dataset_ref: DatasetRef, trials: LocalStore, settings: LesionSettings
+) -> None:
+    plan = make_plan(base, dataset_ref, n_trials=6, pruner=pruner, startup_trials=3)
+    trainer = Trainer(trials, pause=0.1)
+
+    def cancel(seconds: float) -> None:
+        if trainer.n_epochs >= 4:
+            raise KeyboardInterrupt
+        time.sleep(0.002)
+
+    two = settings.model_copy(update={"trials_at_once": 2})
+    with pytest.raises(KeyboardInterrupt):
+        conduct(plan, store=trials, settings=two, start=trainer.start, sleep=cancel)
+    for future in trainer.futures:  # the recipe's own, which is not judged, and another
+        assert isinstance(future.exception(timeout=60), StudyEnded)
+    assert trainer.n_epochs < 2 * 8
+
+    again = Trainer(trials)
+    record = run(plan, again, settings)
+    assert [trial.state for trial in record.trials][:2] == ["lost", "lost"]
+    assert [order.channel for order in again.orders][:2] == [0, 1]
+    for lost, taken_up in ((0, 2), (1, 3)):
+        assert record.trials[taken_up].values == record.trials[lost].values
+        assert set(record.trials[lost].epochs) <= set(record.trials[taken_up].epochs)
+    assert record.base == record.trials[2]
+    assert len(record.told) == 6
+    assert not list(trials.list("signals/"))
+
+
+def test_a_trial_that_its_study_left_is_not_told_as_failed(
+    base: Recipe, dataset_ref: DatasetRef, trials: LocalStore, settings: LesionSettings
+) -> None:
+    plan = make_plan(base, dataset_ref, n_trials=6)
+
+    def start(order: TrialOrder) -> Ask:
+        def ask() -> None:
+            raise StudyEnded("expected the study to go on")
+
+        return ask
+
+    with pytest.raises(StudyEnded):
+        conduct(plan, store=trials, settings=settings, start=start)
+    record = run(plan, Trainer(trials), settings)
+    assert [(trial.state, trial.is_base) for trial in record.trials][:2] == [("lost", True), ("complete", True)]
+    assert len(record.told) == 6
+
+
+def test_what_a_removed_study_of_the_same_name_left_is_not_heard(
+    base: Recipe, dataset_ref: DatasetRef, trials: LocalStore, settings: LesionSettings
+) -> None:
+    plan = make_plan(base, dataset_ref, n_trials=3, pruner="none")
+    for number in range(3):
+        trials.write(signal_key(plan.name, number, "halt", 0), b"{}")
+        for epoch in range(1, 9):
+            word = json.dumps({"epoch": epoch, "score": 0.99}).encode()
+            trials.write(signal_key(plan.name, number, "epoch", epoch), word)
+    trainer = Trainer(trials)
+    record = run(plan, trainer, settings)
+    assert [trial.epochs for trial in record.trials] == [
+        dict(enumerate(rising(recipe_of(trainer, number)), 1)) for number in range(3)
+    ]
+    assert not list(trials.list("signals/"))
+
+
+class CountingStore(LocalStore):
+    """Counts how often each object is read."""
+
+    def __init__(self, root: Path) -> None:
+        super().__init__(root)
+        self.n_reads: Counter[StoreKey] = Counter()
+
+    def read(self, key: StoreKey) -> bytes:
+        self.n_reads[key] += 1
+        return super().read(key)
+
+
+def test_an_epoch_is_read_once(
+    base: Recipe, dataset_ref: DatasetRef, settings: LesionSettings, tmp_path: Path
+) -> None:
+    store = CountingStore(tmp_path / "store")
+    run(make_plan(base, dataset_ref, n_trials=2, pruner="none"), Trainer(store, pause=0.01), settings)
+    counts = [count for key, count in store.n_reads.items() if "/epoch-" in key]
+    assert counts
+    assert set(counts) == {1}
 
 
 def test_a_time_limit_starts_no_more_trials(

@@ -1,14 +1,20 @@
 """A study that cannot do what is asked is refused before any work, in words that name the field."""
 
+import io
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
+import pandas as pd
 import pytest
 from pydantic import ValidationError
 
+from lesion_core.dataset.records import SPLITS_NAME
 from lesion_core.errors import ConfigError
 from lesion_core.modeling.recipe import Recipe, parse_recipe
 from lesion_core.search.study import StudySpec, plan_study, with_values
+from lesion_core.stores.folders import publish, read_file
+from lesion_core.stores.local import LocalStore
 from lesion_core.training.identity import training_inputs
 from lesion_core.training.plan import count_epochs
 from lesion_core.training.spec import TrainJob
@@ -18,9 +24,18 @@ from tests.core.search.studies import SPACE, make_plan
 RATE = {"type": "float", "low": 1e-4, "high": 1e-2, "log": True}
 
 
-def plan(recipe: Recipe, dataset: DatasetRef, search: object, **spec: object) -> None:
-    content = {**recipe.model_dump(), "search": search}
-    plan_study(parse_recipe(content, source="test"), dataset, StudySpec.model_validate(spec))
+Plan = Callable[..., None]
+
+
+@pytest.fixture
+def plan(store: LocalStore) -> Plan:
+    """Plan a study of a recipe with this space, on a dataset in ``store``."""
+
+    def make(recipe: Recipe, dataset: DatasetRef, search: object, **spec: object) -> None:
+        content = {**recipe.model_dump(), "search": search}
+        plan_study(parse_recipe(content, source="test"), dataset, StudySpec.model_validate(spec), store)
+
+    return make
 
 
 SPACES: dict[str, tuple[object, str]] = {
@@ -76,7 +91,7 @@ SPACES: dict[str, tuple[object, str]] = {
 
 @pytest.mark.parametrize("case", SPACES)
 def test_a_space_that_cannot_be_searched_is_refused(
-    case: str, make_recipe: Callable[..., Recipe], dataset_ref: DatasetRef
+    case: str, plan: Plan, make_recipe: Callable[..., Recipe], dataset_ref: DatasetRef
 ) -> None:
     space, said = SPACES[case]
     with pytest.raises(ConfigError, match=f"(?s){said}"):
@@ -110,7 +125,7 @@ PRUNERS: dict[str, tuple[dict[str, Any], dict[str, Any], str]] = {
 
 @pytest.mark.parametrize("case", PRUNERS)
 def test_a_pruner_that_could_never_act_is_refused(
-    case: str, make_recipe: Callable[..., Recipe], dataset_ref: DatasetRef
+    case: str, plan: Plan, make_recipe: Callable[..., Recipe], dataset_ref: DatasetRef
 ) -> None:
     optimisation, spec, said = PRUNERS[case]
     with pytest.raises(ConfigError, match=f"(?s){said}"):
@@ -119,7 +134,7 @@ def test_a_pruner_that_could_never_act_is_refused(
 
 
 def test_trials_of_different_length_are_not_pruned(
-    make_recipe: Callable[..., Recipe], dataset_ref: DatasetRef
+    plan: Plan, make_recipe: Callable[..., Recipe], dataset_ref: DatasetRef
 ) -> None:
     space = {"optimisation.epochs": {"type": "int", "low": 2, "high": 6}}
     with pytest.raises(ConfigError, match=r"varies optimisation\.epochs"):
@@ -127,9 +142,35 @@ def test_trials_of_different_length_are_not_pruned(
     plan(make_recipe(optimisation={"epochs": 5}), dataset_ref, space, pruner="none")
 
 
-def test_a_dataset_of_another_size_is_refused(make_recipe: Callable[..., Recipe], dataset_ref: DatasetRef) -> None:
+def test_a_dataset_of_another_size_is_refused(
+    plan: Plan, make_recipe: Callable[..., Recipe], dataset_ref: DatasetRef
+) -> None:
     with pytest.raises(ConfigError, match=r"48 px.*has 32 px"):
         plan(make_recipe(size_px=48, optimisation={"epochs": 5}), dataset_ref, SPACE)
+
+
+def test_a_fold_that_the_dataset_has_not_is_refused(
+    plan: Plan, make_recipe: Callable[..., Recipe], dataset_ref: DatasetRef
+) -> None:
+    recipe = make_recipe(optimisation={"epochs": 5})
+    plan(recipe, dataset_ref, SPACE, fold=4)
+    with pytest.raises(ConfigError, match="expected a fold from 0 to 4, got 5"):
+        plan(recipe, dataset_ref, SPACE, fold=5)
+
+
+def test_a_dataset_without_images_to_score_on_is_refused(
+    make_recipe: Callable[..., Recipe], dataset_ref: DatasetRef, store: LocalStore, tmp_path: Path
+) -> None:
+    splits = pd.read_parquet(io.BytesIO(read_file(store, dataset_ref, SPLITS_NAME)))
+    folder, other = tmp_path / "dataset", LocalStore(tmp_path / "store")
+    folder.mkdir()
+    splits.replace({"split": {"validation": "train"}}).to_parquet(folder / SPLITS_NAME)
+    _, sha256 = publish(other, dataset_ref.key, folder, step="prepare", step_version=1, inputs={}, summary={})
+    unvalidated = dataset_ref.model_copy(update={"sha256": sha256})
+    recipe = parse_recipe({**make_recipe(optimisation={"epochs": 9}).model_dump(), "search": SPACE}, source="test")
+    with pytest.raises(ConfigError, match=r"expected validation images.* in the own splits of dataset noise/"):
+        plan_study(recipe, unvalidated, StudySpec(), other)
+    plan_study(recipe, unvalidated, StudySpec(fold=1), other)
 
 
 def test_epochs_are_those_of_all_stages(make_recipe: Callable[..., Recipe]) -> None:

@@ -7,13 +7,15 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
 
-from lesion_core.errors import ConfigError
+from lesion_core.errors import ConfigError, StudyEnded
 from lesion_core.modeling.recipe import Recipe
 from lesion_core.search import signals
+from lesion_core.search.course import Ask, conduct
 from lesion_core.search.proposals import opened_search
 from lesion_core.search.study import StudyPlan
 from lesion_core.search.trial_process import run_trial
@@ -105,12 +107,96 @@ def test_an_epoch_is_written_down_once(store: LocalStore, dataset_ref: DatasetRe
     assert signals.read_epochs(store, order) == {}
 
 
+@pytest.mark.parametrize("is_judged", [True, False])
+def test_a_trial_hears_that_its_study_ended_until_it_is_all_but_done(
+    is_judged: bool, store: LocalStore, dataset_ref: DatasetRef
+) -> None:
+    recipe = Recipe.model_validate({"name": "halted", "weights": "none"})
+    order = order_of(TrialJob(recipe=recipe, dataset=dataset_ref), f"halted-{is_judged}", 3)
+    order = order.model_copy(update={"is_judged": is_judged})
+
+    def report(epoch: int) -> None:
+        metrics = {"epoch": epoch, "selection_score": 0.5} if epoch else {}
+        reporter(Progress(stage="training", done=epoch, metrics=metrics))
+
+    def wait(seconds: float) -> None:
+        signals.halt(store, order)
+
+    reporter = signals.Reporter(order, store, lambda news: None, sleep=wait)
+    report(0)
+    if is_judged:  # the word comes while the trial waits for another
+        with pytest.raises(StudyEnded, match="run it again"):
+            report(1)
+    else:
+        report(1)
+        signals.halt(store, order)
+    for epoch in (0, 2):
+        with pytest.raises(StudyEnded):
+            report(epoch)
+    report(3)
+    assert list(signals.read_epochs(store, order)) == [1, 2, 3]
+    signals.forget_earlier(store, order.model_copy(update={"number": 9}))  # one that continues it
+    assert list(signals.read_epochs(store, order)) == [1, 2, 3]
+    report(0)
+    signals.forget_earlier(store, order)
+    assert not signals.read_epochs(store, order)
+
+
+def test_a_trial_of_a_study_that_ended_is_not_begun_and_keeps_its_backups(
+    store: LocalStore, settings: LesionSettings, dataset_ref: DatasetRef, make_recipe: Callable[..., Recipe]
+) -> None:
+    order = order_of(TrialJob(recipe=make_recipe(name="queued"), dataset=dataset_ref), "queued", 2)
+    backup = scratch_of(trial_key_of(order.job), settings.work) / "backup"
+    backup.mkdir(parents=True)
+    signals.halt(store, order)
+    with pytest.raises(StudyEnded):
+        run_trial(order, store=store, settings=settings)
+    assert backup.exists()
+
+
 def test_a_recipe_that_does_not_fit_fails_in_the_child_by_its_own_name(
     store: LocalStore, settings: LesionSettings, dataset_ref: DatasetRef, make_recipe: Callable[..., Recipe]
 ) -> None:
     recipe = make_recipe(name="too-large", optimisation={"batch_size": 512})
     with pytest.raises(ConfigError, match="wants batches of 512"):
         run_trial(order_of(TrialJob(recipe=recipe, dataset=dataset_ref), "x", 2), store=store, settings=settings)
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(600)
+def test_a_cancelled_study_ends_its_trial_and_goes_on_from_its_backup(
+    store: LocalStore, settings: LesionSettings, dataset_ref: DatasetRef, make_recipe: Callable[..., Recipe]
+) -> None:
+    recipe = make_recipe(name="cancelled", optimisation={"epochs": 60, "backup_seconds": 0.1})
+    plan = make_plan(recipe, dataset_ref, n_trials=1, pruner="none")
+    news: list[Progress] = []
+    begun: list[tuple[TrialOrder, Future[TrialOutcome]]] = []
+    threads = ThreadPoolExecutor(1)
+
+    def start(order: TrialOrder) -> Ask:
+        future = threads.submit(run_trial, order, store=store, settings=settings, on_progress=news.append)
+        begun.append((order, future))
+        return lambda: future.result() if future.done() else None
+
+    def cancel(seconds: float) -> None:
+        if epochs_of(store, plan, 0) >= 3:
+            raise KeyboardInterrupt
+        time.sleep(0.02)
+
+    with threads:
+        with pytest.raises(KeyboardInterrupt):
+            conduct(plan, store=store, settings=settings, start=start, sleep=cancel)
+        order, future = begun.pop()
+        assert isinstance(future.exception(timeout=_PATIENCE_SECONDS), StudyEnded)
+        assert not children_of(os.getpid())
+        assert list((scratch_of(trial_key_of(order.job), settings.work) / "backup").iterdir())
+        news.clear()
+        record = conduct(plan, store=store, settings=settings, start=start)
+    assert [trial.state for trial in record.trials] == ["lost", "complete"]
+    assert next(each.done for each in news if each.stage == "training") > 0  # steps that were made before
+    assert list(record.trials[1].epochs) == list(range(1, 61))
+    assert not scratch_of(trial_key_of(order.job), settings.work).exists()
+    assert not list(store.list(f"signals/{plan.name}/"))
 
 
 # One study with real children, as a flow runs it, but without Prefect: what its end leaves is the same.
