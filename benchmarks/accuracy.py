@@ -13,6 +13,7 @@ import shlex
 import sys
 from typing import Any
 
+from benchmarks.boards import check_complete
 from benchmarks.measure import write_result
 from lesion_core.comparison import job as comparison_job
 from lesion_core.comparison.leaderboard import Entry, Leaderboard, read_leaderboard
@@ -74,7 +75,12 @@ def _run_of(store: Store, report: ReportRef) -> Run:
 
 
 def result_of(store: Store, comparison_id: str, board: Leaderboard, recipe: str) -> dict[str, Any]:
-    """Return what is kept in the docs: numbers, looks, and the table that a page shows."""
+    """Return what is kept in the docs: numbers, looks, and the table that a page shows.
+
+    Raises:
+        DataError: A run of the recipe ended without a report.
+    """
+    check_complete(board, recipe)
     entry = next(each for each in board.entries if each.recipe == recipe)
     runs = [run for run in board.runs if run.recipe == recipe]
     looks = [

@@ -11,6 +11,7 @@ import shlex
 import sys
 from typing import Any
 
+from benchmarks.boards import check_complete, check_reference
 from benchmarks.measure import write_result
 from lesion_core.comparison.leaderboard import Leaderboard, read_leaderboard
 from lesion_core.comparison.page import difference_in_words
@@ -42,8 +43,14 @@ def newest(store: Store, name: str) -> ComparisonRef:
 
 
 def result_of(store: Store, ref: ComparisonRef) -> dict[str, Any]:
-    """Return what is kept in the docs: the numbers, and the table that a page shows, the reference first."""
+    """Return what is kept in the docs: the numbers, and the table that a page shows, the reference first.
+
+    Raises:
+        DataError: A run ended without a report, or the baseline that was asked for is not the reference.
+    """
     board = read_leaderboard(store, ref)
+    check_complete(board)
+    check_reference(board)
     ordered = sorted(board.entries, key=lambda entry: entry.recipe != board.reference)  # else as ranked
     rows = [
         [

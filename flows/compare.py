@@ -1,15 +1,17 @@
 """Train recipes on the same folds and hold them against each other."""
 
-from prefect import allow_failure, flow, unmapped
+from prefect import flow
+from prefect.futures import PrefectFuture
 
-from lesion_core.comparison.spec import CompareRequest, ComparisonRef
+from lesion_core.comparison.spec import CompareRequest, ComparisonPlan, ComparisonRef, Outcome, Run
+from lesion_core.types import ModelRef, ReportRef
 from tasks.comparison import note_outcome, plan_comparison, publish_comparison
 from tasks.evaluation import evaluate_model
-from tasks.runners import task_runner
+from tasks.runners import comparison_runner
 from tasks.training import train_model
 
 
-@flow(name="compare", flow_run_name="compare", task_runner=task_runner())
+@flow(name="compare", flow_run_name="compare", task_runner=comparison_runner())
 def compare_flow(comparison: CompareRequest | str = "fusion") -> ComparisonRef:
     """Compare recipes by cross-validation over groups.
 
@@ -19,7 +21,7 @@ def compare_flow(comparison: CompareRequest | str = "fusion") -> ComparisonRef:
     is listed with its reason and the rest is compared.
 
     Recipes are chosen on the validation split. To measure on the test split is a look, which is noted; a recipe looks
-    at a fold's test images once.
+    at a fold's test images once, which is checked before the trainings and again before each look.
 
     Args:
         comparison: What is compared: the request itself, a name in the comparisons folder, or a YAML file's path.
@@ -29,8 +31,19 @@ def compare_flow(comparison: CompareRequest | str = "fusion") -> ComparisonRef:
         DataError: The recipes' datasets hold different images, or every run failed.
     """
     plan = plan_comparison(comparison)
-    datasets = [run.dataset for run in plan.runs]
-    models = train_model.map([run.recipe for run in plan.runs], datasets, [run.fold for run in plan.runs])
-    reports = evaluate_model.map(models, datasets, unmapped(plan.request.split), unmapped(plan.request.reason))
-    outcomes = note_outcome.map(list(plan.runs), allow_failure(models), allow_failure(reports)).result()
+    started = [_start(run, plan) for run in plan.runs]
+    outcomes = [_note(run, *futures) for run, futures in zip(plan.runs, started, strict=True)]
     return publish_comparison(plan, outcomes)
+
+
+def _start(run: Run, plan: ComparisonPlan) -> tuple[PrefectFuture[ModelRef], PrefectFuture[ReportRef]]:
+    """Start one run; in this order the runner takes its evaluation before the training of a later run."""
+    model = train_model.submit(run.recipe, run.dataset, run.fold)
+    asked = (plan.request.split, plan.request.reason, plan.companions)
+    return model, evaluate_model.submit(model, run.dataset, *asked, return_state=False)
+
+
+def _note(run: Run, model: PrefectFuture[ModelRef], report: PrefectFuture[ReportRef]) -> Outcome:
+    """Wait for one run; without a model there is no report to ask for."""
+    made = model.result(raise_on_failure=False)
+    return note_outcome(run, made, made if isinstance(made, Exception) else report.result(raise_on_failure=False))

@@ -38,8 +38,8 @@ class LesionSettings(BaseSettings):
     )
     runner: Literal["threads", "dask"] = Field(
         default="threads",
-        description="Where shards of the archive are fetched and trials of a study run: threads of a worker, or a "
-        "Dask cluster",
+        description="Where shards of the archive are fetched, and where trials of a study and runs of a comparison "
+        "run: threads of a worker, or a Dask cluster",
     )
     dask_address: str = Field(
         default="", description="Scheduler of a running Dask cluster; empty starts a local one for each run"
@@ -55,6 +55,14 @@ class LesionSettings(BaseSettings):
         ge=1,
         le=64,
         description="Trials of one study at a time; the server's limit on trainings holds for them, too",
+    )
+    runs_at_once: int = Field(
+        default=2,
+        ge=1,
+        le=64,
+        description="Runs of one comparison in hand at a time: waiting for a place among the trainings, trained, or "
+        "evaluated (up to twice as many where the models are there already); the server's limit on trainings holds "
+        "for them, too",
     )
     study_storage: SecretStr | None = Field(
         default=None,

@@ -21,9 +21,18 @@ _FIGURES = (
 
 
 @task(name="evaluate-model", **RETRY_TRANSIENT)
-def evaluate_model(model: ModelRef, dataset: DatasetRef, split: Split = "test", reason: str = "") -> ReportRef:
-    """Evaluate a model on a split of a dataset, of its fold where it has one, in a child process."""
-    job = EvaluateJob(model=model, dataset=dataset, split=split, reason=reason)
+def evaluate_model(
+    model: ModelRef,
+    dataset: DatasetRef,
+    split: Split = "test",
+    reason: str = "",
+    companions: tuple[str, ...] | None = None,
+) -> ReportRef:
+    """Evaluate a model on a split of a dataset, of its fold where it has one, in a child process.
+
+    With ``companions``, test images that another version of the recipe was measured on are refused.
+    """
+    job = EvaluateJob(model=model, dataset=dataset, split=split, reason=reason, companions=companions)
     with publish.progress("evaluation-progress", model.id) as on_progress:
         return jobs.run(
             "evaluate", job, ReportRef, key=report_key_of(job), settings=read_settings(), on_progress=on_progress

@@ -1,4 +1,4 @@
-"""Where the parts of a mapped task run: threads of this process, or a Dask cluster."""
+"""Where the parts of a flow that run side by side do so: threads of this process, or a Dask cluster."""
 
 from importlib.util import find_spec
 from typing import Any
@@ -19,8 +19,17 @@ def trial_runner() -> TaskRunner[Any]:
     return _runner(read_settings().trials_at_once)
 
 
-def _runner(at_once: int) -> TaskRunner[Any]:
-    """Return the runner that ``LESION_RUNNER`` names, for so many tasks at a time.
+def comparison_runner() -> TaskRunner[Any]:
+    """Return the runner of a comparison's runs; raises as ``_runner``.
+
+    Training and evaluation of a run hold a thread each, the evaluation also while it waits for the training, so that
+    it starts as that ends. Dask gives a thread only to what can start.
+    """
+    return _runner(read_settings().runs_at_once, threads_each=2)
+
+
+def _runner(at_once: int, *, threads_each: int = 1) -> TaskRunner[Any]:
+    """Return the runner that ``LESION_RUNNER`` names, for so many tasks, or chains of them, at a time.
 
     Prefect wants a runner where a flow is defined, so this is read when the flow's module is imported. An address
     names a running cluster; without one, a local cluster lives as long as the flow's run.
@@ -30,7 +39,7 @@ def _runner(at_once: int) -> TaskRunner[Any]:
     """
     settings = read_settings()
     if settings.runner == "threads":
-        return ThreadPoolTaskRunner(max_workers=at_once)
+        return ThreadPoolTaskRunner(max_workers=at_once * threads_each)
     if find_spec("prefect_dask") is None:
         raise ConfigError(
             "expected the package prefect-dask for LESION_RUNNER=dask, found none; install the extra: "

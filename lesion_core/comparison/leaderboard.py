@@ -1,9 +1,9 @@
 """The numbers of a comparison as they are stored, and how they are made from its runs' reports.
 
 The score is the mean over the folds of the balanced accuracy (``pooling``). Everything else is measured on the
-answers of all folds put together, so that a class of a few lesions a fold still has a number: sensitivities are then
-means over the folds weighted by their images, and an AUC ranks images across folds, so a fold whose scores lie lower
-as a whole lowers it.
+answers of all folds and seeds put together, so that a class of a few lesions a fold still has a number: sensitivities
+are then means over the folds weighted by their images. An AUC, and melanoma's sensitivity at a specificity, rank
+answers across folds and seeds, so a fold or a seed whose scores lie lower as a whole lowers them.
 """
 
 from collections.abc import Mapping, Sequence
@@ -12,7 +12,7 @@ import numpy as np
 import pandas as pd
 from pydantic import Field, ValidationError
 
-from lesion_core.comparison.pooling import Folds, Scores, gather, pooled, score_folds
+from lesion_core.comparison.pooling import Folds, Scores, gather, images_of, pooled, score_folds
 from lesion_core.comparison.spec import (
     LEADERBOARD_NAME,
     CompareSplit,
@@ -65,7 +65,7 @@ class ClassScore(Value):
     """One class against the rest, over all folds."""
 
     diagnosis: Diagnosis
-    n_images: int = Field(ge=0)
+    n_images: int = Field(ge=0, description="Different ones, in the folds that the recipe has")
     n_groups: int = Field(ge=0)
     sensitivity: Estimate
     auc: Estimate
@@ -114,6 +114,7 @@ class Leaderboard(Value):
     datasets: tuple[str, ...] = Field(description="Ids; they hold the same images in the same folds")
     folds: tuple[int | None, ...]
     reference: str
+    baseline: str = Field(default="", description="What was asked for as the reference; empty: the best")
     n_images: int = Field(ge=1, description="Different ones, over all folds")
     n_groups: int = Field(ge=1)
     chance: float = Field(description="1 / number of classes present")
@@ -182,6 +183,7 @@ def make_leaderboard(
         datasets=tuple(sorted({each.run.dataset.id for each in done})),
         folds=tuple(folds),
         reference=reference,
+        baseline=request.baseline,
         n_images=images["isic_id"].nunique(),
         n_groups=images["group"].nunique(),
         chance=1 / images["class_index"].nunique(),
@@ -234,7 +236,7 @@ def _entry(
     ours = [run for run in runs if run.recipe == name]
     values = [run.balanced_accuracy for run in ours]
     difference, better = (None, None) if name == reference else scores[name].minus(scores[reference])
-    measured = _measure(pooled(folds, name), job)
+    measured = _measure(pooled(folds, name), images_of(folds, name), job)
     return Entry(
         recipe=name,
         n_runs=len(ours),
@@ -251,8 +253,8 @@ def _entry(
     )
 
 
-def _measure(scored: Scored, job: ComparisonJob) -> dict[str, object]:
-    """Return the fields of an entry that are measured on all folds together."""
+def _measure(scored: Scored, images: pd.DataFrame, job: ComparisonJob) -> dict[str, object]:
+    """Return the fields of an entry that are measured on all folds and seeds together."""
     options = {"n_bootstrap": job.request.n_bootstrap, "seed": job.request.seed}
     sums = measure(scored.class_index, scored.probs, scored.groups, **options)
     ranks = resample_ranking(
@@ -272,7 +274,7 @@ def _measure(scored: Scored, job: ComparisonJob) -> dict[str, object]:
         "classes": tuple(
             ClassScore(
                 diagnosis=CLASS_ORDER[place],
-                n_images=int(is_class.sum()),
+                n_images=int((images["class_index"] == place).sum()),
                 n_groups=(n_groups := scored.n_groups_of(is_class)),
                 sensitivity=share_estimate(sums.estimate("sensitivity", place), n_groups),
                 auc=_drawn(float(aucs[place]), ranks.auc[:, place]),

@@ -42,9 +42,11 @@ def in_words(board: Leaderboard) -> str:
     folds = [str(fold) for fold in board.folds if fold is not None]
     where = f"folds {', '.join(folds)}" if folds else "the own splits"
     recipes = "recipe" if len(board.entries) == 1 else "recipes"
+    lacks = f"; baseline {board.baseline} has no report, {board.reference} stands in for it"
+    instead = lacks if board.baseline not in ("", board.reference) else ""
     return (
         f"{board.name}: {len(board.entries)} {recipes} on {board.n_images:,} {board.split} images "
-        f"({board.n_groups:,} groups) of {where} of {', '.join(board.datasets)}{failed}"
+        f"({board.n_groups:,} groups) of {where} of {', '.join(board.datasets)}{failed}{instead}"
     )
 
 
@@ -72,10 +74,12 @@ def _reading(board: Leaderboard) -> str:
         else ""
     )
     return (
-        f"Balanced accuracy is the mean over the folds. Intervals are 95 %, from {board.n_bootstrap:,} resamples of "
-        "whole groups within each fold, the same for every recipe; they tell what other patients would do. What "
-        "another seed or fold does is the spread of the runs. Intervals and probabilities stand for one pair of "
-        f"recipes each and are not corrected for their number.{chosen}"
+        "Balanced accuracy is the mean over the folds. Intervals are 95 %, from "
+        f"{board.n_bootstrap:,} resamples of whole groups: of balanced accuracy and of differences within each fold, "
+        "the same for every recipe; of the other numbers in all folds of a recipe together, or Wilson's where "
+        "resampling says too little. They tell what other patients would do. What another seed or fold does is the "
+        "spread of the runs. Intervals and probabilities stand for one pair of recipes each and are not corrected "
+        f"for their number.{chosen}"
     )
 
 

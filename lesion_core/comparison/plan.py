@@ -1,17 +1,18 @@
 """What a comparison will train, settled and checked before anything is trained."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from itertools import pairwise
 
 import pandas as pd
 
 from lesion_core.comparison.crossing import recipes_of
 from lesion_core.comparison.spec import CompareRequest, ComparisonPlan, Run
 from lesion_core.dataset.folds import name_splits
-from lesion_core.dataset.lineage import find_newest_recorded
-from lesion_core.errors import ArtifactNotFound, ConfigError, DataError
+from lesion_core.errors import ConfigError, DataError
 from lesion_core.evaluation.exposure import read_splits
 from lesion_core.evaluation.looks import PlannedLook, check_first_look, name_test
 from lesion_core.keys import id_of
+from lesion_core.modeling.datasets import choose_dataset
 from lesion_core.modeling.recipe import Recipe
 from lesion_core.settings import LesionSettings
 from lesion_core.stores.protocol import Store
@@ -24,12 +25,14 @@ def plan_comparison(request: CompareRequest, store: Store, settings: LesionSetti
     """Return every run of a comparison: each recipe on each fold with each seed.
 
     Raises:
-        ConfigError: A recipe, a fold or an axis that cannot be used; or a look at test images that an older version
-            of a recipe was measured on, unless the request says ``again``.
+        ConfigError: A recipe, a fold or an axis that cannot be used; seeds so close that two trainings of a recipe
+            would share a network; or a look at test images that an older version of a recipe was measured on, unless
+            the request says ``again``.
         ArtifactNotFound: There is no dataset of the name, size and colour that a recipe asks for.
         DataError: The recipes' datasets do not hold the same images in the folds.
     """
     recipes = recipes_of(request, settings.recipes)
+    _check_seeds(request.seeds, recipes)
     datasets = {recipe.name: _dataset_for(recipe, request, store) for recipe in recipes}
     _check_same_images(request, list(datasets.values()), store)
     runs = tuple(
@@ -38,9 +41,25 @@ def plan_comparison(request: CompareRequest, store: Store, settings: LesionSetti
         for fold in request.folds or (None,)
         for seeded in _seeded(recipe, request)
     )
-    if request.split == "test" and not request.again:
-        check_first_look(store, _looks(runs, store))
-    return ComparisonPlan(request=request, recipes=recipes, runs=runs)
+    if request.split != "test" or request.again:
+        return ComparisonPlan(request=request, recipes=recipes, runs=runs)
+    looks = list(_looks(runs, store))
+    check_first_look(store, looks)
+    companions = tuple(look.model_id for look in looks)
+    return ComparisonPlan(request=request, recipes=recipes, runs=runs, companions=companions)
+
+
+def _check_seeds(seeds: Sequence[int], recipes: Sequence[Recipe]) -> None:
+    """Refuse seeds of which two trainings share a network: those would agree more than two trainings do."""
+    largest = max(recipes, key=lambda recipe: recipe.members)
+    apart, ordered = largest.members, sorted(seeds)
+    for one, other in pairwise(ordered):
+        if other - one < apart:
+            spaced = ", ".join(str(ordered[0] + apart * number) for number in range(len(ordered)))
+            raise ConfigError(
+                f"expected seeds at least {apart} apart, because recipe {largest.name!r} trains {apart} networks "
+                f"with seeds from its own on, got {one} and {other}, which would share a network; take {spaced}"
+            )
 
 
 def _seeded(recipe: Recipe, request: CompareRequest) -> Iterator[Recipe]:
@@ -48,16 +67,7 @@ def _seeded(recipe: Recipe, request: CompareRequest) -> Iterator[Recipe]:
 
 
 def _dataset_for(recipe: Recipe, request: CompareRequest, store: Store) -> DatasetRef:
-    name = request.dataset or recipe.dataset
-    found = find_newest_recorded(store, name, recipe.size_px, recipe.colour_constancy)
-    if found is None:
-        raise ArtifactNotFound(
-            f"expected a dataset called {name!r} with records of {recipe.size_px} px and colour constancy "
-            f"{recipe.colour_constancy!r} for recipe {recipe.name!r} in {store.url}, found none; run the flow "
-            "'prepare' with them first",
-            key=f"datasets/{name}",
-        )
-    return found.ref
+    return choose_dataset(recipe, store, request.dataset)
 
 
 def _check_same_images(request: CompareRequest, datasets: list[DatasetRef], store: Store) -> None:

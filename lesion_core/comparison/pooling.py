@@ -67,13 +67,21 @@ def gather(predictions: Iterable[tuple[str, Fold, pd.DataFrame]]) -> Folds:
 
 
 def pooled(folds: Folds, recipe: str) -> Scored:
-    """Return all of a recipe's answers, fold by fold and seed by seed; no group stands in two folds."""
+    """Return all of a recipe's answers, fold by fold and seed by seed; no group stands in two folds.
+
+    An image stands in it once for each seed: see ``images_of``.
+    """
     parts = [scored for answers in folds.values() if recipe in answers.probs for scored in answers.scored(recipe)]
     return Scored(
         np.concatenate([part.class_index for part in parts]),
         np.concatenate([part.probs for part in parts]),
         np.concatenate([part.groups for part in parts]),
     )
+
+
+def images_of(folds: Folds, recipe: str) -> pd.DataFrame:
+    """Return isic_id, group and class_index of the images in a recipe's folds, each image once."""
+    return pd.concat([answers.images for answers in folds.values() if recipe in answers.probs], ignore_index=True)
 
 
 @dataclass(frozen=True, slots=True)

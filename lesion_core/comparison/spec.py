@@ -16,7 +16,7 @@ from lesion_core.modeling.recipe import Recipe
 from lesion_core.types import DatasetRef, JsonDict, ModelRef, Ref, ReportRef, Slug, StoreKey, Value
 
 STEP = "compare"
-STEP_VERSION = 1
+STEP_VERSION = 2
 LEADERBOARD_NAME = "leaderboard.json"
 TABLE_NAME = "leaderboard.csv"
 SUMMARY_NAME = "summary.md"
@@ -63,7 +63,9 @@ class CompareRequest(Value):
         json_schema_extra={"position": 6},
     )
     seeds: tuple[int, ...] = Field(
-        default=(), description="Seeds of the training; empty: each recipe's own", json_schema_extra={"position": 7}
+        default=(),
+        description="Seeds of the training, at least as far apart as a recipe has members; empty: each recipe's own",
+        json_schema_extra={"position": 7},
     )
     split: CompareSplit = Field(
         default="validation",
@@ -122,6 +124,11 @@ class ComparisonPlan(Value):
     request: CompareRequest
     recipes: tuple[Recipe, ...] = Field(min_length=1)
     runs: tuple[Run, ...] = Field(min_length=1)
+    companions: tuple[str, ...] | None = Field(
+        default=None,
+        description="Ids of its models, which are one experiment and must be the first of their recipes to look at "
+        "the test images. None: no test image is looked at, or the request says 'again'",
+    )
 
 
 class Outcome(Value):

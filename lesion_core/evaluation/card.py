@@ -12,8 +12,7 @@ from typing import Any
 
 from lesion_core.dataset.summary import DatasetSummary
 from lesion_core.evaluation.exposure import find_exposure
-from lesion_core.evaluation.looks import Looks
-from lesion_core.evaluation.report import CARD_NAME, Metrics, read_predictions
+from lesion_core.evaluation.report import CARD_NAME, Metrics, Subject, read_predictions
 from lesion_core.isic.withdrawals import withdrawn_ids
 from lesion_core.labels import CLASS_NAMES, CLASS_ORDER, Diagnosis
 from lesion_core.serving.model_folder import ModelFolder, Provenance
@@ -26,7 +25,7 @@ from lesion_core.serving.wording import (
 )
 from lesion_core.stores.folders import read_file
 from lesion_core.stores.protocol import Store
-from lesion_core.types import ModelRef, ReportRef
+from lesion_core.types import JsonDict, ModelRef, ReportRef
 
 SYNTHETIC_LINE = (
     "**SYNTHETIC: generated images are in this model or in its test. No number here has a clinical meaning.**"
@@ -95,16 +94,26 @@ def _withdrawn(images: Mapping[str, Sequence[str]]) -> Iterable[str]:
 
 
 def _opening(metrics: Metrics, model: ModelRef, folder: ModelFolder) -> str:
-    recipe = folder.recipe
-    side = folder.preprocessing.size_px
+    recipe, side = folder.recipe, folder.preprocessing.size_px
+    views, members = recipe.get("views", 1), recipe.get("members", 1)
+    averaged = f", averaged over {members} networks and {views} views" if members > 1 or views > 1 else ""
     return (
         f"# Model card: {model.id}\n\n"
         f"{brief_disclaimer()}\n\n"
         f"One dermoscopic image ({side} × {side} pixels) and, where known, age, sex and site go in; "
         f"probabilities for {len(CLASS_ORDER)} classes come out. Recipe `{model.recipe}`: backbone "
-        f"`{recipe.get('backbone')}`, head `{recipe.get('head')}`, probabilities calibrated with temperature "
-        f"{metrics.probabilities.temperature:.3f} for a flat prior over the classes."
+        f"`{recipe.get('backbone')}`, fusion `{recipe.get('fusion')}`{averaged}; probabilities calibrated with "
+        f"temperature {metrics.probabilities.temperature:.3f}, for {_prior(recipe.get('imbalance', {}))}."
     )
+
+
+def _prior(imbalance: JsonDict) -> str:
+    """Say which shares of the classes the probabilities stand for; see ``losses.logit_offsets``."""
+    strength = float(imbalance.get("logit_adjustment", 1.0))
+    shares = "the shares of the classes in its training, after sampling and weighting"
+    known = {1.0: "a flat prior over the classes", 0.0: shares}
+    prior = known.get(strength, f"{shares}, to the power {1 - strength:.3g}")
+    return f"{prior} (roughly: its focal loss shifts them further)" if imbalance.get("loss") == "focal" else prior
 
 
 def _performance(metrics: Metrics) -> str:
@@ -114,19 +123,28 @@ def _performance(metrics: Metrics) -> str:
         f"{subject.split_in_words} of `{subject.dataset_id}`, {_unseen(subject.n_seen_in_training)}. Intervals "
         f"are 95 %, from {subject.n_bootstrap:,} resamples of whole groups within classes."
     )
-    if subject.looks is not None:
-        introduction += f" {_looks(subject.looks, subject.recipe)}"
+    introduction += _looks(subject)
     rows = [(row["measure"], row["value"], row["interval"] or "–") for row in metrics.headline_rows()]
     return f"{introduction}\n\n{_table(('Measure', 'Value', '95 % interval'), rows)}"
 
 
-def _looks(looks: Looks, recipe: str) -> str:
+def _looks(subject: Subject) -> str:
     """Say how fresh the test images were: the more recipes were tried on them, the less a number on them says."""
-    if not looks.any_recipe:
-        return "No other model had been measured on these test images before."
+    if (looks := subject.looks) is None:
+        return ""
+    text = " No other model had been measured on this test split before."
+    if looks.any_recipe:
+        text = (
+            f" Other models that had been measured on this test split before: {looks.any_recipe:,}, of which "
+            f"{looks.same_recipe:,} of the recipe `{subject.recipe}`."
+        )
+    if looks.overlapping is None:
+        return text
+    if subject.fold is not None:
+        return f"{text} The frozen test split shares images with it: models measured there: {looks.overlapping:,}."
     return (
-        f"Other models that had been measured on these test images before: {looks.any_recipe:,}, of which "
-        f"{looks.same_recipe:,} of the recipe `{recipe}`."
+        f"{text} Folds of a cross-validation, and other frozen test splits, share images with it: models measured "
+        f"there: {looks.overlapping:,}. What was chosen on the validation images of folds is not counted."
     )
 
 

@@ -56,6 +56,7 @@ def run(spec: dict[str, Any], *, store: Store, workdir: Path, on_progress: Progr
 
     Raises:
         DataError: The split has no images.
+        ConfigError: The job names companions, and another version of the recipe was measured on these test images.
         LeakageError: The dataset's certificate does not hold, or it is another than a model of a fold was trained on.
         ArtifactNotFound: Model, dataset or an image is not in the store.
         ArtifactCorrupt: Bytes that are not those that were published.

@@ -4,12 +4,13 @@ A number measured on test images is honest the first time. Whoever looks, change
 recipe to the test, and no certificate shows it. So every evaluation on a test split leaves a note before a single
 image is predicted: ``looks/<dataset>/<test>/<digest12>.json``. ``<test>`` is the frozen test split's own name, or
 ``fold.2`` where fold 2 of a cross-validation is the test; both hold the same lesions for good, whichever dataset of
-this name they are read from. A report that is found again is no new look.
+this name they are read from. A report that is found again is no new look. Folds are made of all pictures, those of
+the frozen test among them, so a look at the one is counted for the other as well.
 """
 
 import contextlib
 import datetime
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Collection, Iterable
 from dataclasses import dataclass
 from pathlib import PurePosixPath
 
@@ -24,6 +25,7 @@ from lesion_core.stores.folders import read_file, utc_now
 from lesion_core.stores.protocol import Store
 from lesion_core.types import DatasetRef, Slug, StoreKey, Value
 
+_FOLD = "fold."  # a frozen test split's name has no dot
 _MAX_NAMED = 5
 
 
@@ -45,6 +47,12 @@ class Looks(Value):
 
     same_recipe: int = Field(ge=0, description="Other models of the recipe's name")
     any_recipe: int = Field(ge=0, description="Other models of any recipe, those included")
+    overlapping: int | None = Field(
+        default=None,
+        ge=0,
+        description="Other models measured on test splits of the dataset's name that share images with this one: "
+        "folds and other frozen tests for a frozen test, frozen tests for a fold; none: it was not counted",
+    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,20 +73,26 @@ def name_test(store: Store, dataset: DatasetRef, fold: int | None) -> str:
         ArtifactCorrupt: Its certificate is none.
     """
     if fold is not None:
-        return f"fold.{fold}"  # a frozen test split's name has no dot
+        return f"{_FOLD}{fold}"
     return Certificate.model_validate_json(read_file(store, dataset, CERTIFICATE_NAME)).test.name
 
 
 def record_look(job: EvaluateJob, store: Store, *, clock: Callable[[], datetime.datetime] = utc_now) -> Looks:
     """Note that a model is about to be measured on a test split, and return who had looked before.
 
-    The same evaluation again, after an interruption, is the same look.
+    The same evaluation again, after an interruption, is the same look. Where the job names companions, it must be the
+    first look but for theirs: between a plan and its looks lie the trainings, in which others may have looked.
 
     Raises:
         ArtifactCorrupt: A note in the log is none.
+        ConfigError: As for ``check_first_look``, where the job names companions.
     """
     test, key = name_test(store, job.dataset, job.model.fold), report_key_of(job)
-    before = [look for look in read_looks(store, job.dataset.name, test) if look.model_id != job.model.id]
+    if job.companions is not None:
+        planned = PlannedLook(test, job.dataset, job.model.recipe, job.model.id)
+        check_first_look(store, [planned], companions=job.companions)
+    others = [look for look in read_looks(store, job.dataset.name) if look.model_id != job.model.id]
+    before = [look for look in others if look.test == test]
     look = Look(
         dataset=job.dataset.name,
         test=test,
@@ -96,7 +110,13 @@ def record_look(job: EvaluateJob, store: Store, *, clock: Callable[[], datetime.
     return Looks(
         same_recipe=len({each.model_id for each in before if each.recipe == job.model.recipe}),
         any_recipe=len({each.model_id for each in before}),
+        overlapping=len({each.model_id for each in others if _share_images(each.test, test)}),
     )
+
+
+def _share_images(test: str, other: str) -> bool:
+    """Say whether two test splits of one dataset's name may hold the same images; two folds never do."""
+    return test != other and not (test.startswith(_FOLD) and other.startswith(_FOLD))
 
 
 def read_looks(store: Store, dataset: str = "", test: str = "") -> list[Look]:
@@ -110,18 +130,26 @@ def read_looks(store: Store, dataset: str = "", test: str = "") -> list[Look]:
     return sorted(notes, key=lambda look: (look.at, look.dataset, look.test, look.report_key))
 
 
-def check_first_look(store: Store, planned: Iterable[PlannedLook]) -> None:
+def check_first_look(store: Store, planned: Iterable[PlannedLook], *, companions: Collection[str] = ()) -> None:
     """Refuse to measure a new version of a recipe on a test split that an older version was measured on.
 
-    Versions that are planned together (several seeds) are one experiment and do not stand in each other's way.
+    Versions that are planned together (several seeds) are one experiment and do not stand in each other's way. A
+    model that was measured on the split already takes no new look.
+
+    Args:
+        store: Where the log is.
+        planned: The looks that are meant.
+        companions: Ids of models that belong to the same experiment, beside those of ``planned``.
 
     Raises:
         ConfigError: A recipe of this name looked before; the message names the models and the way out.
     """
     looks = list(planned)
-    ours = {look.model_id for look in looks}
-    tests = {(look.dataset.name, look.test, look.recipe) for look in looks}
-    earlier = [each for test in sorted(tests) for each in _earlier(store, *test) if each.model_id not in ours]
+    ours = {look.model_id for look in looks}.union(companions)
+    tests = sorted({(look.dataset.name, look.test) for look in looks})
+    earlier = [
+        each for test in tests for each in _in_the_way(read_looks(store, *test), looks) if each.model_id not in ours
+    ]
     if earlier:
         named = "; ".join(
             f"{each.model_id} on {each.test} of {each.dataset} at {each.at}" for each in earlier[:_MAX_NAMED]
@@ -134,8 +162,15 @@ def check_first_look(store: Store, planned: Iterable[PlannedLook]) -> None:
         )
 
 
-def _earlier(store: Store, dataset: str, test: str, recipe: str) -> Iterator[Look]:
-    return (look for look in read_looks(store, dataset, test) if look.recipe == recipe)
+def _in_the_way(noted: list[Look], planned: Iterable[PlannedLook]) -> list[Look]:
+    """Return the notes on one test split by recipes of which a model is to look there for the first time."""
+    known = {(each.dataset, each.test, each.model_id) for each in noted}
+    new = {
+        (look.dataset.name, look.test, look.recipe)
+        for look in planned
+        if (look.dataset.name, look.test, look.model_id) not in known
+    }
+    return [each for each in noted if (each.dataset, each.test, each.recipe) in new]
 
 
 def _parsed(key: StoreKey, body: bytes) -> Look:

@@ -22,3 +22,8 @@ class EvaluateJob(Value):
         max_length=2000,
         description="Why the recipe looks at these test images again; noted, no part of the report's name",
     )
+    companions: tuple[str, ...] | None = Field(
+        default=None,
+        description="Ids of the models that were planned together with this one: refuse test images that any other "
+        "version of the recipe was measured on. None: look all the same. No part of the report's name",
+    )

@@ -2,6 +2,7 @@
 
 import io
 import json
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -12,6 +13,7 @@ from benchmarks import ingredients
 from benchmarks.accuracy import newest_board, result_of
 from lesion_core.comparison import job as comparison_job
 from lesion_core.comparison.leaderboard import read_leaderboard
+from lesion_core.comparison.page import in_words
 from lesion_core.comparison.spec import (
     FIGURES,
     CompareRequest,
@@ -21,7 +23,7 @@ from lesion_core.comparison.spec import (
     Run,
     comparison_key_of,
 )
-from lesion_core.errors import ArtifactCorrupt, ArtifactNotFound
+from lesion_core.errors import ArtifactCorrupt, ArtifactNotFound, DataError
 from lesion_core.evaluation.looks import record_look
 from lesion_core.evaluation.spec import EvaluateJob
 from lesion_core.registry.retention import make_plan
@@ -134,8 +136,20 @@ def test_the_numbers_for_the_docs_are_those_of_the_leaderboard(
         newest_board(store, "ugly")
 
 
-def test_ingredients_are_listed_after_their_base(world: tuple[LocalStore, ComparisonJob, ComparisonRef]) -> None:
-    store, _, ref = world
+@pytest.fixture
+def copied(
+    world: tuple[LocalStore, ComparisonJob, ComparisonRef], tmp_path: Path
+) -> tuple[LocalStore, ComparisonJob]:
+    """A copy of the store, to compare in; and the job without the run that failed."""
+    store, job, _ = world
+    assert store.root is not None
+    shutil.copytree(store.root, tmp_path / "store")
+    return LocalStore(tmp_path / "store"), job.model_copy(update={"outcomes": job.outcomes[:-1]})
+
+
+def test_ingredients_are_listed_after_their_base(copied: tuple[LocalStore, ComparisonJob], tmp_path: Path) -> None:
+    store, job = copied
+    ref = _compare(store, job, tmp_path)
     assert ingredients.newest(store, "pair") == ref
     rows = ingredients.result_of(store, ref)["table"]["rows"]
     assert (rows[0][0], rows[0][2]) == ("nothing: bad", "the reference")  # first, though it scores less
@@ -144,6 +158,42 @@ def test_ingredients_are_listed_after_their_base(world: tuple[LocalStore, Compar
     assert rows[1][3] == "100 %"
     with pytest.raises(ArtifactNotFound, match="run the flow 'compare' with it first"):
         ingredients.newest(store, "nothing-of-that-name")
+
+
+def test_numbers_of_some_runs_do_not_go_out_as_those_of_all(
+    copied: tuple[LocalStore, ComparisonJob], tmp_path: Path
+) -> None:
+    store, job = copied
+    *whole, last = job.outcomes
+    lost = Outcome(run=last.run, failure="training: ChildKilled: out of memory")
+    ref = _compare(store, job.model_copy(update={"outcomes": (*whole, lost)}), tmp_path)
+    board = read_leaderboard(store, ref)
+    with pytest.raises(DataError, match="got none of: bad, seed 7, fold 1; run the flow 'compare' with it again"):
+        result_of(store, ref.id, board, "bad")
+    assert result_of(store, ref.id, board, "good")["entry"]["n_runs"] == 2
+    with pytest.raises(DataError, match="got none of: bad, seed 7, fold 1; run the flow 'compare' with it again"):
+        ingredients.result_of(store, ref)
+
+
+def test_a_recipe_that_stands_in_for_the_baseline_is_said_to(
+    world: tuple[LocalStore, ComparisonJob, ComparisonRef],
+    copied: tuple[LocalStore, ComparisonJob],
+    tmp_path: Path,
+) -> None:
+    asked = world[1].request.model_copy(update={"baseline": "broken"})
+    store, job = copied
+    ref = _compare(store, world[1].model_copy(update={"request": asked}), tmp_path)
+    board = read_leaderboard(store, ref)
+    assert (board.baseline, board.reference) == ("broken", "good")
+    words = "baseline broken has no report, good stands in for it"
+    assert words in in_words(board)
+    assert words in read_file(store, ref, "summary.md").decode()
+    with pytest.raises(DataError, match="got none of: broken, seed 7, fold 0"):
+        ingredients.result_of(store, ref)
+    ref = _compare(store, job.model_copy(update={"request": asked}), tmp_path)
+    with pytest.raises(DataError, match="to be held against 'broken', got 'good'"):
+        ingredients.result_of(store, ref)
+    assert "stands in" not in in_words(read_leaderboard(world[0], world[2]))
 
 
 def test_a_damaged_leaderboard_is_refused(world: tuple[LocalStore, ComparisonJob, ComparisonRef]) -> None:

@@ -107,8 +107,10 @@ def test_classes_are_measured_on_all_folds_together(made: Made, board: Leaderboa
     for place, auc in enumerate(class_aucs(true, probs)):
         assert found[place].auc.value == pytest.approx(auc)
         is_class = true == place
-        assert found[place].n_images == is_class.sum()
+        assert found[place].n_images == table.loc[is_class, "isic_id"].nunique()
+        assert found[place].n_groups == table.loc[is_class, "group"].nunique()
         assert found[place].sensitivity.value == pytest.approx((probs[is_class].argmax(axis=1) == place).mean())
+    assert sum(one.n_images for one in found) == board.n_images  # of two seeds, each image once
     assert _entry(board, "strong").macro_auc.value == pytest.approx(np.mean(class_aucs(true, probs)))
     false_alarms, found_melanomas, _ = roc_curve(true == MELANOMA_INDEX, probs[:, MELANOMA_INDEX])
     expected = found_melanomas[false_alarms <= 0.2].max()
@@ -129,6 +131,7 @@ def test_a_failed_run_is_listed_and_the_rest_is_compared(made: Made) -> None:
     ]  # whoever lacks a fold comes last
     strong = board.entries[-1]
     assert (strong.n_runs, strong.n_planned) == (4, 6)
+    assert (sum(one.n_images for one in strong.classes), board.n_images) == (320, 480)  # two folds of three
     assert [(each.recipe, each.fold, each.reason) for each in board.failures] == [
         ("strong", 0, "training: MemoryError: out of memory")
     ] * 2
@@ -169,6 +172,11 @@ def test_reports_on_another_split_or_model_and_two_recipes_of_one_name_are_refus
     mixed = (one.model_copy(update={"run": changed}), other, *rest)
     with pytest.raises(DataError, match="one recipe called 'weak', got runs of different ones"):
         make_leaderboard(ComparisonJob(request=job.request, outcomes=mixed), predictions, trainings)
+
+
+def test_the_summary_says_which_groups_were_resampled(board: Leaderboard) -> None:
+    text = write_summary(board)
+    assert "of balanced accuracy and of differences within each fold, the same for every recipe; of the other" in text
 
 
 def test_every_number_is_in_the_table(board: Leaderboard) -> None:

@@ -70,6 +70,38 @@ def test_sizes_may_differ_but_not_the_images(store: LocalStore, dataset_ref: Dat
         plan_comparison(_request(_recipe("a"), _recipe("b", size_px=40, dataset="other")), store, SETTINGS)
 
 
+def test_seeds_whose_trainings_would_share_a_network_are_refused(store: LocalStore, dataset_ref: DatasetRef) -> None:
+    """A recipe with three networks trains them with its seed and the two that follow."""
+    recipes = (_recipe("one"), _recipe("pair", members=2), _recipe("trio", members=3))
+    shared = recipes[2].model_copy(update={"seed": 5}).member(2)
+    assert shared == recipes[2].model_copy(update={"seed": 7}).member(0)
+    with pytest.raises(
+        ConfigError, match=r"at least 3 apart, because recipe 'trio' .* got 5 and 7, .* take 1, 4, 7$"
+    ):
+        plan_comparison(_request(*recipes, seeds=[7, 1, 5]), store, SETTINGS)
+    for seeds in ([7, 1, 4], [2], []):
+        assert plan_comparison(_request(*recipes, seeds=seeds), store, SETTINGS).runs
+    assert len(plan_comparison(_request(recipes[0], seeds=[1, 2], folds=[0]), store, SETTINGS).runs) == 2
+
+
+def test_the_models_of_one_comparison_may_look_together(store: LocalStore, dataset_ref: DatasetRef) -> None:
+    recipe = _recipe("companion")
+    request = _request(recipe, split="test", folds=[3], seeds=[1, 2])
+    models = [_model(dataset_ref, recipe.model_copy(update={"seed": seed}), 3) for seed in (1, 2)]
+    plan = plan_comparison(request, store, SETTINGS)
+    assert plan.companions == tuple(model.id for model in models)
+    for model in models:
+        record_look(EvaluateJob(model=model, dataset=dataset_ref, companions=plan.companions), store)
+    alone = plan_comparison(_request(recipe, split="test", folds=[3], seeds=[1]), store, SETTINGS)
+    assert alone.companions == (models[0].id,)  # it has looked already: its report is found again
+    with pytest.raises(ConfigError, match=rf"looked before: {models[1].id} on fold\.3"):
+        plan_comparison(_request(recipe, split="test", folds=[3], seeds=[1, 4]), store, SETTINGS)
+    asked = {"folds": [3], "seeds": [4]}
+    again = _request(recipe, split="test", again=True, reason="a third seed", **asked)
+    assert plan_comparison(again, store, SETTINGS).companions is None
+    assert plan_comparison(_request(recipe, **asked), store, SETTINGS).companions is None  # validation is no look
+
+
 def test_a_second_look_is_refused_unless_it_is_told_why(store: LocalStore, dataset_ref: DatasetRef) -> None:
     old, new = _recipe("looker"), _recipe("looker", dropout=0.5)
     record_look(EvaluateJob(model=_model(dataset_ref, old, 1), dataset=dataset_ref), store)
@@ -80,4 +112,5 @@ def test_a_second_look_is_refused_unless_it_is_told_why(store: LocalStore, datas
         plan_comparison(_request(new, split="test", folds=[0, 1]), store, SETTINGS)
     again = _request(new, split="test", folds=[1], again=True, reason="the first had a wrong size")
     assert plan_comparison(again, store, SETTINGS).request.reason == "the first had a wrong size"
-    assert len(read_looks(store, "noise")) == 1  # a plan is no look
+    noted = [look for look in read_looks(store, "noise") if look.recipe == "looker"]
+    assert len(noted) == 1  # a plan is no look

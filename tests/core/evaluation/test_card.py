@@ -1,5 +1,6 @@
 import re
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -15,7 +16,7 @@ from lesion_core.serving.wording import check_wording
 from lesion_core.stores.folders import materialise, publish, read_file
 from lesion_core.stores.local import LocalStore
 from lesion_core.stores.references import ref_from_folder
-from lesion_core.types import ModelRef
+from lesion_core.types import JsonDict, ModelRef
 from tests.core.evaluation.conftest import Evaluated
 from tests.core.evaluation.worlds import publish_model, publish_report, right
 
@@ -45,6 +46,32 @@ def test_it_tells_what_a_reader_must_know(card: str, evaluated: Evaluated) -> No
     assert "A hospital" in card
     for digest in (evaluated.model.sha256, evaluated.dataset.ref.sha256):
         assert digest in card
+
+
+@pytest.mark.parametrize(
+    ("imbalance", "words"),
+    [
+        ({}, "for a flat prior over the classes."),
+        ({"logit_adjustment": 0.0}, "for the shares of the classes in its training, after sampling and weighting."),
+        ({"logit_adjustment": 1.15}, "after sampling and weighting, to the power -0.15."),
+        ({"loss": "focal"}, "a flat prior over the classes (roughly: its focal loss shifts them further)."),
+    ],
+)
+def test_it_says_how_the_network_is_made_and_which_prior_its_answers_have(
+    evaluated: Evaluated, tmp_path: Path, imbalance: JsonDict, words: str
+) -> None:
+    folder = read_model_folder(materialise(evaluated.store, evaluated.model, tmp_path), model_id=evaluated.model.id)
+    plain = {**folder.recipe, "imbalance": imbalance, "fusion": "film"}
+    metrics = read_metrics(evaluated.store, evaluated.report)
+
+    def opening(**changes: int) -> str:
+        changed = replace(folder, recipe={**plain, **changes})
+        text = write_card(metrics, evaluated.model, changed, describe(evaluated.dataset))
+        return text.partition("\n## ")[0]
+
+    assert words in opening()
+    assert "fusion `film`; probabilities" in opening()
+    assert "fusion `film`, averaged over 2 networks and 8 views; probabilities" in opening(members=2, views=8)
 
 
 def test_it_says_nothing_that_a_page_may_not_say(card: str) -> None:

@@ -21,6 +21,7 @@ from lesion_core.evaluation.looks import (
 )
 from lesion_core.evaluation.report import read_metrics
 from lesion_core.evaluation.spec import EvaluateJob
+from lesion_core.serving.wording import check_wording
 from lesion_core.stores.folders import read_file
 from lesion_core.stores.local import LocalStore
 from lesion_core.types import ModelRef, ReportRef, ignore_progress
@@ -96,13 +97,36 @@ def test_report_and_card_say_how_many_had_looked_before(
         model = make_model(seed=seed, recipe=recipe)
         record_look(EvaluateJob(model=model, dataset=model.dataset), store)
     report = _evaluate(store, make_model(seed=34, recipe="first"), tmp_path)
-    assert read_metrics(store, report).subject.looks == Looks(same_recipe=2, any_recipe=3)
+    assert read_metrics(store, report).subject.looks == Looks(same_recipe=2, any_recipe=3, overlapping=0)
     card = read_file(store, report, "card.md").decode()
-    assert "measured on these test images before: 3, of which 2 of the recipe `first`" in card
+    assert "measured on this test split before: 3, of which 2 of the recipe `first`" in card
+    assert "share images with it: models measured there: 0." in card
     fresh = _evaluate(store, make_model(seed=31, fold=0), tmp_path)
+    card = read_file(store, fresh, "card.md").decode()
+    assert "No other model had been measured on this test split before." in card
+    assert "The frozen test split shares images with it: models measured there: 4." in card
+
+
+def test_looks_at_folds_count_for_the_frozen_test(
+    store: LocalStore, world: tuple[LocalStore, OpenDataset], make_model: Callable[..., ModelRef], tmp_path: Path
+) -> None:
+    """Folds are made of all images, so each holds some of the frozen test's."""
+    dataset = world[1]
+    frozen = set(dataset.split("test")["isic_id"])
+    for fold, seed in ((0, 35), (0, 36), (1, 35)):
+        assert frozen & set(dataset.for_fold(fold).split("test")["isic_id"])
+        model = make_model(seed=seed, fold=fold)
+        before = record_look(EvaluateJob(model=model, dataset=model.dataset), store)
+        assert before.overlapping == 0  # folds share nothing with each other
+    report = _evaluate(store, make_model(seed=37), tmp_path)
+    assert read_metrics(store, report).subject.looks == Looks(same_recipe=0, any_recipe=0, overlapping=3)
+    card = read_file(store, report, "card.md").decode()
+    assert "No other model had been measured on this test split before." in card
     assert (
-        "No other model had been measured on these test images before." in read_file(store, fresh, "card.md").decode()
-    )
+        "Folds of a cross-validation, and other frozen test splits, share images with it: models measured there: 3. "
+        "What was chosen on the validation images of folds is not counted."
+    ) in card
+    assert check_wording(card) == ()
 
 
 def test_a_second_look_of_the_same_recipe_is_refused(
@@ -117,6 +141,39 @@ def test_a_second_look_of_the_same_recipe_is_refused(
         check_first_look(store, [_planned(store, new)])
     check_first_look(store, [_planned(store, make_model(seed=42, fold=3))])
     check_first_look(store, [_planned(store, make_model(seed=42, fold=2, recipe="renamed"))])
+
+
+def test_a_model_that_has_looked_takes_no_new_look(store: LocalStore, make_model: Callable[..., ModelRef]) -> None:
+    one, other = make_model(seed=43, fold=2), make_model(seed=44, fold=2)
+    for model in (one, other):
+        record_look(EvaluateJob(model=model, dataset=model.dataset), store)
+    check_first_look(store, [_planned(store, one)])  # though the other one looked, too
+    late = make_model(seed=45, fold=2)
+    with pytest.raises(ConfigError, match=rf"looked before: {other.id} on fold\.2"):
+        check_first_look(store, [_planned(store, one), _planned(store, late)])
+
+
+def test_who_planned_the_first_look_and_comes_second_is_refused(
+    store: LocalStore, make_model: Callable[..., ModelRef], tmp_path: Path
+) -> None:
+    """Between plan and look lie hours of training, in which another version may have looked."""
+    mine, seed, theirs = (make_model(seed=number, fold=2) for number in (46, 47, 48))
+    together = (mine.id, seed.id)
+    for plan in ([mine, seed], [theirs]):
+        check_first_look(store, [_planned(store, model) for model in plan])
+    _evaluate(store, mine, tmp_path, companions=together)
+    _evaluate(store, seed, tmp_path, companions=together)
+    before = read_looks(store)
+    with pytest.raises(ConfigError, match=rf"looked before: {mine.id} .* say again=True"):
+        _evaluate(store, theirs, tmp_path, companions=(theirs.id,))
+    assert read_looks(store) == before  # it was refused before it looked
+    _evaluate(store, mine, tmp_path, companions=together, n_bootstrap=101)
+    _evaluate(store, theirs, tmp_path, reason="asked again")
+    _evaluate(store, mine, tmp_path, companions=together, n_bootstrap=102)  # has looked already
+    own, newer = make_model(seed=46), make_model(seed=47)
+    for model in (own, newer):  # as the pipeline does: without companions, every version looks at the frozen test
+        _evaluate(store, model, tmp_path)
+    assert len({look.model_id for look in read_looks(store, "small", "test-1")}) == 2
 
 
 def test_the_log_keeps_the_first_time(store: LocalStore, make_model: Callable[..., ModelRef]) -> None:
