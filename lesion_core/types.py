@@ -1,5 +1,6 @@
 """Small frozen values that cross a process, network or form boundary: references, not data."""
 
+import logging
 import re
 from collections.abc import Callable
 from pathlib import PurePosixPath
@@ -8,6 +9,8 @@ from typing import Annotated, Any, Literal
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
 from lesion_core.labels import Diagnosis, Sex, Site
+
+log = logging.getLogger(__name__)
 
 
 def is_none(choice: str) -> bool:
@@ -292,6 +295,18 @@ ProgressCallback = Callable[[Progress], None]
 
 def ignore_progress(progress: Progress) -> None:
     """Accept a progress report and do nothing with it."""
+
+
+def told_if_possible(on_progress: ProgressCallback) -> ProgressCallback:
+    """Return a callback that hands reports on and logs where that fails: work does not end with who watches it."""
+
+    def tell(progress: Progress) -> None:
+        try:
+            on_progress(progress)
+        except Exception as error:  # whatever a screen, a server or a network may raise
+            log.warning("progress of %s could not be told: %s", progress.stage, error)
+
+    return tell
 
 
 JsonDict = dict[str, Any]

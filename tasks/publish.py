@@ -20,7 +20,7 @@ from prefect.artifacts import (
 )
 from prefect.events import emit_event
 
-from lesion_core.types import ModelRef, Progress, ProgressCallback
+from lesion_core.types import ModelRef, Progress, ProgressCallback, told_if_possible
 
 DATASET_SUMMARY = "dataset-summary"
 DATA_REPORT = "data-report"
@@ -47,7 +47,10 @@ Row = Mapping[Any, Any]
 
 @contextmanager
 def progress(key: str, what: str) -> Iterator[ProgressCallback]:
-    """Show a step's progress as one artifact, updated in place; at most one request every two seconds."""
+    """Show a step's progress as one artifact, updated in place; at most one request every two seconds.
+
+    A server that does not answer for a while costs some updates, not the work.
+    """
     # Called outside an event loop these return the id itself; the annotation also names the other case.
     artifact = cast(UUID, create_progress_artifact(progress=0.0, key=key, description=f"{what}: starting"))
     last = 0.0
@@ -61,7 +64,7 @@ def progress(key: str, what: str) -> Iterator[ProgressCallback]:
         share = 100.0 * news.done / news.total if news.total else 0.0
         update_progress_artifact(artifact, progress=min(share, 100.0), description=f"{what}: {sentence(news)}")
 
-    yield show
+    yield told_if_possible(show)
     update_progress_artifact(artifact, progress=100.0, description=f"{what}: finished")
 
 

@@ -8,9 +8,10 @@ from prefect.runtime import task_run
 from lesion_core import jobs
 from lesion_core.modeling.recipe import Recipe, choose_recipe, parse_recipe
 from lesion_core.stores.folders import read_file
+from lesion_core.stores.references import find_reference
 from lesion_core.training.identity import training_key
 from lesion_core.training.spec import Distillation, FineTuning, TrainJob
-from lesion_core.types import DatasetRef, ModelRef
+from lesion_core.types import DatasetRef, ModelRef, StoreKey
 from tasks import publish
 from tasks.edge import open_store, read_settings
 from tasks.policies import RETRY_TRANSIENT, training_slot
@@ -50,17 +51,19 @@ def distill_model(recipe: Recipe, dataset: DatasetRef, teacher: ModelRef, distil
 @task(name="fine-tune-model", **RETRY_TRANSIENT)
 def fine_tune_model(recipe: Recipe, dataset: DatasetRef, base: ModelRef) -> ModelRef:
     """Train a recipe from the weights of another model version; resumes as a training does."""
-    return _train(TrainJob(recipe=recipe, dataset=dataset, start_from=base.id))
+    return _train(TrainJob(recipe=recipe, dataset=dataset).starting_from(base))
 
 
 def _train(job: TrainJob) -> ModelRef:
-    with training_slot(), publish.progress("training-progress", job.recipe.name) as on_progress:
-        model = jobs.run(
-            "train", job, ModelRef, key=training_key(job), settings=read_settings(), on_progress=on_progress
-        )
-    store = open_store()
+    store, key = open_store(), training_key(job)
+    model = find_reference(store, ModelRef, key) or _train_in_turn(job, key)
     history = read_file(store, model, "history.csv").decode()
     publish.markdown(publish.TRAIN_HISTORY, publish.csv_as_markdown(history), f"Training history: {model.id}")
     sheet = read_file(store, model, "contact_sheet.png")
     publish.pictures(publish.CONTACT_SHEET, [("What the network sees", sheet)], f"Contact sheet: {model.id}")
     return model
+
+
+def _train_in_turn(job: TrainJob, key: StoreKey) -> ModelRef:
+    with training_slot(), publish.progress("training-progress", job.recipe.name) as on_progress:
+        return jobs.run("train", job, ModelRef, key=key, settings=read_settings(), on_progress=on_progress)

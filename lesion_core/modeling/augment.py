@@ -94,7 +94,7 @@ def _warp(image: np.ndarray, draws: np.ndarray, augmentation: Augmentation) -> I
         return Image.fromarray(np.ascontiguousarray(image))
     # How far beyond the edge the corners reach; a mirrored border that wide, and no wider, is put round it.
     reach = (abs(a) + abs(b)) * size / 2.0 + max(abs(x), abs(y))
-    border = min(max(0, math.ceil(reach - size / 2.0) + 1), size)
+    border = max(0, math.ceil(reach - size / 2.0) + 1)
     source = np.pad(image, ((border, border), (border, border), (0, 0)), mode="symmetric")
     middle = size / 2.0
     rows = (a, -b, middle * (1 - a + b) + x + border, b, a, middle * (1 - a - b) + y + border)

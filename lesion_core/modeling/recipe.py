@@ -12,6 +12,8 @@ from lesion_core.modeling.sections import Augmentation, Backbone, Fusion, GatePo
 from lesion_core.types import ColourConstancy, Slug, Value
 
 STORE_WEIGHTS = "store:"
+MOST_MEMBERS = 10
+LARGEST_SEED = 2**32 - MOST_MEMBERS  # NumPy's generators take 32 bits, and each member counts one up
 _STORED_WEIGHTS = re.compile(r"^store:weights/[0-9a-f]{64}/[A-Za-z0-9][A-Za-z0-9._-]*\.(h5|keras|pth)$")
 
 
@@ -47,7 +49,7 @@ class Recipe(Value):
     members: int = Field(
         default=1,
         ge=1,
-        le=10,
+        le=MOST_MEMBERS,
         description="Networks trained one after the other, with seeds from 'seed' on, whose logits are averaged "
         "(Lakshminarayanan et al. 2017, arXiv:1612.01474)",
     )
@@ -63,7 +65,7 @@ class Recipe(Value):
         default=False, description="Train even where a class has no training image; the model then never names it"
     )
     deterministic: bool = Field(default=False, description="Same seed, same weights, bit for bit (CPU; slower)")
-    seed: int = Field(default=7, ge=0)
+    seed: int = Field(default=7, ge=0, le=LARGEST_SEED)
     search: SearchSpace | None = Field(
         default=None,
         description="Where a study may look for better values, by field ('optimisation.learning_rate'); no training "

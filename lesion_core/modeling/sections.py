@@ -141,6 +141,15 @@ class Imbalance(Value):
             raise ValueError("class_weight_power and effective_number both weigh the classes; set one of them")
         return self
 
+    @model_validator(mode="after")
+    def _gamma_has_its_loss(self) -> "Imbalance":
+        usual = type(self).model_fields["focal_gamma"].default
+        if self.loss != "focal" and self.focal_gamma != usual:
+            raise ValueError(
+                f"focal_gamma {self.focal_gamma:g} belongs to loss 'focal', got {self.loss!r}; change one"
+            )
+        return self
+
 
 class GatePolicy(Value):
     """Conditions, fixed before training, under which a model may be approved."""

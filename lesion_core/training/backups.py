@@ -73,6 +73,11 @@ def read_backup(folder: Path) -> Backup | None:
     return None
 
 
+def is_finite(backup: Backup) -> bool:
+    """Return whether every number in the backup's arrays is one."""
+    return all(np.isfinite(array).all() for array in backup.arrays.values() if array.dtype.kind == "f")
+
+
 def remove_backups(folder: Path) -> None:
     """Remove ``folder`` and every backup in it."""
     shutil.rmtree(folder, ignore_errors=True)

@@ -1,9 +1,12 @@
 """What a training runs on: one path for a processor, a GPU, or several."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+
 import keras
 import tensorflow as tf
 
-from lesion_core.errors import ConfigError
+from lesion_core.errors import ConfigError, TrainingError
 from lesion_core.modeling.network import build_network
 from lesion_core.modeling.recipe import Recipe
 
@@ -41,6 +44,19 @@ def make_strategy(recipe: Recipe) -> tf.distribute.Strategy:
 def losses_kept_back() -> int:
     """Return how many losses may stay on the device unread: on a GPU, reading each one would stop the queue."""
     return 8 if tf.config.list_logical_devices("GPU") else 0
+
+
+@contextmanager
+def memory_refused(message: str) -> Iterator[None]:
+    """Say ``message`` where the machine has no memory left for what is done inside.
+
+    Raises:
+        TrainingError: It has none.
+    """
+    try:
+        yield
+    except (tf.errors.ResourceExhaustedError, MemoryError) as error:
+        raise TrainingError(message) from error
 
 
 def as_float32(model: keras.Model, recipe: Recipe) -> keras.Model:

@@ -109,6 +109,12 @@ class FeatureFeed:
             further = {name: tf.constant(values[here]) for name, values in self.targets.items()}
             yield inputs, {LABELS: tf.one_hot(labels[here], N_CLASSES), **further}
 
+    def inputs_in_order(self) -> Iterator[dict[str, np.ndarray]]:
+        """Yield the head's inputs for all rows in their order, a batch at a time: the head spreads them to maps."""
+        size = self.recipe.optimisation.batch_size
+        for start in range(0, len(self.rows), size):
+            yield self.inputs(np.arange(start, min(start + size, len(self.rows))))
+
     def inputs(self, positions: np.ndarray) -> dict[str, np.ndarray]:
         """Return the head's inputs for the rows at ``positions``."""
         chosen = {name: values[positions] for name, values in self.pooled.items()}

@@ -14,13 +14,13 @@ import numpy as np
 import tensorflow as tf
 
 from lesion_core.dataset.records import OpenDataset
-from lesion_core.errors import TrainingDiverged, TrainingError
+from lesion_core.errors import TrainingDiverged
 from lesion_core.evaluation.metrics import balanced_accuracy
 from lesion_core.modeling.input import Batch
 from lesion_core.modeling.recipe import Recipe
-from lesion_core.training.backups import Backup, read_backup, write_backup
+from lesion_core.training.backups import Backup, is_finite, read_backup, write_backup
 from lesion_core.training.callbacks import BackupTimer, Reporter
-from lesion_core.training.devices import losses_kept_back
+from lesion_core.training.devices import losses_kept_back, memory_refused
 from lesion_core.training.distillation import Teaching
 from lesion_core.training.logs import Logs
 from lesion_core.training.plan import Plan, Stage, absent_classes, make_plan
@@ -62,6 +62,7 @@ def fit(
     backups: Path,
     on_progress: ProgressCallback = ignore_progress,
     teaching: Teaching | None = None,
+    is_tuning: bool = False,
 ) -> FitResult:
     """Train ``model`` in place and leave it with the weights of the best validation epoch.
 
@@ -74,33 +75,29 @@ def fit(
         backups: Folder for resumable backups and logs; a training found there is continued at its next step.
         on_progress: Hears of steps, loss, validation score, speed and time left.
         teaching: What a teacher says of the training images, to be learnt besides their labels.
+        is_tuning: Whether ``model`` has the weights of another model, and so something to keep frozen at first.
 
     Raises:
-        ConfigError: The batch is larger than the training split, the split lacks a class that it must not, or a
-            taught recipe mixes images.
+        ConfigError: As for ``make_plan``; or a taught recipe mixes images.
         TrainingDiverged: The loss, or a logit on validation, became NaN or infinite.
         TrainingError: Out of memory, or a backup or a log that cannot be written.
     """
-    with _translate(recipe):
-        return _Fit(model, recipe, dataset, backups, on_progress, teaching).run()
+    with memory_refused(
+        f"recipe {recipe.name!r} needs more memory than there is for batches of {recipe.optimisation.batch_size} "
+        f"images of {recipe.size_px} px; lower optimisation.batch_size or size_px"
+    ):
+        train, validation = dataset.split("train"), dataset.split("validation")
+        material = Material(model, recipe, dataset, train, validation, teaching, is_tuning)
+        return _Fit(material, backups, on_progress).run()
 
 
 class _Fit:
     """One training: what stays the same from step to step, and the state that does not."""
 
-    def __init__(
-        self,
-        model: keras.Model,
-        recipe: Recipe,
-        dataset: OpenDataset,
-        backups: Path,
-        on_progress: ProgressCallback,
-        teaching: Teaching | None,
-    ) -> None:
-        self.recipe, self.backups = recipe, backups
-        train, validation = dataset.split("train"), dataset.split("validation")
-        self.material = Material(model, recipe, dataset, train, validation, teaching)
-        self.plan: Plan = make_plan(recipe, self.material.train)
+    def __init__(self, material: Material, backups: Path, on_progress: ProgressCallback) -> None:
+        recipe = material.recipe
+        self.material, self.recipe, self.backups = material, recipe, backups
+        self.plan: Plan = make_plan(recipe, material.train, is_tuning=material.is_tuning)
         optimisation = recipe.optimisation
         self.timer = BackupTimer(optimisation.backup_seconds, optimisation.backup_steps)
         self.reporter = Reporter(on_progress, self.plan.n_steps, self.plan.n_epochs, optimisation.batch_size)
@@ -242,7 +239,10 @@ class _Fit:
         model, optimizer = self.material.model, bench.trainer.optimizer
 
         def write() -> None:
-            write_backup(self.backups, pack(self.state, model, optimizer, stage.name, self.logs.position()))
+            backup = pack(self.state, model, optimizer, stage.name, self.logs.position())
+            if not is_finite(backup):  # the step after would find out, with this written over a good one
+                raise self._diverged("finite weights", math.nan)
+            write_backup(self.backups, backup)
 
         self.timer.time_of(write, self.state.n_steps)
 
@@ -254,15 +254,3 @@ class _Fit:
             epoch=epoch,
             loss=repr(value),
         )
-
-
-@contextlib.contextmanager
-def _translate(recipe: Recipe) -> Iterator[None]:
-    """Turn what the machine refuses into our errors, in one place."""
-    try:
-        yield
-    except (tf.errors.ResourceExhaustedError, MemoryError) as error:
-        raise TrainingError(
-            f"recipe {recipe.name!r} needs more memory than there is for batches of {recipe.optimisation.batch_size} "
-            f"images of {recipe.size_px} px; lower optimisation.batch_size or size_px"
-        ) from error

@@ -13,12 +13,13 @@ import pandas as pd
 from lesion_core.dataset.folds import splits_of_fold
 from lesion_core.dataset.manifest import MANIFEST_NAME
 from lesion_core.dataset.records import SPLITS_NAME, OpenDataset
-from lesion_core.errors import ArtifactNotFound, ConfigError, LeakageError
+from lesion_core.errors import ArtifactCorrupt, ArtifactNotFound, ConfigError, LeakageError
 from lesion_core.evaluation.exposure import MADE_FROM, lineage_of
 from lesion_core.modeling.recipe import Recipe
 from lesion_core.serving.model_folder import ModelFolder
 from lesion_core.stores.folders import read_file
 from lesion_core.stores.protocol import Store
+from lesion_core.stores.references import get_reference
 from lesion_core.types import ModelRef
 
 _EVIDENCE = ("isic_id", "sha256", "lesion_id", "patient_id")  # two images that share one belong together
@@ -26,6 +27,31 @@ _NETWORK = ("backbone", "fusion", "size_px")  # fields of a recipe that decide t
 # Which images of a forebear may not be in which split of this training. What chose or calibrated it taught it little,
 # and may choose and calibrate again; a test must be new to everything that went into the model.
 _FORBIDDEN = {"validation": ("train",), "calibration": ("train",), "test": MADE_FROM}
+
+
+def get_version(store: Store, model_id: str, sha256: str | None, *, role: str) -> ModelRef:
+    """Return the model version that a job builds on.
+
+    Args:
+        store: Where it lies.
+        model_id: Its id.
+        sha256: Digest of its index when the job was made.
+        role: What it is in the job, for the message.
+
+    Raises:
+        ArtifactNotFound: It is not in the store.
+        ArtifactCorrupt: It was published anew since.
+    """
+    ref = get_reference(store, ModelRef, "models", model_id)
+    if ref.sha256 != sha256:
+        raise ArtifactCorrupt(
+            f"expected {role} {ref.id} to be the version {sha256}, got {ref.sha256}: it was published anew since; "
+            "start again",
+            key=ref.key,
+            expected=sha256,
+            actual=ref.sha256,
+        )
+    return ref
 
 
 def check_network(recipe: Recipe, base: ModelFolder) -> None:

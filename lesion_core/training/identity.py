@@ -11,8 +11,8 @@ def training_inputs(job: TrainJob) -> JsonDict:
     """Return everything that the trained model depends on, JSON-serialisable.
 
     A recipe's description, gate and search space do not change the weights and are left out; a weights file counts by
-    its content. A fold is named only where there is one, and so is a teacher: by its id, and by the digest of its
-    index, which its weights decide.
+    what the recipe calls it and by its content. A fold is named only where there is one, and so are a teacher and a
+    model to start from: by its id, and by the digest of its index, which its weights decide.
 
     Raises:
         ConfigError: The recipe names a weights file that cannot be read.
@@ -22,9 +22,10 @@ def training_inputs(job: TrainJob) -> JsonDict:
         "recipe": recipe.model_dump(mode="json", exclude={"description", "gate", "search"}),
         "dataset": job.dataset.sha256,
         "start_from": job.start_from,
-        "weights_sha256": weights_digest(recipe.weights),
+        "weights_sha256": None if job.start_from else weights_digest(recipe.weights),  # all of them are replaced
         "step_version": STEP_VERSION,
         **({} if job.fold is None else {"fold": job.fold}),
+        **({} if job.start_from is None else {"start_from_sha256": job.start_from_sha256}),
         **_taught(job),
     }
 

@@ -13,12 +13,12 @@ from lesion_core.stores.filesystem import translated
 from lesion_core.stores.folders import materialise, publish
 from lesion_core.stores.making import make_once
 from lesion_core.stores.protocol import Store
-from lesion_core.stores.references import get_reference, ref_from_folder
-from lesion_core.training.devices import make_strategy, set_up
+from lesion_core.stores.references import ref_from_folder
+from lesion_core.training.devices import make_strategy, memory_refused, set_up
 from lesion_core.training.distillation import check_teachable
-from lesion_core.training.forebears import check_network, check_unseen
+from lesion_core.training.forebears import check_network, check_unseen, get_version
 from lesion_core.training.identity import training_inputs, training_key
-from lesion_core.training.members import fit_members, starting_weights
+from lesion_core.training.members import check_weights, fit_members, starting_weights
 from lesion_core.training.output import Lesson, Making, write_model
 from lesion_core.training.plan import make_plan
 from lesion_core.training.pretrained import with_local_weights
@@ -51,10 +51,12 @@ def _train(
     job: TrainJob, key: str, store: Store, workdir: Path, scratch: Path, on_progress: ProgressCallback
 ) -> ModelRef:
     recipe = job.recipe
-    described = with_local_weights(recipe, store, workdir)  # first, because it may not be there
+    described = recipe if job.start_from else with_local_weights(recipe, store, workdir)  # first: may not be there
     dataset = open_for_training(job, store, workdir)
     base = None if job.start_from is None else _base(job, job.start_from, dataset, store, workdir)
     teacher = _teacher(job, dataset, store, workdir)
+    if teacher is not None and base is None:
+        check_weights(described)  # before the teacher is asked about every image
     answers = scratch / "teacher"
     teaching = teach(
         teacher, recipe, dataset, job.distillation, store=store, scratch=answers, on_progress=on_progress
@@ -71,7 +73,12 @@ def _train(
     with translated(folder):
         folder.mkdir(parents=True)
         made = Making(base, _lesson(job, teacher), fold=job.fold)
-        write_model(folder, model, recipe, dataset, fits, made)
+        with memory_refused(
+            f"recipe {recipe.name!r} is trained, but needs more memory than there is to write its model of "
+            f"{recipe.members} networks and {recipe.views} views; free some and run again, which writes what is "
+            "trained, or lower views or members"
+        ):
+            write_model(folder, model, recipe, dataset, fits, made)
     index, sha256 = publish(
         store,
         key,
@@ -101,13 +108,13 @@ def open_for_training(job: TrainJob, store: Store, workdir: Path) -> OpenDataset
     dataset = open_dataset(store, ref, workdir / "datasets")
     verify_certificate(dataset)  # of the splits as they are stored; it covers the folds too
     dataset = dataset if job.fold is None else dataset.for_fold(job.fold)
-    make_plan(recipe, dataset.split("train"))  # refuses what the data cannot give before any work
+    make_plan(recipe, dataset.split("train"), is_tuning=job.start_from is not None)  # refuses before any work
     return dataset
 
 
 def _base(job: TrainJob, model_id: str, dataset: OpenDataset, store: Store, workdir: Path) -> ModelFolder:
     """Bring the model to start from to this machine, if its network fits and it has seen nothing that it must not."""
-    ref = get_reference(store, ModelRef, "models", model_id)
+    ref = get_version(store, model_id, job.start_from_sha256, role="model to start from")
     base = read_model_folder(materialise(store, ref, workdir / "models"), model_id=ref.id)
     check_network(job.recipe, base)
     check_unseen(store, [ref], dataset, job.fold, role="model to start from")

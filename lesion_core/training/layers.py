@@ -8,20 +8,21 @@ import keras
 from lesion_core.modeling.backbones import BACKBONE, backbone_stages
 from lesion_core.modeling.network import unfreeze_backbone
 from lesion_core.modeling.recipe import Recipe
+from lesion_core.training.plan import starts_trained
 
 
-def release(model: keras.Model, recipe: Recipe) -> None:
+def release(model: keras.Model, recipe: Recipe, *, is_tuning: bool = False) -> None:
     """Let the head and the top ``unfreeze`` share of the backbone's layers train, and nothing else.
 
     Layers are counted if they have weights, in the order in which a picture passes them. BatchNormalization below
-    the cut keeps its statistics too; above it, ``batch_norm`` decides.
+    the cut keeps its statistics too; above it, ``batch_norm`` decides, where there are any statistics to keep.
     """
     unfreeze_backbone(model)
     layers = [layer for layer in _leaves(model.get_layer(BACKBONE)) if layer.weights]
     n_frozen = len(layers) - math.ceil(recipe.optimisation.unfreeze * len(layers))
     for layer in layers[:n_frozen]:
         layer.trainable = False
-    if recipe.optimisation.batch_norm == "frozen" and recipe.weights != "none":
+    if recipe.optimisation.batch_norm == "frozen" and starts_trained(recipe, is_tuning=is_tuning):
         freeze_normalisation(model)
 
 

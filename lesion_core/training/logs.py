@@ -5,6 +5,7 @@ so that no step is in them twice, and none is missing.
 """
 
 import csv
+import math
 import os
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -40,7 +41,7 @@ class Logs:
             if is_new:
                 self._rows.writerow(_COLUMNS)
             self._events = tf.summary.create_file_writer(str(folder / EVENTS_FOLDER))
-        self.folder, self._every = folder, max(1, n_steps // _MOST_EVENTS)
+        self.folder, self._every = folder, max(1, math.ceil(n_steps / _MOST_EVENTS))
 
     def step(self, step: int, *, epoch: int, stage: str, learning_rate: float, loss: float) -> None:
         """Write down one step; ``step`` and ``epoch`` count from 1."""

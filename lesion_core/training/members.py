@@ -21,6 +21,7 @@ from lesion_core.serving.model_folder import ModelFolder
 from lesion_core.training.devices import as_float32, set_up
 from lesion_core.training.distillation import Teaching
 from lesion_core.training.fit import FitResult, fit
+from lesion_core.training.layers import release
 from lesion_core.types import Progress, ProgressCallback
 
 Weights = list[np.ndarray]
@@ -54,14 +55,30 @@ def fit_members(
     for number in range(recipe.members):
         own = recipe.member(number)
         set_up(own)
-        network = build_network(own, name=member_name(number, recipe.members))
+        # A model's own weights replace all others, which need not be at hand any more.
+        built = own if start is None else own.model_copy(update={"weights": "none"})
+        network = build_network(built, name=member_name(number, recipe.members))
         if start is not None:
             _set_weights(network, start[number], recipe)
         told = on_progress if recipe.members == 1 else _as_part(on_progress, number, recipe.members)
         backups = scratch / f"backup-{number}"
-        fits.append(fit(network, own, dataset, backups=backups, on_progress=told, teaching=teaching))
+        is_tuning = start is not None
+        fits.append(
+            fit(network, own, dataset, backups=backups, on_progress=told, teaching=teaching, is_tuning=is_tuning)
+        )
         networks.append(as_float32(network, own))
+        release(networks[-1], own, is_tuning=is_tuning)  # a member that was finished before has not been set so
     return with_members(networks), fits
+
+
+def check_weights(recipe: Recipe) -> None:
+    """Build what the recipe describes, and let it go: whoever waits hours before building it should know that it can.
+
+    Raises:
+        ConfigError: As for ``build_network``.
+    """
+    build_network(recipe.member(0))
+    keras.utils.clear_session()  # the names of its layers are free again
 
 
 def starting_weights(base: ModelFolder, recipe: Recipe) -> list[Weights]:

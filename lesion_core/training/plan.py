@@ -55,11 +55,17 @@ class Plan:
         return stage.learning_rate * 0.5 * (1.0 + math.cos(math.pi * progress))
 
 
-def make_plan(recipe: Recipe, rows: pd.DataFrame) -> Plan:
+def make_plan(recipe: Recipe, rows: pd.DataFrame, *, is_tuning: bool = False) -> Plan:
     """Return the plan of ``recipe`` for the rows of a training split.
 
+    Args:
+        recipe: Any.
+        rows: The training split, with ``class_index``.
+        is_tuning: Whether the training starts from the weights of another model.
+
     Raises:
-        ConfigError: The batch is larger than the split, or the split lacks a class and the recipe does not allow it.
+        ConfigError: The batch is larger than the split; the split lacks a class and the recipe does not allow it; or
+            layers would stay frozen at random weights.
     """
     optimisation, n_images = recipe.optimisation, len(rows)
     if n_images < optimisation.batch_size:
@@ -69,20 +75,30 @@ def make_plan(recipe: Recipe, rows: pd.DataFrame) -> Plan:
         )
     if not recipe.allow_absent_classes:
         _check_classes(recipe, rows)
-    head_epochs, end = _head_epochs(recipe), count_epochs(recipe)
+    if optimisation.unfreeze < 1 and not starts_trained(recipe, is_tuning=is_tuning):
+        raise ConfigError(
+            f"recipe {recipe.name!r} has optimisation.unfreeze {optimisation.unfreeze:g} and weights 'none': the "
+            "layers below would keep random weights for good; set unfreeze to 1, or name pretrained weights"
+        )
+    head_epochs, end = _head_epochs(recipe, is_tuning), count_epochs(recipe, is_tuning=is_tuning)
     stages = [Stage("all", head_epochs, end, optimisation.learning_rate)]
     if head_epochs:
         stages.insert(0, Stage("head", 0, head_epochs, optimisation.head_learning_rate))
     return Plan(tuple(stages), n_images // optimisation.batch_size, optimisation.warmup_share)
 
 
-def count_epochs(recipe: Recipe) -> int:
+def count_epochs(recipe: Recipe, *, is_tuning: bool = False) -> int:
     """Return the epochs of all stages of a training."""
-    return _head_epochs(recipe) + recipe.optimisation.epochs
+    return _head_epochs(recipe, is_tuning) + recipe.optimisation.epochs
 
 
-def _head_epochs(recipe: Recipe) -> int:
-    return recipe.optimisation.head_epochs if recipe.weights != "none" else 0  # nothing to keep frozen
+def starts_trained(recipe: Recipe, *, is_tuning: bool) -> bool:
+    """Return whether the backbone has learnt something before the first step: if not, nothing is worth freezing."""
+    return is_tuning or recipe.weights != "none"
+
+
+def _head_epochs(recipe: Recipe, is_tuning: bool) -> int:
+    return recipe.optimisation.head_epochs if starts_trained(recipe, is_tuning=is_tuning) else 0
 
 
 def absent_classes(rows: pd.DataFrame) -> list[str]:

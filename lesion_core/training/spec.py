@@ -2,7 +2,7 @@
 
 from pydantic import Field, model_validator
 
-from lesion_core.modeling.recipe import Recipe
+from lesion_core.modeling.recipe import LARGEST_SEED, Recipe
 from lesion_core.types import DatasetRef, ModelRef, Sha256, Slug, Value
 
 
@@ -26,15 +26,21 @@ class TrainJob(Value):
         default=None, ge=0, description="Fold to leave out for testing; none: the dataset's own four splits"
     )
     start_from: str | None = Field(default=None, description="Model id whose weights to start from (fine-tuning)")
+    start_from_sha256: Sha256 | None = Field(default=None, description="Digest of that model's index")
     teacher: str | None = Field(default=None, description="Model id whose answers to learn from (distillation)")
     teacher_sha256: Sha256 | None = Field(default=None, description="Digest of the teacher's index")
     distillation: Distillation = Distillation()
 
     @model_validator(mode="after")
-    def _teacher_is_one(self) -> "TrainJob":
-        if (self.teacher is None) != (self.teacher_sha256 is None):
-            raise ValueError("teacher and teacher_sha256 name one model version together; give both or neither")
+    def _forebears_are_one(self) -> "TrainJob":
+        for role in ("teacher", "start_from"):
+            if (getattr(self, role) is None) != (getattr(self, f"{role}_sha256") is None):
+                raise ValueError(f"{role} and {role}_sha256 name one model version together; give both or neither")
         return self
+
+    def starting_from(self, base: ModelRef) -> "TrainJob":
+        """Return this job with a model whose weights it starts from."""
+        return self.model_copy(update={"start_from": base.id, "start_from_sha256": base.sha256})
 
     def taught_by(self, teacher: ModelRef, distillation: Distillation) -> "TrainJob":
         """Return this job with a teacher."""
@@ -50,7 +56,7 @@ class FineTuning(Value):
     head_epochs: int | None = Field(default=None, ge=0, le=100, description="Passes before that, backbone frozen")
     learning_rate: float | None = Field(default=None, gt=0, le=1, description="With all layers training")
     batch_size: int | None = Field(default=None, ge=1, le=4096, description="Images in a step")
-    seed: int | None = Field(default=None, ge=0, description="Of order, augmentation and dropout")
+    seed: int | None = Field(default=None, ge=0, le=LARGEST_SEED, description="Of order, augmentation and dropout")
 
     def applied_to(self, recipe: Recipe) -> Recipe:
         """Return the recipe with these changes; its description, which is of another training, is left out."""

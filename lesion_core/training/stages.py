@@ -42,6 +42,7 @@ class Material:
     train: pd.DataFrame
     validation: pd.DataFrame
     teaching: Teaching | None = None
+    is_tuning: bool = False  # whether the network has the weights of another model
 
     @property
     def loss(self) -> Loss:
@@ -68,7 +69,7 @@ class Material:
 
 def _full_bench(material: Material) -> Bench:
     model, recipe, dataset = material.model, material.recipe, material.dataset
-    release(model, recipe)
+    release(model, recipe, is_tuning=material.is_tuning)
     logits = make_logits(model)
     trainer = make_trainer(model, recipe, material.loss, shares=rate_shares(model, recipe), is_averaged=True)
     return Bench(
@@ -86,7 +87,7 @@ def _head_bench(material: Material, on_features: OnFeatures) -> Bench:
     return Bench(
         trainer=make_trainer(head, material.recipe, material.loss),
         batches=feed.batches,
-        validate=lambda: logits([] if check is None else [check.inputs(np.arange(len(check.rows)))]),
+        validate=lambda: logits([] if check is None else check.inputs_in_order()),
     )
 
 

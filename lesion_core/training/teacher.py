@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 
 from lesion_core.dataset.records import OpenDataset
-from lesion_core.errors import ArtifactCorrupt, ConfigError
+from lesion_core.errors import ConfigError
 from lesion_core.evaluation.predictions import Pictures
 from lesion_core.labels import CLASS_ORDER, N_CLASSES
 from lesion_core.modeling.losses import shares_in_loss
@@ -21,8 +21,8 @@ from lesion_core.serving.predictor import Predictor
 from lesion_core.stores.filesystem import translated, write_whole
 from lesion_core.stores.folders import materialise
 from lesion_core.stores.protocol import Store
-from lesion_core.stores.references import get_reference
 from lesion_core.training.distillation import Teaching, prior_shift
+from lesion_core.training.forebears import get_version
 from lesion_core.training.spec import Distillation, TrainJob
 from lesion_core.types import ModelRef, Progress, ProgressCallback, ignore_progress
 
@@ -52,15 +52,7 @@ def open_teacher(job: TrainJob, store: Store, workdir: Path) -> Teacher | None:
     """
     if job.teacher is None:
         return None
-    ref = get_reference(store, ModelRef, "models", job.teacher)
-    if ref.sha256 != job.teacher_sha256:
-        raise ArtifactCorrupt(
-            f"expected teacher {ref.id} to be the version {job.teacher_sha256}, got {ref.sha256}: it was published "
-            "anew since; start the distillation again",
-            key=ref.key,
-            expected=job.teacher_sha256,
-            actual=ref.sha256,
-        )
+    ref = get_version(store, job.teacher, job.teacher_sha256, role="teacher")
     return Teacher(ref, Predictor.load(materialise(store, ref, workdir / "models"), model_id=ref.id))
 
 

@@ -73,6 +73,8 @@ def test_a_border_is_reflected_not_black() -> None:
     draws = _middle(1)
     draws[:, [_ANGLE, _SHIFT_X]] = 0.9
     assert _run(picture, draws, _only(rotation_degrees=45, shift=0.3)).min() == 180
+    farthest = np.zeros_like(draws)  # small, turned, and moved away: the border is wider than the picture
+    assert _run(picture, farthest, _only(rotation_degrees=45, zoom=0.49, shift=0.49)).min() == 180
 
 
 def test_brightness_and_contrast_do_what_they_say() -> None:

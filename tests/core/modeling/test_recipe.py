@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from lesion_core.errors import ConfigError
@@ -33,6 +34,20 @@ def test_augmentation_is_switched_off_by_a_word() -> None:
     assert not any(off.model_dump().values())
     with pytest.raises(ConfigError, match="augmentation"):
         parse_recipe({"name": "a", "augmentation": "some"}, source="a.yaml")
+
+
+def test_a_setting_that_would_do_nothing_is_refused() -> None:
+    with pytest.raises(ConfigError, match=r"focal_gamma 3 belongs to loss 'focal', got 'cross-entropy'"):
+        parse_recipe({"name": "a", "imbalance": {"focal_gamma": 3}}, source="a.yaml")
+    parse_recipe({"name": "a", "imbalance": {"loss": "focal", "focal_gamma": 3}}, source="a.yaml")
+
+
+def test_a_seed_leaves_room_for_every_member() -> None:
+    last = parse_recipe({"name": "a", "members": 10, "seed": 2**32 - 10}, source="a.yaml").member(9)
+    np.random.default_rng(last.seed)
+    np.random.RandomState(last.seed)  # what Keras seeds with; one more is refused
+    with pytest.raises(ConfigError, match="seed: Input should be less than or equal to"):
+        parse_recipe({"name": "a", "seed": 2**32 - 9}, source="a.yaml")
 
 
 def test_weights_that_do_not_exist_are_refused_before_any_work() -> None:

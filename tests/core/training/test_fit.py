@@ -23,11 +23,11 @@ from lesion_core.modeling.input import TrainingFeed, evaluation_batches, model_i
 from lesion_core.modeling.losses import AdjustedCrossEntropy
 from lesion_core.modeling.network import build_network
 from lesion_core.modeling.recipe import Recipe
-from lesion_core.training.backups import read_backup
+from lesion_core.training.backups import is_finite, read_backup
 from lesion_core.training.features import FeatureFeed, make_head, pool_features
 from lesion_core.training.fit import fit
 from lesion_core.training.logs import STEPS_FILE
-from lesion_core.training.state import restore_model
+from lesion_core.training.state import restore_model, unpack_state
 from lesion_core.training.step import make_logits, make_trainer
 from lesion_core.types import Progress
 
@@ -249,6 +249,37 @@ def test_too_little_memory_is_said_with_what_to_lower(
     monkeypatch.setattr("lesion_core.training.stages.TrainingFeed.batches", refuse)
     with pytest.raises(TrainingError, match=r"needs more memory .* lower optimisation\.batch_size or size_px"):
         fit(_network(make_recipe()), make_recipe(), dataset, backups=tmp_path)
+
+
+def test_weights_that_are_no_numbers_never_take_the_place_of_a_good_backup(
+    dataset: OpenDataset, make_recipe: MakeRecipe, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A step's loss may be finite and its update not: only the loss after it would tell."""
+    recipe = make_recipe(optimisation={"epochs": 2, "batch_size": 16, "backup_steps": 1})
+    model = _network(recipe)
+
+    def spoil(progress: Progress) -> None:
+        if progress.done >= 3:
+            model.weights[0].assign(np.full(model.weights[0].shape, np.nan, np.float32))
+
+    monkeypatch.setattr("lesion_core.training.callbacks.Reporter.is_due", lambda self: True)
+    with pytest.raises(TrainingDiverged, match="expected finite weights, got nan in epoch"):
+        fit(model, recipe, dataset, backups=tmp_path, on_progress=spoil)
+    kept = read_backup(tmp_path)
+    assert kept is not None
+    assert is_finite(kept)
+    assert unpack_state(kept).n_steps == 2
+
+
+def test_the_frozen_stage_is_validated_in_batches(dataset: OpenDataset, make_recipe: MakeRecipe) -> None:
+    """The head spreads features to maps: all images at once would need memory that no batch size could lower."""
+    recipe = make_recipe(optimisation={"batch_size": 7})
+    rows = dataset.split("validation")
+    feed = FeatureFeed(pool_features(_network(recipe), dataset, rows, 8), rows, recipe)
+    parts = list(feed.inputs_in_order())
+    assert {len(part["age_years"]) for part in parts[:-1]} == {7}
+    for name, values in feed.inputs(np.arange(len(rows))).items():
+        np.testing.assert_array_equal(np.concatenate([part[name] for part in parts]), values)
 
 
 def test_a_batch_larger_than_the_split_is_refused_before_any_work(

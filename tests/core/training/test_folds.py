@@ -84,4 +84,4 @@ def test_no_training_starts_from_a_model_that_saw_its_test_images(
     job, model = without_fold
     tuned = job.recipe.model_copy(update={"name": "tuned-folds"})
     with pytest.raises(LeakageError, match=r"folded/[0-9a-f]+ has seen .*groups of the test split"):
-        _train(TrainJob(recipe=tuned, dataset=job.dataset, fold=fold, start_from=model.id), store, tmp_path)
+        _train(TrainJob(recipe=tuned, dataset=job.dataset, fold=fold).starting_from(model), store, tmp_path)

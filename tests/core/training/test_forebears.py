@@ -9,7 +9,7 @@ import pandas as pd
 import pytest
 
 from lesion_core.dataset.records import OpenDataset
-from lesion_core.errors import ArtifactNotFound, ConfigError, LeakageError
+from lesion_core.errors import ArtifactCorrupt, ArtifactNotFound, ConfigError, LeakageError
 from lesion_core.evaluation.exposure import lineage_of
 from lesion_core.keys import digest_of, model_key
 from lesion_core.modeling.recipe import Recipe
@@ -143,11 +143,38 @@ def test_a_training_refuses_a_forebear_of_another_fold_before_any_work(
         job = job.taught_by(model, Distillation())
         expected, match = LeakageError, "expected a teacher that has not seen"
     else:  # the hand-made network has 64 px: the misfit is found first
-        job = job.model_copy(update={"start_from": model.id})
+        job = job.starting_from(model)
         expected, match = ConfigError, r"size_px 32, got 64; use its own size_px"
     with pytest.raises(expected, match=match):
         run(json.loads(job.model_dump_json()), store=store, workdir=tmp_path / "work", on_progress=ignore_progress)
     assert not (tmp_path / "work/training").joinpath(training_key(job).removeprefix("models/")).exists()
+
+
+@pytest.mark.parametrize("role", ["start_from", "teacher"])
+def test_a_forebear_that_was_made_anew_is_another_one(
+    store: LocalStore, dataset: OpenDataset, make_recipe: MakeRecipe, tmp_path: Path, role: str
+) -> None:
+    model = _publish(store, tmp_path, dataset.ref).model_copy(update={"sha256": "0" * 64})
+    job = TrainJob(recipe=make_recipe(size_px=32), dataset=dataset.ref)
+    job = job.taught_by(model, Distillation()) if role == "teacher" else job.starting_from(model)
+    with pytest.raises(ArtifactCorrupt, match="was published anew since; start again"):
+        run(json.loads(job.model_dump_json()), store=store, workdir=tmp_path / "work", on_progress=ignore_progress)
+
+
+def test_weights_that_do_not_fit_are_found_before_the_teacher_is_asked(
+    store: LocalStore, dataset: OpenDataset, make_recipe: MakeRecipe, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def ask(*_: object, **__: object) -> None:
+        pytest.fail("the teacher was asked")
+
+    monkeypatch.setattr("lesion_core.training.job.teach", ask)
+    weights = tmp_path / "of-another-network.weights.h5"
+    weights.write_bytes(b"no weights at all")
+    teacher = _publish(store, tmp_path, dataset.ref)
+    job = TrainJob(recipe=make_recipe(size_px=32, weights=str(weights)), dataset=dataset.ref)
+    job = job.taught_by(teacher, Distillation())
+    with pytest.raises(ConfigError, match="of-another-network"):
+        run(json.loads(job.model_dump_json()), store=store, workdir=tmp_path / "work", on_progress=ignore_progress)
 
 
 def test_a_misfit_names_every_field(tmp_path: Path) -> None:

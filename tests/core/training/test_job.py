@@ -11,7 +11,8 @@ import pandas as pd
 import pytest
 
 from lesion_core import jobs
-from lesion_core.errors import ArtifactCorrupt, ConfigError, ManifestError
+from lesion_core.errors import ArtifactCorrupt, ConfigError, ManifestError, TrainingError
+from lesion_core.keys import id_of
 from lesion_core.labels import CLASS_ORDER
 from lesion_core.modeling.recipe import Recipe
 from lesion_core.modeling.saved import load_network
@@ -115,10 +116,9 @@ def test_fine_tuning_starts_from_another_version_and_names_it(
     make_recipe: MakeRecipe,
     tmp_path: Path,
 ) -> None:
-    still = {"epochs": 1, "learning_rate": 1e-9}
-    job = TrainJob(
-        recipe=make_recipe(name="tuned", optimisation=still), dataset=dataset_ref, start_from=trained[0].id
-    )
+    still = {"head_epochs": 0, "epochs": 1, "learning_rate": 1e-9}
+    tuned = make_recipe(name="tuned", optimisation=still)
+    job = TrainJob(recipe=tuned, dataset=dataset_ref).starting_from(trained[0])
     ref = _run_here(job, store, tmp_path)
     assert json.loads(read_file(store, ref, "provenance.json"))["start_from"] == trained[0].id
     kernels = [[w for w in _weights(store, model, tmp_path) if w.ndim == 4] for model in (trained[0], ref)]
@@ -134,7 +134,7 @@ def test_a_model_of_another_shape_is_no_start(
     make_recipe: MakeRecipe,
     tmp_path: Path,
 ) -> None:
-    job = TrainJob(recipe=make_recipe(fusion="concat"), dataset=dataset_ref, start_from=trained[0].id)
+    job = TrainJob(recipe=make_recipe(fusion="concat"), dataset=dataset_ref).starting_from(trained[0])
     with pytest.raises(ConfigError, match=r"expected model whole/.* to have the network of recipe 'tiny'"):
         _run_here(job, store, tmp_path)
 
@@ -147,7 +147,7 @@ def test_views_are_served_and_left_behind_in_fine_tuning(
     still = {"epochs": 1, "learning_rate": 1e-12, "batch_size": 64}
     plain = make_recipe(name="viewed", optimisation=still)
     views = plain.model_copy(update={"views": 4})
-    job = TrainJob(recipe=views, dataset=dataset_ref, start_from=trained[0].id)
+    job = TrainJob(recipe=views, dataset=dataset_ref).starting_from(trained[0])
     ref = _run_here(job, store, tmp_path / "work")
     served = load_network(materialise(store, ref, tmp_path) / "model.keras")
     assert single_view(served) is not served
@@ -159,11 +159,48 @@ def test_views_are_served_and_left_behind_in_fine_tuning(
     np.testing.assert_allclose(
         Predictor.load(materialise(store, ref, tmp_path)).predict(*mirrored.values()).logits, told.logits, atol=1e-4
     )
-    again = _run_here(TrainJob(recipe=plain, dataset=dataset_ref, start_from=ref.id), store, tmp_path / "work")
+    again = _run_here(TrainJob(recipe=plain, dataset=dataset_ref).starting_from(ref), store, tmp_path / "work")
     single = load_network(materialise(store, again, tmp_path) / "model.keras")
     assert single_view(single) is single
     for one, other in zip(_weights(store, again, tmp_path), single_view(served).get_weights(), strict=True):
         assert one.shape == other.shape
+
+
+@pytest.mark.filterwarnings("ignore:__array__ implementation doesn't accept a copy keyword:DeprecationWarning")
+@pytest.mark.slow
+def test_fine_tuning_needs_no_pretrained_weights_and_freezes_what_was_learnt(
+    trained: tuple[ModelRef, list[Progress]],
+    store: LocalStore,
+    dataset_ref: DatasetRef,
+    make_recipe: MakeRecipe,
+    tmp_path: Path,
+) -> None:
+    """The file that the first training began with is gone, or the model began with none: its own weights count."""
+    gone = str(tmp_path / "gone.weights.h5")
+    schedule = {"head_epochs": 2, "epochs": 1, "learning_rate": 1e-12}
+    job = TrainJob(recipe=make_recipe(name="further", weights=gone, optimisation=schedule), dataset=dataset_ref)
+    with pytest.raises(ConfigError, match=r"gone\.weights\.h5"):
+        training_key(job)
+    ref = _run_here(job.starting_from(trained[0]), store, tmp_path / "work")
+    history = read_file(store, ref, "history.csv").decode()
+    assert [line.split(",")[1] for line in history.splitlines()[1:]] == ["head", "head", "all"]
+
+
+def test_memory_that_runs_out_at_the_end_is_said_with_what_is_kept(
+    store: LocalStore,
+    dataset_ref: DatasetRef,
+    make_recipe: MakeRecipe,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def refuse(*_: object) -> None:
+        raise MemoryError
+
+    monkeypatch.setattr("lesion_core.training.job.write_model", refuse)
+    job = TrainJob(recipe=make_recipe(name="heavy", optimisation={"epochs": 1}), dataset=dataset_ref)
+    with pytest.raises(TrainingError, match=r"'heavy' is trained, but needs more memory .* lower views or members"):
+        _run_here(job, store, tmp_path)
+    assert list((tmp_path / "training" / id_of(training_key(job))).glob("backup-0/*.backup"))
 
 
 def _pixels_and_patients(n_images: int) -> dict[str, np.ndarray]:
@@ -224,7 +261,9 @@ def test_a_version_is_named_by_all_that_decides_it_and_nothing_else(
     same = make_recipe(description="words", gate=gate)
     assert training_key(TrainJob(recipe=same, dataset=dataset_ref)) == key
     assert training_key(TrainJob(recipe=make_recipe(seed=8), dataset=dataset_ref)) != key
-    assert training_key(job.model_copy(update={"start_from": "whole/0123456789ab"})) != key
+    start = {"start_from": "whole/0123456789ab", "start_from_sha256": "a" * 64}
+    tuned = job.model_copy(update=start)
+    assert training_key(tuned) not in (key, training_key(tuned.model_copy(update={"start_from_sha256": "b" * 64})))
     other = dataset_ref.model_copy(update={"sha256": "f" * 64})
     assert training_key(TrainJob(recipe=make_recipe(), dataset=other)) != key
     weights = tmp_path / "backbone.weights.h5"

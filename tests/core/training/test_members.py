@@ -9,7 +9,9 @@ import pandas as pd
 import pytest
 
 from lesion_core.errors import ConfigError
+from lesion_core.modeling.backbones import BACKBONE
 from lesion_core.modeling.members import members_of
+from lesion_core.modeling.network import build_network
 from lesion_core.modeling.recipe import Recipe
 from lesion_core.modeling.saved import load_network
 from lesion_core.modeling.views import single_view
@@ -116,15 +118,44 @@ def test_what_is_kept_tells_of_every_network(
     assert provenance["fit_seconds"] > 0
 
 
+def test_what_is_said_of_the_network_does_not_tell_whether_it_was_killed(
+    store: LocalStore, dataset_ref: DatasetRef, recipe: Recipe, tmp_path: Path
+) -> None:
+    """A network that was finished before the kill is restored, and never set up for training again."""
+    half = {**recipe.model_dump(mode="json"), "weights": _backbone_weights(recipe, tmp_path)}
+    half["optimisation"] |= {"head_epochs": 0, "epochs": 1, "unfreeze": 0.5}
+
+    def kill(progress: Progress) -> None:
+        if progress.message.startswith("network 2 of 2, epoch"):
+            raise _Killed
+
+    texts = []
+    for name, kills in (("whole", False), ("broken", True)):
+        job = TrainJob(recipe=Recipe.model_validate({**half, "name": name}), dataset=dataset_ref)
+        if kills:
+            with pytest.raises(_Killed):
+                _run(job, store, tmp_path / "work", kill)
+        texts.append(read_file(store, _run(job, store, tmp_path / "work"), "summary.txt"))
+    assert texts[0] == texts[1]
+
+
+def _backbone_weights(recipe: Recipe, place: Path) -> str:
+    path = place / "backbone.weights.h5"
+    build_network(recipe.member(0)).get_layer(BACKBONE).save_weights(path)
+    return str(path)
+
+
 def test_each_starts_from_its_own_or_all_from_one(
     both: tuple[ModelRef, list[Progress]], store: LocalStore, dataset_ref: DatasetRef, recipe: Recipe, tmp_path: Path
 ) -> None:
-    still = recipe.optimisation.model_copy(update={"epochs": 1, "learning_rate": 1e-12, "batch_size": 64})
+    still = recipe.optimisation.model_copy(
+        update={"head_epochs": 0, "epochs": 1, "learning_rate": 1e-12, "batch_size": 64}
+    )
     tuned = recipe.model_copy(update={"name": "tuned", "optimisation": still})
 
     def start(members: int, base: ModelRef) -> ModelRef:
         changed = tuned.model_copy(update={"members": members})
-        return _run(TrainJob(recipe=changed, dataset=dataset_ref, start_from=base.id), store, tmp_path / "work")
+        return _run(TrainJob(recipe=changed, dataset=dataset_ref).starting_from(base), store, tmp_path / "work")
 
     def kernels(ref: ModelRef) -> list[np.ndarray]:
         return [network[0] for network in _networks(store, ref, tmp_path)]

@@ -27,9 +27,19 @@ def test_a_warm_up_stage_comes_first_where_there_are_weights_to_spare(make_recip
 
 
 def test_random_weights_have_no_frozen_stage(make_recipe: MakeRecipe) -> None:
-    plan = make_plan(make_recipe(optimisation={"head_epochs": 3, "epochs": 4}), _rows(70))
+    recipe = make_recipe(optimisation={"head_epochs": 3, "epochs": 4})
+    plan = make_plan(recipe, _rows(70))
     assert [stage.name for stage in plan.stages] == ["all"]
     assert plan.n_steps == 16
+    tuning = make_plan(recipe, _rows(70), is_tuning=True)  # the weights are another model's, whatever it began with
+    assert [stage.name for stage in tuning.stages] == ["head", "all"]
+
+
+def test_layers_are_not_kept_at_random_weights(make_recipe: MakeRecipe) -> None:
+    recipe = make_recipe(optimisation={"unfreeze": 0.5})
+    with pytest.raises(ConfigError, match=r"unfreeze 0\.5 and weights 'none': .* set unfreeze to 1"):
+        make_plan(recipe, _rows(70))
+    assert make_plan(recipe, _rows(70), is_tuning=True).n_epochs > 0
 
 
 def test_the_rate_rises_then_falls_to_nothing(make_recipe: MakeRecipe) -> None:
