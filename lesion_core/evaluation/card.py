@@ -97,10 +97,11 @@ def _opening(metrics: Metrics, model: ModelRef, folder: ModelFolder) -> str:
     recipe, side = folder.recipe, folder.preprocessing.size_px
     views, members = recipe.get("views", 1), recipe.get("members", 1)
     averaged = f", averaged over {members} networks and {views} views" if members > 1 or views > 1 else ""
+    patient = "alone goes in" if recipe.get("fusion") == "none" else "and, where known, age, sex and site go in"
     return (
         f"# Model card: {model.id}\n\n"
         f"{brief_disclaimer()}\n\n"
-        f"One dermoscopic image ({side} × {side} pixels) and, where known, age, sex and site go in; "
+        f"One dermoscopic image ({side} × {side} pixels) {patient}; "
         f"probabilities for {len(CLASS_ORDER)} classes come out. Recipe `{model.recipe}`: backbone "
         f"`{recipe.get('backbone')}`, fusion `{recipe.get('fusion')}`{averaged}; probabilities calibrated with "
         f"temperature {metrics.probabilities.temperature:.3f}, for {_prior(recipe.get('imbalance', {}))}."

@@ -64,7 +64,7 @@ def test_it_says_how_the_network_is_made_and_which_prior_its_answers_have(
     plain = {**folder.recipe, "imbalance": imbalance, "fusion": "film"}
     metrics = read_metrics(evaluated.store, evaluated.report)
 
-    def opening(**changes: int) -> str:
+    def opening(**changes: object) -> str:
         changed = replace(folder, recipe={**plain, **changes})
         text = write_card(metrics, evaluated.model, changed, describe(evaluated.dataset))
         return text.partition("\n## ")[0]
@@ -72,6 +72,8 @@ def test_it_says_how_the_network_is_made_and_which_prior_its_answers_have(
     assert words in opening()
     assert "fusion `film`; probabilities" in opening()
     assert "fusion `film`, averaged over 2 networks and 8 views; probabilities" in opening(members=2, views=8)
+    assert "age, sex and site go in" in opening()
+    assert "pixels) alone goes in; " in opening(fusion="none")
 
 
 def test_it_says_nothing_that_a_page_may_not_say(card: str) -> None:
