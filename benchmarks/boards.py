@@ -12,9 +12,15 @@ def check_complete(board: Leaderboard, recipe: str = "") -> None:
         recipe: Whose runs count; empty: those of all recipes.
 
     Raises:
-        DataError: A run ended without a report; the message names each.
+        DataError: A run ended without a report, and the message names each; or the comparison has no such recipe.
     """
+    recipes = sorted({entry.recipe for entry in board.entries})
     missing = [each for each in board.failures if recipe in ("", each.recipe)]
+    if recipe and not missing and recipe not in recipes:
+        raise DataError(
+            f"expected recipe {recipe!r} in comparison {board.name!r}, got {', '.join(recipes)}; name one of these, or "
+            "another comparison"
+        )
     if missing:
         named = "; ".join(
             f"{each.recipe}, seed {each.seed}" + ("" if each.fold is None else f", fold {each.fold}")

@@ -171,6 +171,8 @@ def test_numbers_of_some_runs_do_not_go_out_as_those_of_all(
     with pytest.raises(DataError, match="got none of: bad, seed 7, fold 1; run the flow 'compare' with it again"):
         result_of(store, ref.id, board, "bad")
     assert result_of(store, ref.id, board, "good")["entry"]["n_runs"] == 2
+    with pytest.raises(DataError, match="expected recipe 'ugly' in comparison 'pair', got bad, good; name one"):
+        result_of(store, ref.id, board, "ugly")
     with pytest.raises(DataError, match="got none of: bad, seed 7, fold 1; run the flow 'compare' with it again"):
         ingredients.result_of(store, ref)
 
