@@ -36,7 +36,7 @@ from lesion_core.training.step import make_logits
 from lesion_core.types import LICENCE_ORDER, JsonDict, Sha256
 
 PARITY_TOLERANCE = 1e-3  # on logits: moves no probability by more than 0.0005
-_PARITY_IMAGES = 256
+_PARITY_BATCHES, _LEAST_PARITY_IMAGES = 8, 64  # with views each image is several pictures, and a proof as long
 _BATCH = 32  # pictures at once, an image's views counted
 
 
@@ -133,7 +133,7 @@ def _prompt_collection() -> Iterator[None]:
 
 
 def prove_parity(model: keras.Model, onnx: OnnxModel, dataset: OpenDataset) -> JsonDict:
-    """Return how far the logits of the two forms are apart on images of the calibration split.
+    """Return how far the logits of the two forms are apart on 64 to 256 images of the calibration split.
 
     Where that split is empty, images of the training split are used.
 
@@ -141,7 +141,8 @@ def prove_parity(model: keras.Model, onnx: OnnxModel, dataset: OpenDataset) -> J
         TrainingError: Further apart than ``PARITY_TOLERANCE``.
     """
     rows = dataset.split("calibration")
-    rows = (dataset.split("train") if rows.empty else rows).iloc[:_PARITY_IMAGES]
+    n_images = max(_LEAST_PARITY_IMAGES, _PARITY_BATCHES * onnx.batch_size)
+    rows = (dataset.split("train") if rows.empty else rows).iloc[:n_images]
     expected = make_logits(model)(evaluation_batches(dataset, rows, onnx.batch_size))
     difference = float(np.abs(expected - onnx_logits(onnx, dataset, rows)).max())
     if not difference <= PARITY_TOLERANCE:
