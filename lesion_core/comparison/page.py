@@ -40,7 +40,7 @@ def in_words(board: Leaderboard) -> str:
     """Return one line on what was compared."""
     failed = f"; runs that failed: {len(board.failures)}" if board.failures else ""
     folds = [str(fold) for fold in board.folds if fold is not None]
-    where = f"folds {', '.join(folds)}" if folds else "the own splits"
+    where = f"fold{'s' if len(folds) > 1 else ''} {', '.join(folds)}" if folds else "the own splits"
     recipes = "recipe" if len(board.entries) == 1 else "recipes"
     lacks = f"; baseline {board.baseline} has no report, {board.reference} stands in for it"
     instead = lacks if board.baseline not in ("", board.reference) else ""
