@@ -18,8 +18,8 @@ def check_complete(board: Leaderboard, recipe: str = "") -> None:
     missing = [each for each in board.failures if recipe in ("", each.recipe)]
     if recipe and not missing and recipe not in recipes:
         raise DataError(
-            f"expected recipe {recipe!r} in comparison {board.name!r}, got {', '.join(recipes)}; name one of these, or "
-            "another comparison"
+            f"expected recipe {recipe!r} in comparison {board.name!r}, got {', '.join(recipes)}; name one of these, "
+            "or another comparison"
         )
     if missing:
         named = "; ".join(
