@@ -64,8 +64,11 @@ def progress(key: str, what: str) -> Iterator[ProgressCallback]:
         share = 100.0 * news.done / news.total if news.total else 0.0
         update_progress_artifact(artifact, progress=min(share, 100.0), description=f"{what}: {sentence(news)}")
 
+    def finish(_: Progress) -> None:
+        update_progress_artifact(artifact, progress=100.0, description=f"{what}: finished")
+
     yield told_if_possible(show)
-    update_progress_artifact(artifact, progress=100.0, description=f"{what}: finished")
+    told_if_possible(finish)(Progress(stage="the end", done=1, total=1))
 
 
 def sentence(news: Progress) -> str:

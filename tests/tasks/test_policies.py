@@ -44,15 +44,15 @@ def test_a_csv_becomes_a_markdown_table() -> None:
 def test_a_server_that_does_not_answer_costs_news_and_no_work(
     monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    def refuse(*_: object, progress: float, **__: object) -> None:
-        if progress < 100:
-            raise RuntimeError("Server error '500 Internal Server Error'")
+    def refuse(*_: object, **__: object) -> None:
+        raise RuntimeError("Server error '500 Internal Server Error'")
 
     monkeypatch.setattr(publish, "create_progress_artifact", lambda **_: "an id")
     monkeypatch.setattr(publish, "update_progress_artifact", refuse)
     with publish.progress("training-progress", "a recipe") as on_progress:
         on_progress(Progress(stage="training", done=1, total=2))
     assert "progress of training could not be told: Server error '500" in caplog.text
+    assert "progress of the end could not be told: Server error '500" in caplog.text
 
 
 def test_progress_reads_as_a_sentence() -> None:
