@@ -54,11 +54,33 @@ def up(
 @app.command()
 def deploy(
     trainings: Annotated[int, typer.Option(min=1, help="Trainings that may run at once on this server")] = 1,
+    source: Annotated[
+        str,
+        typer.Option(help="What scheduled runs ask for, as in the forms, in JSON; empty: the archive that is set"),
+    ] = "",
+    recipe: Annotated[
+        str, typer.Option(help="What scheduled runs train: a recipe's name, or a YAML file")
+    ] = "isic-quick",
+    paused: Annotated[bool, typer.Option("--paused", help="Leave schedules off that the server has not yet")] = False,
 ) -> None:
     """Create the work pool, the limits and every deployment on the server that PREFECT_API_URL names."""
     from deployments.provision import provision
+    from deployments.schedules import scheduled_work
 
-    provision(trainings)
+    provision(scheduled_work(LesionSettings(), source, recipe, active=not paused), trainings)
+
+
+@app.command()
+def schedules(
+    on: Annotated[
+        bool | None, typer.Option("--on/--off", help="Switch all of them; without it, only list them")
+    ] = None,
+) -> None:
+    """List what runs by itself on the server of PREFECT_API_URL, and when next; or switch it on or off."""
+    from deployments.schedules import read_schedules, switch
+
+    for state in read_schedules() if on is None else switch(on):
+        typer.echo(state.in_words())
 
 
 @app.command()

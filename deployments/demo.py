@@ -7,10 +7,12 @@ import uuid
 from pathlib import Path
 from typing import Any
 
+import yaml
 from rich.console import Console
 from rich.table import Table
 
 from deployments import local, runs
+from deployments.schedules import ISIC_2019_TRAINING
 from lesion_core.errors import ConfigError, LesionError
 from lesion_core.evaluation.report import latest_report, read_metrics
 from lesion_core.isic.folder import is_archive_folder, read_folder
@@ -22,7 +24,6 @@ from lesion_core.stores.open import open_store
 from lesion_core.synthetic.archive import write_archive
 from lesion_core.types import ArchiveSource, Value
 
-ISIC_2019_TRAINING = 65  # collection "Challenge 2019: Training", 25,331 images
 REAL_ARCHIVE = "isic"
 SYNTHETIC = "synthetic"
 PIPELINE = "pipeline/pipeline-local"
@@ -67,7 +68,8 @@ def run_demo(request: DemoRequest) -> None:
     source = _source(request, url)
     if request.archive == REAL_ARCHIVE:
         console.print(survey(source).in_words())
-    with local.running_stack(request.home, addresses, folder, url) as stack:
+    scheduled = scheduled_options(request, source, recipe)
+    with local.running_stack(request.home, addresses, folder, url, scheduled) as stack:
         _line("local stack", time.monotonic() - started, f"Prefect UI {addresses.prefect}")
         parameters = {
             "source": source.model_dump(mode="json"),
@@ -87,6 +89,10 @@ def run_demo(request: DemoRequest) -> None:
         console.print("From a shell or a script:")
         for name in ("PREFECT_API_URL", "LESION_ARCHIVE_URL", "LESION_STORE"):
             console.print(f"  export {name}={stack.variables[name]}")
+        console.print(
+            "\nThe weekly retraining and the daily watch over the archive are off. On, with these variables set:"
+        )
+        console.print("  .venv/bin/lesion schedules --on")
         console.print(f"\nAll of it took {time.monotonic() - started:.0f} s.")
         if not request.check:
             _stay_up(stack)
@@ -101,8 +107,29 @@ def keep_up(home: Path, archive: Path | None) -> None:
         _stay_up(stack)
 
 
+def scheduled_options(request: DemoRequest, source: ArchiveSource, recipe: Recipe) -> tuple[str, ...]:
+    """Return the options that make scheduled runs ask for what this run asks for, at the address set by then."""
+    wanted = source.model_copy(update={"url": ""}).model_dump_json(exclude_defaults=True)
+    return ("--source", wanted, "--recipe", _choice(request, recipe))
+
+
+def _choice(request: DemoRequest, recipe: Recipe) -> str:
+    """Return the recipe's name, or a file of it where it is none of the named ones as it stands."""
+    name = _recipe_name(request)
+    if not request.weights and not name.endswith((".yaml", ".yml")):
+        return name
+    path = request.home / "recipe.yaml"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(yaml.safe_dump(recipe.model_dump(mode="json"), sort_keys=False), encoding="utf-8")
+    return str(path)
+
+
+def _recipe_name(request: DemoRequest) -> str:
+    return request.recipe or ("demo-synthetic" if request.archive == SYNTHETIC else "isic-quick")
+
+
 def _recipe(request: DemoRequest) -> Recipe:
-    name = request.recipe or ("demo-synthetic" if request.archive == SYNTHETIC else "isic-quick")
+    name = _recipe_name(request)
     recipe = choose_recipe(name, local.PROJECT / "deployments" / "recipes")
     if not request.weights:
         return recipe

@@ -9,7 +9,7 @@ import sys
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -110,7 +110,7 @@ class Stack:
             )
         self._running.append((name, process))
 
-    def wait_until(self, name: str, is_ready: Callable[[], bool], seconds: float = 90) -> None:
+    def wait_until(self, name: str, is_ready: Callable[[], bool], seconds: float = 300) -> None:
         """Wait until ``is_ready``; fail with the end of the log if the process ended or time is up."""
         process = dict(self._running)[name]
         deadline = time.monotonic() + seconds
@@ -142,13 +142,14 @@ class Stack:
         return next((name for name, process in self._running if process.poll() is not None), None)
 
     def stop(self) -> None:
-        """End every process with its children; returns when all are gone."""
+        """End every process with its children; returns when all are gone.
+
+        One after the other: the worker's last words go to the server, which must still be there.
+        """
         for _, process in reversed(self._running):
             _signal_session(process, signal.SIGTERM)
-        deadline = time.monotonic() + _STOP_SECONDS
-        for _, process in reversed(self._running):
             with contextlib.suppress(subprocess.TimeoutExpired):
-                process.wait(timeout=max(0.1, deadline - time.monotonic()))
+                process.wait(timeout=_STOP_SECONDS)
             _signal_session(process, signal.SIGKILL)
             process.wait()
         self._running.clear()
@@ -173,7 +174,9 @@ def _unwind(*_: object) -> None:
 
 
 @contextlib.contextmanager
-def running_stack(home: Path, addresses: Addresses, archive: Path | None, archive_url: str) -> Iterator[Stack]:
+def running_stack(
+    home: Path, addresses: Addresses, archive: Path | None, archive_url: str, scheduled: Sequence[str] = ()
+) -> Iterator[Stack]:
     """Run the whole stack for the length of a ``with`` block.
 
     Args:
@@ -181,6 +184,8 @@ def running_stack(home: Path, addresses: Addresses, archive: Path | None, archiv
         addresses: Where each part listens.
         archive: Folder that the mirror serves; ``None`` starts no mirror.
         archive_url: Archive that flows ask when their source names none.
+        scheduled: Options of ``lesion deploy`` that say what scheduled runs ask for. Their schedules are off at
+            first: a stack that somebody looks at should not begin to train by itself.
     """
     stack = Stack(home, environment(home, addresses, archive_url))
     # Ctrl-C and an ordinary kill both unwind the block, so nothing that was started is left behind; set here because
@@ -194,7 +199,7 @@ def running_stack(home: Path, addresses: Addresses, archive: Path | None, archiv
             stack.start("mirror", "deployments.cli", "mirror", str(archive), "--port", str(addresses.mirror_port))
         stack.start("page", "deployments.app")
         stack.wait_until("prefect-server", lambda: answers(f"{addresses.prefect}/api/health"))
-        stack.run("deploy", "deployments.cli", "deploy")
+        stack.run("deploy", "deployments.cli", "deploy", "--paused", *scheduled)
         stack.start(
             "worker", "prefect", "worker", "start", "--pool", "lesion", "--type", "process", "--name", "local"
         )

@@ -19,11 +19,14 @@ from lesion_core.stores.protocol import Store
 from lesion_core.synthetic.archive import write_archive
 from lesion_core.types import ModelRef
 from tests.conftest import ROOT
-from tests.servers import minio, minio_store
+from tests.logs import LogWatch
+from tests.servers import minio, minio_store, postgres
 
-__all__ = ["minio", "minio_store"]
+__all__ = ["minio", "minio_store", "postgres"]
 
 N_IMAGES = 240
+# What scheduled runs ask for; as the README's script, so that they find its outputs.
+SCHEDULED = ("--source", '{"limit": 200, "tolerance": 0.02}', "--recipe", "demo-synthetic")
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -39,6 +42,7 @@ class Running:
 
     stack: local.Stack
     addresses: local.Addresses
+    logs: LogWatch
 
     @property
     def settings(self) -> LesionSettings:
@@ -70,8 +74,20 @@ def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
     archive = home / "archive"
     write_archive(archive, n_images=N_IMAGES)
     addresses = local.Addresses(*(local.free_port(0) for _ in range(3)))  # another run may hold the usual ports
-    with local.running_stack(home, addresses, archive, addresses.mirror) as stack:
-        yield Running(stack, addresses)
+    logs = LogWatch(home / "logs")
+    with local.running_stack(home, addresses, archive, addresses.mirror, SCHEDULED) as stack:
+        yield Running(stack, addresses, logs)
+    assert logs.news() == {}, "written while the stack was stopped"
+
+
+@pytest.fixture(autouse=True)
+def quiet_logs(request: pytest.FixtureRequest) -> Iterator[None]:
+    """Fail a test in whose time a part of the stack wrote a traceback or an error that the test does not expect."""
+    yield
+    if "running" in request.fixturenames:
+        logs = request.getfixturevalue("running").logs
+        logs.expected += [pattern for marker in request.node.iter_markers("writes_errors") for pattern in marker.args]
+        assert logs.news() == {}
 
 
 @pytest.fixture(scope="session")

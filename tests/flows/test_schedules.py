@@ -1,0 +1,102 @@
+"""Schedules fire: runs exist ahead of time, and one that is due runs by itself to its end."""
+
+import datetime
+import time
+from pathlib import Path
+from uuid import UUID
+
+from prefect.client.orchestration import SyncPrefectClient, get_client
+from prefect.client.schemas.filters import DeploymentFilter, DeploymentFilterId
+from prefect.client.schemas.objects import FlowRun
+from prefect.client.schemas.schedules import IntervalSchedule
+from prefect.settings import PREFECT_API_URL, temporary_settings
+
+from deployments import local
+from deployments.schedules import ScheduleState, read_schedules
+from lesion_core.types import ModelRef
+from tests.flows.conftest import Running
+from tests.logs import LogWatch
+
+DEPLOYMENTS = ("monitor/monitor-daily", "retrain/retrain-weekly")
+
+
+def states(api: str) -> dict[str, ScheduleState]:
+    with temporary_settings({PREFECT_API_URL: api}):
+        return {state.deployment: state for state in read_schedules()}
+
+
+def test_a_local_stack_starts_with_its_schedules_off_and_one_command_switches_them(running: Running) -> None:
+    api = f"{running.addresses.prefect}/api"
+    assert {name: state.active for name, state in states(api).items()} == dict.fromkeys(DEPLOYMENTS, False)
+
+    switched = running.python("-m", "deployments.cli", "schedules", "--on")
+    assert switched.returncode == 0, switched.stderr
+    now = datetime.datetime.now(datetime.UTC)
+    for name, state in states(api).items():
+        assert state.next_run is not None
+        assert now < state.next_run < now + datetime.timedelta(days=7)
+        assert f"{state.next_run:%Y-%m-%d %H:%M}" in next(
+            line for line in switched.stdout.splitlines() if line.startswith(name)
+        )
+
+    # Deploying again, as each start of the stack does, leaves the switch as a person set it.
+    assert running.python("-m", "deployments.cli", "deploy", "--paused").returncode == 0
+    assert all(state.active for state in states(api).values())
+
+    assert running.python("-m", "deployments.cli", "schedules", "--off").returncode == 0
+    assert not any(state.active for state in states(api).values())
+
+
+def test_scheduled_runs_that_are_due_run_by_themselves_and_complete(running: Running, approved: ModelRef) -> None:
+    """On the stack's own archive, with the parameters that the deployments were given."""
+    api = f"{running.addresses.prefect}/api"
+    with temporary_settings({PREFECT_API_URL: api}), get_client(sync_client=True) as client:
+        for name in DEPLOYMENTS:
+            deployment = client.read_deployment_by_name(name)
+            due = datetime.datetime.now(datetime.UTC) + datetime.timedelta(seconds=5)
+            schedule = IntervalSchedule(interval=datetime.timedelta(days=1), anchor_date=due)
+            (made,) = client.create_deployment_schedules(deployment.id, [(schedule, True)])
+            run = wait_for_its_end(client, deployment.id)
+            client.delete_deployment_schedule(deployment.id, made.id)
+            assert run.state is not None
+            assert run.state.is_completed(), run.state
+
+
+def wait_for_its_end(client: SyncPrefectClient, deployment: UUID) -> FlowRun:
+    """Return the first scheduled run of a deployment that ends."""
+    of_it = DeploymentFilter(id=DeploymentFilterId(any_=[deployment]))
+    deadline = time.monotonic() + 400
+    while time.monotonic() < deadline:
+        runs = [run for run in client.read_flow_runs(deployment_filter=of_it) if run.auto_scheduled]
+        ended = [run for run in runs if run.state is not None and run.state.is_final()]
+        if ended:
+            return ended[0]
+        time.sleep(0.5)
+    raise AssertionError(f"no scheduled run ended: {[(run.name, run.state) for run in runs]}")
+
+
+def test_runs_exist_ahead_of_time_on_postgres(tmp_path: Path, postgres: str) -> None:
+    """As outside a local stack: `lesion deploy` on a server of one's own leaves the schedules on."""
+    addresses = local.Addresses(local.free_port(0), local.free_port(0), local.free_port(0))
+    variables = {
+        **local.environment(tmp_path, addresses, addresses.mirror),
+        "PREFECT_SERVER_DATABASE_CONNECTION_URL": postgres.replace("+psycopg:", "+asyncpg:"),
+    }
+    stack = local.Stack(tmp_path, variables)
+    api = variables["PREFECT_API_URL"]
+    try:
+        port = str(addresses.prefect_port)
+        stack.start("prefect-server", "prefect", "server", "start", "--host", local.HOST, "--port", port)
+        stack.wait_until("prefect-server", lambda: local.answers(f"{api}/health"))
+        stack.run("deploy", "deployments.cli", "deploy")
+        deadline = time.monotonic() + 60
+        while any(state.next_run is None for state in states(api).values()):
+            assert time.monotonic() < deadline, "the server creates no runs"
+            time.sleep(0.5)
+        found = states(api)
+    finally:
+        stack.stop()
+    assert sorted(found) == sorted(DEPLOYMENTS)
+    assert all(state.active for state in found.values())
+    assert LogWatch(tmp_path / "logs").news() == {}
+    assert not (tmp_path / "prefect" / "prefect.db").exists()
