@@ -12,6 +12,7 @@ from prefect.exceptions import ObjectAlreadyExists, PrefectHTTPStatusError
 from prefect.settings import PREFECT_API_URL
 from prefect.workers.process import ProcessWorker
 
+from lesion_core.certificates import OF_HTTPX, require_certificates
 from lesion_core.errors import ConfigError
 from lesion_core.settings import LesionSettings
 from tasks.policies import TRAINING_LIMIT, TRANSFER_LIMIT
@@ -31,6 +32,8 @@ def provision(trainings_at_once: int = 1) -> None:
         raise ConfigError(
             "expected PREFECT_API_URL to name a Prefect server, got nothing; start one with `lesion up`"
         )
+    if PREFECT_API_URL.value().startswith("https:"):
+        require_certificates(OF_HTTPX)
     try:
         asyncio.run(_create_pool_and_limits(trainings_at_once))
     except PrefectHTTPStatusError as error:
@@ -42,7 +45,6 @@ def provision(trainings_at_once: int = 1) -> None:
         [sys.executable, "-m", "prefect", "--no-prompt", "deploy", "--all", "--prefect-file", str(PREFECT_FILE)],
         capture_output=True,
         text=True,
-        cwd=PREFECT_FILE.parent.parent,
     )
     if outcome.returncode:
         raise ConfigError(f"prefect deploy failed:\n{outcome.stdout[-2000:]}{outcome.stderr[-2000:]}")
