@@ -29,7 +29,7 @@ _HOME = Path(".lesion")
 
 @contextlib.contextmanager
 def _stack_in(home: Path) -> Iterator[Path]:
-    """Hold a folder for one local stack, and leave aside what the shell says to Prefect; before Prefect is imported."""
+    """Hold a folder for one local stack, and leave aside what the shell says to Prefect, before that is imported."""
     if names := leave_out_inherited():
         typer.echo(f"Ignored, since the local stack has its own Prefect server: {', '.join(names)}", err=True)
     home = home.resolve()

@@ -29,8 +29,8 @@ from deployments.clients import asking
 
 STOPPED = "The local stack was stopped during this run. Started again, it goes on from what is stored."
 GONE = (
-    "The local stack that this ran on ended without stopping it (a kill -9, a power cut). Started again, it goes on from "
-    "what is stored."
+    "The local stack that this ran on ended without stopping it (a kill -9, a power cut). Started again, it goes on "
+    "from what is stored."
 )
 _UNDER_WAY = [StateType.RUNNING, StateType.PENDING, StateType.CANCELLING]
 _PAGE = 100

@@ -56,18 +56,15 @@ def hold(home: Path) -> Iterator[Hold]:
         return
     home.mkdir(parents=True, exist_ok=True)
     path = home / _NAME
-    descriptor: int | None = os.open(path, os.O_RDWR | os.O_CREAT, 0o644)
+    descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o644)
     try:
-        if not _take(descriptor, path):
-            os.close(descriptor)
-            descriptor = None
-        _held[home] = Hold(path, descriptor)
+        has_locks = _take(descriptor, path)
+        _held[home] = Hold(path, descriptor if has_locks else None)
         _held[home]._write({})
         yield _held[home]
     finally:
         _held.pop(home, None)
-        if descriptor is not None:
-            os.close(descriptor)
+        os.close(descriptor)
 
 
 def _take(descriptor: int, path: Path) -> bool:
@@ -87,11 +84,11 @@ def _take(descriptor: int, path: Path) -> bool:
 
 
 def _refusal(path: Path, holder: dict[str, object]) -> str:
+    pid, since = holder.get("pid", "unknown"), holder.get("since", "unknown")
     where = f" It is at {holder['prefect']} (Prefect UI) and {holder['page']} (page)." if "prefect" in holder else ""
     return (
-        f"expected {path.parent} to be free, but a local stack runs there: process {holder.get('pid', 'unknown')}, since "
-        f"{holder.get('since', 'unknown')}.{where} Use that one, stop it with Ctrl-C in its terminal (or kill "
-        f"{holder.get('pid', 'its process')}), or name another folder with --home"
+        f"expected {path.parent} to be free, but a local stack runs there: process {pid}, since {since}.{where} Use "
+        f"that one, stop it (Ctrl-C in its terminal, or kill {pid}), or name another folder with --home"
     )
 
 

@@ -1,4 +1,4 @@
-"""``python -m deployments.watched FD MODULE ARGUMENTS…``: run a module that ends when the stack's own process is gone.
+"""``python -m deployments.watched FD MODULE ARGUMENTS…``: run a module that ends when its stack's process is gone.
 
 The stack holds the other end of the pipe ``FD`` and never writes to it. When that process dies, however it dies, the
 pipe closes, on Linux as on macOS; this process then ends itself and all that it started in its process group. A child

@@ -24,8 +24,8 @@ def require_certificates(variables: tuple[str, ...]) -> None:
     name, path = first_set(variables)
     if path and (problem := _problem(Path(path))):
         raise ConfigError(
-            f"expected {name} to name certificates of authorities in PEM format, got {path!r}: {problem}; correct the "
-            "path, or unset the variable to trust the usual authorities"
+            f"expected {name} to name certificates of authorities in PEM format, got {path!r}: {problem}; correct "
+            "the path, or unset the variable to trust the usual authorities"
         )
 
 

@@ -1,4 +1,4 @@
-"""Paths as people write them: ``~`` and ``~name`` stand for a person's home, also where no shell has replaced them."""
+"""Paths as people write them: ``~`` and ``~name`` stand for a person's home, also where no shell replaced them."""
 
 import os
 from pathlib import Path

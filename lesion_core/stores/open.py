@@ -35,7 +35,7 @@ def open_store(settings: LesionSettings) -> Store:
 
 
 def open_existing_store(settings: LesionSettings) -> Store:
-    """Return the store that ``settings`` name, for one who only reads; a directory must be there, a bucket shows itself.
+    """Return the store that ``settings`` name, to be read; a directory must be there, a bucket shows itself.
 
     Raises:
         ConfigError: There is no such directory, or as for ``open_store``. Nothing is made.
