@@ -1,22 +1,40 @@
 """``lesion``: the commands of a person at a shell. Heavy imports happen inside the commands."""
 
+import contextlib
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Annotated
 
 import typer
+from pydantic import ValidationError
 
+from deployments.environment import leave_out_inherited
+from deployments.occupancy import hold
+from lesion_core.certificates import set_unusable_aside
 from lesion_core.errors import LesionError
-from lesion_core.settings import LesionSettings
-from lesion_core.stores.open import open_store
+from lesion_core.paths import absolute_path, expanded
+from lesion_core.settings import LesionSettings, keep_loopback_direct
+from lesion_core.stores.open import open_existing_store, open_store
 
 app = typer.Typer(
     help="Skin-lesion classification from the ISIC archive to an approved, explained model.",
     no_args_is_help=True,
     pretty_exceptions_enable=False,
 )
-Home = Annotated[Path, typer.Option(help="Folder for the store, Prefect's database and the logs")]
+# A shell leaves the tilde of --home=~/x and of `make demo ARCHIVE=~/x` to us.
+Home = Annotated[Path, typer.Option(help="Folder for the store, Prefect's database and the logs", parser=expanded)]
 _HOME = Path(".lesion")
+
+
+@contextlib.contextmanager
+def _stack_in(home: Path) -> Iterator[Path]:
+    """Hold a folder for one local stack, and leave aside what the shell says to Prefect, before that is imported."""
+    if names := leave_out_inherited():
+        typer.echo(f"Ignored, since the local stack has its own Prefect server: {', '.join(names)}", err=True)
+    home = home.resolve()
+    with hold(home):
+        yield home
 
 
 @app.command()
@@ -28,16 +46,18 @@ def demo(
     recipe: Annotated[str, typer.Option(help="Name of a recipe, or a YAML file; empty chooses by archive")] = "",
     weights: Annotated[str, typer.Option(help="'imagenet', 'none' or a path; empty leaves the recipe's")] = "",
     check: Annotated[bool, typer.Option("--check", help="Run, test once through both APIs, stop")] = False,
-    home: Annotated[Path | None, typer.Option(help="Folder for everything; synthetic images get their own")] = None,
+    home: Annotated[
+        Path | None, typer.Option(help="Folder for everything; synthetic images get their own", parser=expanded)
+    ] = None,
 ) -> None:
     """Run the main job on a local stack: images → dataset → model → report → gate → page."""
-    from deployments.demo import SYNTHETIC, DemoRequest, run_demo
-
     # A model of generated images may never replace one of photographs, so the two do not share a store.
-    home = home or (_HOME / "synthetic" if archive == SYNTHETIC else _HOME)
-    run_demo(
-        DemoRequest(home=home.resolve(), archive=archive, limit=limit, recipe=recipe, weights=weights, check=check)
-    )
+    home = home or (_HOME / "synthetic" if archive == "synthetic" else _HOME)
+    with _stack_in(home) as held:
+        from deployments.demo import DemoRequest, run_demo
+
+        folder = str(expanded(archive))
+        run_demo(DemoRequest(home=held, archive=folder, limit=limit, recipe=recipe, weights=weights, check=check))
 
 
 @app.command()
@@ -46,9 +66,10 @@ def up(
     home: Home = _HOME,
 ) -> None:
     """Run the local stack until Ctrl-C: Prefect server, worker, deployments, page."""
-    from deployments.demo import keep_up
+    with _stack_in(home) as held:
+        from deployments.demo import keep_up
 
-    keep_up(home.resolve(), Path(archive).resolve() if archive else None)
+        keep_up(held, absolute_path(archive).resolve() if archive else None)
 
 
 @app.command()
@@ -91,10 +112,13 @@ def models() -> None:
     from lesion_core.registry.channels import read_channel
     from lesion_core.registry.versions import list_models
 
-    store = open_store(LesionSettings())
+    store = open_existing_store(LesionSettings())
     withdrawn = withdrawn_ids(store)
     states = {channel: read_channel(store, channel)[0] for channel in ("approved", "candidate")}
-    for model in list_models(store):
+    known = list_models(store)
+    if not known:
+        typer.echo(f"No models in {store.url} yet; `make demo` or the flow 'train' makes one.")
+    for model in known:
         marks = [channel for channel, state in states.items() if state and state.model.id == model.id]
         typer.echo(f"{model.id}  on {model.dataset.id}{'  SYNTHETIC' if model.synthetic else ''}  {' '.join(marks)}")
         if warning := find_exposure(store, model, withdrawn).in_words():
@@ -108,7 +132,7 @@ def card(model: Annotated[str, typer.Argument(help="Model id, such as isic-quick
     from lesion_core.evaluation.report import latest_report
     from lesion_core.registry.versions import get_model
 
-    store = open_store(LesionSettings())
+    store = open_existing_store(LesionSettings())
     typer.echo(current_card(store, latest_report(store, get_model(store, model))))
 
 
@@ -119,14 +143,20 @@ def looks(
     """List which model was measured on which test split, and when."""
     from lesion_core.evaluation.looks import read_looks
 
-    for look in read_looks(open_store(LesionSettings()), dataset):
+    store = open_existing_store(LesionSettings())
+    found = list(read_looks(store, dataset))
+    if not found:
+        typer.echo(f"No model was measured on a test split{f' of {dataset}' if dataset else ''} yet, in {store.url}.")
+    for look in found:
         again = f"  again: {look.reason}" if look.reason else ""
         typer.echo(f"{look.at}  {look.test} of {look.dataset_id}  {look.model_id}{again}")
 
 
 @app.command()
 def weights(
-    file: Annotated[Path, typer.Argument(help="Pretrained weights of a backbone: .h5, .keras or .pth")],
+    file: Annotated[
+        Path, typer.Argument(help="Pretrained weights of a backbone: .h5, .keras or .pth", parser=expanded)
+    ],
 ) -> None:
     """Put a file of weights into the store, and print what a recipe names it by on any worker."""
     from lesion_core.training.pretrained import store_weights
@@ -142,13 +172,16 @@ def gc(
     """Say, or delete, what no channel leads to any more, and the bytes of withdrawn images."""
     from deployments.cleaning import clean
 
-    clean(open_store(LesionSettings()), retention_days=retention_days, delete=delete, say=typer.echo)
+    clean(open_existing_store(LesionSettings()), retention_days=retention_days, delete=delete, say=typer.echo)
 
 
 @app.command()
 def mirror(
     folder: Annotated[
-        Path, typer.Argument(help="Images with metadata.csv as isic-cli leaves them, or a challenge's set")
+        Path,
+        typer.Argument(
+            help="Images with metadata.csv as isic-cli leaves them, or a challenge's set", parser=expanded
+        ),
     ],
     port: Annotated[int, typer.Option(min=0, max=65535)] = 8011,
     host: Annotated[str, typer.Option()] = "127.0.0.1",
@@ -161,26 +194,40 @@ def mirror(
 
 @app.command()
 def predict(
-    folder: Annotated[Path, typer.Argument(help="Folder of images")],
-    output: Annotated[Path, typer.Option(help="Where to write: .parquet or .csv")] = Path("predictions.csv"),
+    folder: Annotated[Path, typer.Argument(help="Folder of images", parser=expanded)],
+    output: Annotated[Path, typer.Option(help="Where to write: .parquet or .csv", parser=expanded)] = Path(
+        "predictions.csv"
+    ),
     metadata: Annotated[
-        Path | None, typer.Option(help="CSV with the columns image, age_years, sex, site (any may be missing)")
+        Path | None,
+        typer.Option(help="CSV with the columns image, age_years, sex, site (any may be missing)", parser=expanded),
     ] = None,
     model: Annotated[str, typer.Option(help="Model id; empty takes the approved one")] = "",
 ) -> None:
     """Score a folder of images through the path that serves the page."""
     from deployments.scoring import score
 
-    n_scored, n_refused = score(LesionSettings(), folder, output, metadata=metadata, model_id=model)
+    settings = LesionSettings()
+    open_existing_store(settings)
+    n_scored, n_refused = score(settings, folder, output, metadata=metadata, model_id=model)
     typer.echo(f"{n_scored} images scored, {n_refused} refused (see the column 'refused'): {output}")
 
 
 def main() -> None:
     """Run the command line; a known error ends in its message, not in a traceback."""
+    keep_loopback_direct()
+    set_unusable_aside()
     try:
         app()
     except LesionError as error:
         typer.echo(f"{type(error).__name__}: {error}", err=True)
+        sys.exit(1)
+    except ValidationError as error:
+        if error.title != LesionSettings.__name__:
+            raise
+        for item in error.errors():
+            name = "_".join(("LESION", *map(str, item["loc"]))).upper()
+            typer.echo(f"ConfigError: {name}={item['input']!r} cannot be used: {item['msg']}", err=True)
         sys.exit(1)
 
 

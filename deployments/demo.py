@@ -237,7 +237,7 @@ def ask_page(page: str, image: bytes) -> dict[str, Any]:
     request = urllib.request.Request(
         f"{page}/v1/predict", data=body, headers={"Content-Type": f"multipart/form-data; boundary={boundary}"}
     )
-    with urllib.request.urlopen(request, timeout=60) as response:
+    with local.open_directly(request, timeout=60) as response:
         answer: dict[str, Any] = json.load(response)
     return answer
 

@@ -15,6 +15,7 @@ from prefect.settings import PREFECT_API_URL
 from prefect.workers.process import ProcessWorker
 
 from deployments.schedules import ScheduledWork, read_states, with_schedules
+from lesion_core.certificates import OF_HTTPX, require_certificates
 from lesion_core.errors import ConfigError
 from lesion_core.settings import LesionSettings
 from lesion_core.types import JsonDict
@@ -42,6 +43,8 @@ def provision(work: ScheduledWork, trainings_at_once: int = 1) -> None:
         raise ConfigError(
             "expected PREFECT_API_URL to name a Prefect server, got nothing; start one with `lesion up`"
         )
+    if PREFECT_API_URL.value().startswith("https:"):
+        require_certificates(OF_HTTPX)
     try:
         asyncio.run(_create_pool_and_limits(trainings_at_once))
     except PrefectHTTPStatusError as error:
@@ -64,7 +67,6 @@ def _deploy(content: JsonDict) -> None:
             [sys.executable, "-m", "prefect", "--no-prompt", "deploy", "--all", "--prefect-file", str(path)],
             capture_output=True,
             text=True,
-            cwd=PREFECT_FILE.parent.parent,
         )
     if outcome.returncode:
         raise ConfigError(f"prefect deploy failed:\n{outcome.stdout[-2000:]}{outcome.stderr[-2000:]}")

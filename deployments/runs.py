@@ -16,8 +16,8 @@ from prefect.client.schemas.filters import (
 )
 from prefect.client.schemas.objects import FlowRun, TaskRun
 from prefect.client.schemas.sorting import ArtifactSort
-from prefect.settings import PREFECT_API_URL, temporary_settings
 
+from deployments.clients import DIRECT, own_settings
 from lesion_core.errors import LesionError
 
 StageCallback = Callable[[str, float], None]
@@ -47,7 +47,7 @@ def run_and_follow(
     Raises:
         LesionError: The run failed, crashed, or did not end in time; the message holds Prefect's own.
     """
-    with temporary_settings({PREFECT_API_URL: f"{server}/api"}):
+    with own_settings(server):
         return asyncio.run(_run_and_follow(deployment, parameters, on_stage, on_news, timeout_seconds))
 
 
@@ -58,7 +58,7 @@ async def _run_and_follow(
     on_news: NewsCallback,
     timeout_seconds: float,
 ) -> FlowRun:
-    async with get_client() as client:
+    async with get_client(httpx_settings=DIRECT) as client:
         found = await client.read_deployment_by_name(deployment)
         run = await client.create_flow_run_from_deployment(found.id, parameters=dict(parameters))
         seen: set[UUID] = set()

@@ -1,10 +1,16 @@
-"""The environment, read once at the edge: ``LESION_*`` and nothing else."""
+"""The environment, read once at the edge: ``LESION_*``, and of others what libraries read behind our back."""
 
+import os
 from pathlib import Path
 from typing import Annotated, Literal
 
 from pydantic import Field, SecretStr, field_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
+
+from lesion_core.paths import expanded, expanded_address
+from lesion_core.proxies import loopback_excepted
+
+_ASIDE = "LESION_UNUSABLE_"
 
 
 class LesionSettings(BaseSettings):
@@ -85,7 +91,36 @@ class LesionSettings(BaseSettings):
     def _split_users(cls, value: object) -> object:
         return tuple(part.strip() for part in value.split(",") if part.strip()) if isinstance(value, str) else value
 
+    @field_validator("store")
+    @classmethod
+    def _store_at_home(cls, value: str) -> str:
+        return expanded_address(value)
+
+    @field_validator("work", "recipes", "comparisons")
+    @classmethod
+    def _path_at_home(cls, value: Path) -> Path:
+        return expanded(value)
+
     @field_validator("study_storage", mode="before")
     @classmethod
     def _empty_is_unset(cls, value: object) -> object:
         return value or None  # as a compose file hands on what nobody set
+
+
+def first_set(variables: tuple[str, ...]) -> tuple[str, str]:
+    """Return name and value of the first of these variables that is set, or was set aside; else two empty strings."""
+    for name in variables:
+        if value := os.environ.get(name) or os.environ.get(f"{_ASIDE}{name}"):
+            return name, value
+    return "", ""
+
+
+def set_aside(variable: str) -> None:
+    """Hide a variable from libraries, in this process and its children; ``first_set`` still knows it."""
+    if variable in os.environ:
+        os.environ[f"{_ASIDE}{variable}"] = os.environ.pop(variable)
+
+
+def keep_loopback_direct() -> None:
+    """Except this machine's loopback from the environment's proxies, for every client and child of this process."""
+    os.environ.update(loopback_excepted(os.environ))

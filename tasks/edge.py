@@ -2,9 +2,18 @@
 
 import datetime
 
-from lesion_core.settings import LesionSettings
+from lesion_core.certificates import set_unusable_aside
+from lesion_core.settings import LesionSettings, keep_loopback_direct
 from lesion_core.stores.open import open_store as open_store_of
 from lesion_core.stores.protocol import Store
+
+
+def prepare_environment() -> None:
+    """Make the environment one that Prefect's clients work in: behind a proxy, with a server on this machine; and
+    where a variable names certificates that are not there, and nothing needs them. To be called before its import.
+    """
+    keep_loopback_direct()
+    set_unusable_aside()
 
 
 def read_settings() -> LesionSettings:

@@ -35,7 +35,7 @@ def fetch_shard(source: ArchiveSource, listing: ListingRef, number: int) -> Shar
     share = source.at(settings.archive_url).with_connections(source.connections // settings.shards_at_once)
     tables = earlier_tables(store, listing.name, settings.work)
     what = f"Images, part {number + 1} of {listing.n_shards}"
-    with transfer_slot(), publish.progress("ingest-progress", what) as on_progress:
+    with publish.progress("ingest-progress", what) as on_progress, transfer_slot(on_progress):
         return fetch(share, listing, number, store, tables=tables, on_progress=on_progress)
 
 

@@ -74,7 +74,7 @@ def progress(key: str, what: str) -> Iterator[ProgressCallback]:
 def sentence(news: Progress) -> str:
     """Return a progress report in words."""
     numbers = ", ".join(f"{name.replace('_', ' ')} {value:.4g}" for name, value in news.metrics.items())
-    count = f"{news.done}/{news.total}" if news.total else str(news.done)
+    count = f"{news.done}/{news.total}" if news.total else str(news.done or "")
     return " · ".join(part for part in (news.stage, count, news.message, numbers) if part)
 
 

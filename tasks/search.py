@@ -25,7 +25,7 @@ def plan_study(recipe: Recipe, dataset: DatasetRef, spec: StudySpec) -> StudyPla
 def run_trial(order: TrialOrder) -> TrialOutcome:
     """Train and score one trial, epoch by epoch under the study's eyes; a retry after a kill resumes."""
     what = f"Trial {order.number} of {order.study}"
-    with training_slot(), publish.progress("trial-progress", what) as on_progress:
+    with publish.progress("trial-progress", what) as on_progress, training_slot(on_progress):
         return run(order, store=open_store(), settings=read_settings(), on_progress=on_progress)
 
 

@@ -65,5 +65,5 @@ def _train(job: TrainJob) -> ModelRef:
 
 
 def _train_in_turn(job: TrainJob, key: StoreKey) -> ModelRef:
-    with training_slot(), publish.progress("training-progress", job.recipe.name) as on_progress:
+    with publish.progress("training-progress", job.recipe.name) as on_progress, training_slot(on_progress):
         return jobs.run("train", job, ModelRef, key=key, settings=read_settings(), on_progress=on_progress)

@@ -8,6 +8,7 @@ from typing import NoReturn
 
 import uvicorn
 
+from lesion_core.certificates import set_unusable_aside
 from lesion_core.errors import LesionError
 from lesion_core.settings import LesionSettings
 
@@ -17,6 +18,7 @@ log = logging.getLogger("deployments.app")
 def main() -> int:
     """Serve the page where the settings say; return the exit code."""
     logging.basicConfig(level=logging.INFO, format="%(levelname)s %(name)s: %(message)s")
+    set_unusable_aside()  # Gradio and what it brings read such variables when they are imported
     settings = LesionSettings()
     if not settings.page_users and settings.page_host not in ("127.0.0.1", "::1", "localhost"):
         log.warning(

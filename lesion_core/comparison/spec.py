@@ -13,6 +13,7 @@ from pydantic import Field, ValidationError, model_validator
 from lesion_core.errors import ConfigError
 from lesion_core.keys import comparison_key, digest_of
 from lesion_core.modeling.recipe import Recipe
+from lesion_core.paths import expanded
 from lesion_core.types import DatasetRef, JsonDict, ModelRef, Ref, ReportRef, Slug, StoreKey, Value
 
 STEP = "compare"
@@ -200,7 +201,7 @@ def choose_request(choice: CompareRequest | str, folder: Path) -> CompareRequest
     """
     if isinstance(choice, CompareRequest):
         return choice
-    path = Path(choice) if choice.endswith((".yaml", ".yml")) else folder / f"{choice}.yaml"
+    path = expanded(choice) if choice.endswith((".yaml", ".yml")) else folder / f"{choice}.yaml"
     try:
         return CompareRequest.model_validate(yaml.safe_load(path.read_text(encoding="utf-8")))
     except OSError as error:

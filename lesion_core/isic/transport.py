@@ -10,18 +10,23 @@ import time
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import BinaryIO
-from urllib.request import getproxies
 
 import httpx
 
-from lesion_core.errors import LesionError, SourceResponseError, SourceUnavailable
+from lesion_core.certificates import OF_HTTPX, require_certificates
+from lesion_core.errors import ConfigError, LesionError, SourceResponseError, SourceUnavailable
 from lesion_core.isic.wire import Wire, WireResponse
+from lesion_core.proxies import LOOPBACK, goes_direct
 
 _TOO_MANY_REQUESTS = 429
 _BAD_REQUEST = 400
 _NOT_MODIFIED = 304
 _NOT_IMPLEMENTED = 501
 _AGENT = "lesionflow"
+# httpx's own reading of NO_PROXY decides about all other hosts.
+_BESIDE_PROXIES = {
+    f"all://{host}": None for host in ("*.localhost", *(f"[{name}]" if ":" in name else name for name in LOOPBACK))
+}
 _FILE_HEADERS = {"User-Agent": _AGENT, "Accept": "*/*", "Accept-Encoding": "identity"}
 _QUERY_HINT = (
     'write field:value with values of several words in double quotes, as in diagnosis_3:"Basal cell carcinoma", and '
@@ -104,19 +109,19 @@ class Transport:
             follow_redirects=True,
             verify=_trust(),
             headers={"User-Agent": _AGENT},
+            mounts=_BESIDE_PROXIES,
         )
-        # A proxy is something that only the general client looks for.
-        self._wire = (
-            None
-            if getproxies()
-            else Wire(connect_seconds=patience.connect_seconds, read_seconds=patience.read_seconds, trust=_trust())
+        self._wire = Wire(
+            connect_seconds=patience.connect_seconds,
+            read_seconds=patience.read_seconds,
+            trust=_trust(),
         )
+        self._goes_direct = functools.cache(goes_direct)  # asked once for each host, not for each file
 
     def close(self) -> None:
         """Close every connection."""
         self._client.close()
-        if self._wire is not None:
-            self._wire.close()
+        self._wire.close()
 
     def get(self, address: httpx.URL, *, sink: BinaryIO | None = None) -> Answer:
         """Return a successful answer to a GET; with a sink, the body goes there block by block.
@@ -124,6 +129,7 @@ class Transport:
         Raises:
             SourceUnavailable: No whole answer in spite of retries: no connection, 429, 5xx, cut short, too slow.
             SourceResponseError: The archive refuses the request (other 4xx); not retried.
+            ConfigError: The address is https, and the file of trusted certificates cannot be used.
         """
         request = self._client.build_request("GET", address)
         return self._patiently(lambda deadline: self._exchange(request, deadline, sink))
@@ -164,7 +170,8 @@ class Transport:
 
     def _exchange_file(self, address: httpx.URL, headers: Mapping[str, str], deadline: float) -> Answer:
         """Ask for a file on the short way, or in general where that does not lead to it."""
-        if self._wire is not None and not address.userinfo:
+        # A proxy is something that only the general client knows.
+        if not address.userinfo and self._goes_direct(address.scheme, address.host):
             with _translate(address), contextlib.closing(self._wire.get(address, headers)) as response:
                 if response.is_plain:
                     return self._answer(response, address, deadline)
@@ -213,16 +220,28 @@ class Transport:
 
 @functools.cache
 def _trust() -> ssl.SSLContext:
-    """Return the certificates that are trusted, read once: that takes longer than many a file."""
+    """Return the certificates that are trusted, read once: that takes longer than many a file.
+
+    Where they cannot be used, none is trusted, and a request that needs them says why: a server that speaks plain
+    HTTP needs none.
+    """
+    try:
+        require_certificates(OF_HTTPX)
+    except ConfigError:
+        return ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     return httpx.create_ssl_context()
 
 
 @contextlib.contextmanager
 def _translate(address: httpx.URL) -> Iterator[None]:
     """Raise what httpx raises in our own words; the one place that knows its exceptions."""
+    if address.scheme == "https":
+        require_certificates(OF_HTTPX)
     try:
         yield
     except httpx.ConnectError as error:
+        if "CERTIFICATE_VERIFY_FAILED" in str(error):
+            require_certificates(OF_HTTPX)  # a redirect has led to https
         raise SourceUnavailable(
             f"expected the archive at {address.host}{f':{address.port}' if address.port else ''} to answer, but it "
             f"cannot be reached ({error}); check the network and the address (LESION_ARCHIVE_URL), or serve a "

@@ -9,6 +9,7 @@ from pydantic import Field, ValidationError, model_validator
 from lesion_core.errors import ConfigError
 from lesion_core.modeling.search_space import SearchSpace
 from lesion_core.modeling.sections import Augmentation, Backbone, Fusion, GatePolicy, Imbalance, Optimisation, Views
+from lesion_core.paths import expanded
 from lesion_core.types import ColourConstancy, Slug, Value
 
 STORE_WEIGHTS = "store:"
@@ -133,12 +134,12 @@ def choose_recipe(choice: Recipe | str, folder: Path) -> Recipe:
         folder: Where named recipes lie.
 
     Raises:
-        ConfigError: As for ``read_recipe``; for an unknown name, the message lists the known ones.
+        ConfigError: As for ``read_recipe`` and ``expanded``; for an unknown name, the message lists the known ones.
     """
     if isinstance(choice, Recipe):
         return choice
     if choice.endswith((".yaml", ".yml")):
-        return read_recipe(Path(choice))
+        return read_recipe(expanded(choice))
     known = sorted(path.stem for path in folder.glob("*.yaml"))
     if choice not in known:
         raise ConfigError(

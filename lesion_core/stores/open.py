@@ -34,6 +34,21 @@ def open_store(settings: LesionSettings) -> Store:
     raise ConfigError(f"expected LESION_STORE to be {_FORMS}, got {settings.store!r}")
 
 
+def open_existing_store(settings: LesionSettings) -> Store:
+    """Return the store that ``settings`` name, to be read; a directory must be there, a bucket shows itself.
+
+    Raises:
+        ConfigError: There is no such directory, or as for ``open_store``. Nothing is made.
+    """
+    store = open_store(settings)
+    if store.root is not None and not store.root.is_dir():
+        raise ConfigError(
+            f"expected a store in {store.root}, found {'a file' if store.root.exists() else 'nothing'} there; set "
+            "LESION_STORE to the one that `make demo` names at its end, or run `make demo` in this folder first"
+        )
+    return store
+
+
 def _directory(address: str) -> Path:
     parts = urlsplit(address)
     if parts.netloc not in ("", "localhost") or not parts.path.startswith("/"):

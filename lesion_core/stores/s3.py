@@ -8,6 +8,7 @@ import uuid
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO
+from urllib.parse import urlsplit
 
 import boto3
 from boto3.s3.transfer import TransferConfig
@@ -23,6 +24,7 @@ from botocore.exceptions import (
     TokenRetrievalError,
 )
 
+from lesion_core.certificates import OF_BOTO3, require_certificates
 from lesion_core.errors import (
     ArtifactNotFound,
     ConfigError,
@@ -31,6 +33,7 @@ from lesion_core.errors import (
     StoreRefused,
     StoreUnavailable,
 )
+from lesion_core.proxies import is_loopback
 from lesion_core.stores.addresses import checked_key, checked_prefix
 from lesion_core.stores.protocol import ObjectEntry, ObjectStat, Store
 from lesion_core.stores.s3_answers import meaning_of
@@ -56,7 +59,8 @@ class S3Store:
         secret_key: See ``access_key``.
 
     Raises:
-        ConfigError: The bucket, prefix or endpoint cannot be one.
+        ConfigError: The bucket, prefix or endpoint cannot be one, or the server speaks TLS and the file of trusted
+            certificates cannot be used.
     """
 
     def __init__(
@@ -77,6 +81,8 @@ class S3Store:
         self._prefix = f"{checked_prefix(prefix.strip('/'))}/" if prefix.strip("/") else ""
         self._proof_lock = threading.Lock()
         self._honours: bool | None = None
+        if endpoint is None or endpoint.lower().startswith("https:"):
+            require_certificates(OF_BOTO3)
         try:
             self._client = boto3.session.Session().client(
                 "s3",
@@ -84,7 +90,7 @@ class S3Store:
                 region_name=region,
                 aws_access_key_id=access_key,
                 aws_secret_access_key=secret_key,
-                config=_client_config(path_style=endpoint is not None),
+                config=_client_config(endpoint),
             )
         except ValueError as error:  # boto3's answer to an endpoint without scheme or host
             raise ConfigError(
@@ -315,15 +321,17 @@ class _KeptOpen:
         pass
 
 
-def _client_config(*, path_style: bool) -> Config:
+def _client_config(endpoint: str | None) -> Config:
+    is_near = endpoint is not None and is_loopback(urlsplit(endpoint).hostname)
     return Config(
+        proxies={} if is_near else None,  # None leaves the choice to the environment
         connect_timeout=5,
         read_timeout=60,
         max_pool_connections=16,
         retries={"mode": "standard", "total_max_attempts": 1},
         request_checksum_calculation="when_required",
         response_checksum_validation="when_required",
-        s3={"addressing_style": "path" if path_style else "auto"},
+        s3={"addressing_style": "auto" if endpoint is None else "path"},
     )
 
 

@@ -11,6 +11,7 @@ from pathlib import Path
 from lesion_core.errors import ArtifactCorrupt, ArtifactNotFound, ConfigError
 from lesion_core.keys import weights_key
 from lesion_core.modeling.recipe import STORE_WEIGHTS, Recipe, names_stored_weights
+from lesion_core.paths import expanded
 from lesion_core.stores.filesystem import file_digest, locked, settle, temporary_file, translated
 from lesion_core.stores.protocol import Store
 from lesion_core.types import Sha256, StoreKey
@@ -22,18 +23,19 @@ def weights_digest(weights: str) -> Sha256 | None:
     """Return the sha256 of the file that a recipe's ``weights`` name, or None for 'imagenet' and 'none'.
 
     Raises:
-        ConfigError: They are the path of a file that cannot be read.
+        ConfigError: They are the path of a file that cannot be read, or begin with an unknown ``~name``.
     """
     if weights in ("imagenet", "none"):
         return None
     if weights.startswith(STORE_WEIGHTS):
         return _key(weights).split("/")[1]
+    path = expanded(weights)
     try:
-        return file_digest(Path(weights))
+        return file_digest(path)
     except OSError as error:
         raise ConfigError(
             "expected recipe.weights to be 'imagenet', 'none', the path of a weights file, or "
-            f"store:weights/<sha256>/<file>, got {weights!r}: {error.strerror}"
+            f"store:weights/<sha256>/<file>, got {str(path)!r}: {error.strerror}"
         ) from error
 
 
@@ -58,7 +60,7 @@ def store_weights(store: Store, path: Path) -> str:
 
 
 def with_local_weights(recipe: Recipe, store: Store, cache: Path) -> Recipe:
-    """Return the recipe with weights in the store replaced by the path of a verified file; others as they are.
+    """Return the recipe with weights in the store replaced by the path of a verified file, and ``~`` expanded.
 
     Args:
         recipe: Any.
@@ -70,7 +72,8 @@ def with_local_weights(recipe: Recipe, store: Store, cache: Path) -> Recipe:
         ArtifactCorrupt: What is there has another digest.
     """
     if not recipe.weights.startswith(STORE_WEIGHTS):
-        return recipe
+        at_home = recipe.weights.startswith("~")
+        return recipe.model_copy(update={"weights": str(expanded(recipe.weights))}) if at_home else recipe
     try:
         path = _bring(store, _key(recipe.weights), cache)
     except ArtifactNotFound:

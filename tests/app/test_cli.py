@@ -53,6 +53,7 @@ def lesion(*arguments: str, home: Path, **variables: str) -> "subprocess.Complet
 def test_a_known_problem_is_one_sentence(
     tmp_path: Path, arguments: tuple[str, ...], variables: dict[str, str], sentence: str
 ) -> None:
+    (tmp_path / "store").mkdir()
     outcome = lesion(*arguments, home=tmp_path, **variables)
     assert outcome.returncode == 1, outcome.stderr
     assert sentence in outcome.stderr

@@ -1,19 +1,32 @@
-"""The local stack leaves nothing behind, however it ends: no process, and no slot that stays taken."""
+"""A local stack in a hostile shell, killed and stopped in the middle of its work: what is left of it and its runs.
+
+Cheap stand-ins show in tests/stack what signals do to processes; this is one real stack, started twice.
+"""
 
 import contextlib
+import json
 import os
 import signal
+import sqlite3
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+import uuid
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import httpx
 import pytest
 
-from deployments import local
+from deployments.leftovers import GONE, STOPPED
 from tests.conftest import ROOT
+from tests.flows.held import ELSEWHERE
+from tests.proxies import Proxy, running_proxy
+from tests.servers import postgres_folder, running_postgres
+
+_LEASE_SECONDS = 300  # of a slot, by Prefect: how long a run would wait for one that is gone
 
 
 def family(parent: int) -> set[int]:
@@ -35,83 +48,269 @@ def is_alive(pid: int) -> bool:
         return False
 
 
+def wait_for(what: str, condition: Callable[[], Any], seconds: float = 240) -> Any:
+    """Return the first true answer; fail where none came in time."""
+    deadline = time.monotonic() + seconds
+    while not (answer := condition()):
+        assert time.monotonic() < deadline, f"{what} did not come about within {seconds:g} s"
+        time.sleep(0.2)
+    return answer
+
+
+@dataclass
+class Shell:
+    """A user's shell, and the folder in which ``lesion up`` is started from it."""
+
+    folder: Path
+    variables: dict[str, str]
+    started: list["subprocess.Popen[bytes]"] = field(default_factory=list)
+
+    @property
+    def home(self) -> Path:
+        """The stack's folder."""
+        return self.folder / "home"
+
+    @property
+    def notes(self) -> Path:
+        """Where flows note what they did."""
+        return self.folder
+
+    def up(self) -> "subprocess.Popen[bytes]":
+        """Start ``lesion up``."""
+        with (self.folder / "up.log").open("wb") as output:
+            process = subprocess.Popen(
+                [sys.executable, "-m", "deployments.cli", "up", "--home", str(self.home), "--archive", "archive"],
+                cwd=self.folder,
+                env=self.variables,
+                stdout=output,
+                stderr=subprocess.STDOUT,
+            )
+        self.started.append(process)
+        return process
+
+    def said(self) -> str:
+        """What it has said until now."""
+        return (self.folder / "up.log").read_text()
+
+    def wait_until_up(self, process: "subprocess.Popen[bytes]") -> httpx.Client:
+        """Wait for the stack, and return a client of its Prefect server."""
+
+        def is_up() -> bool:
+            assert process.poll() is None, self.said()
+            return "Ctrl-C" in self.said()
+
+        wait_for("the stack", is_up, 800)
+        address = json.loads((self.home / "stack.lock").read_text())["prefect"]
+        return httpx.Client(base_url=f"{address}/api", timeout=60, trust_env=False)
+
+
+def _foreign(database: str, proxy: Proxy, folder: Path) -> dict[str, str]:
+    """A shell made for another Prefect server, behind a proxy, with certificates that are gone."""
+    return {
+        "PREFECT_SERVER_DATABASE_CONNECTION_URL": database,
+        "PREFECT_API_DATABASE_CONNECTION_URL": f"sqlite+aiosqlite:///{folder}/foreign.db",
+        "PREFECT_API_URL": "http://127.0.0.1:9/api",
+        "PREFECT_SERVER_API_AUTH_STRING": "user:secret",
+        "PREFECT_API_AUTH_STRING": "user:secret",
+        "PREFECT_API_KEY": "pnu_secret",
+        "PREFECT_PROFILE": "another",
+        "PREFECT_SERVER_API_BASE_PATH": "/elsewhere",
+        "PREFECT_LOGGING_SETTINGS_PATH": f"{folder}/none.yml",
+        "PREFECT_SERVER_UI_ENABLED": "not a value",
+        "PREFECT_LOGGING_LEVEL": "INFO",
+        "SSL_CERT_FILE": f"{folder}/none.pem",
+        "NO_PROXY": "clinic.example",
+        **proxy.variables(),
+    }
+
+
+def _plant_files(folder: Path) -> None:
+    """Prefect reads these where it is started, and those of a user's own folder."""
+    database = f"sqlite+aiosqlite:///{folder}/foreign.db"
+    (folder / ".env").write_text(f"PREFECT_SERVER_DATABASE_CONNECTION_URL={database}\nPREFECT_API_KEY=pnu_file\n")
+    (folder / "prefect.toml").write_text(f'[server.database]\nconnection_url = "{database}"\n')
+    (folder / "pyproject.toml").write_text('[tool.prefect.server.api]\nauth_string = "user:secret"\n')
+    profiles = folder / "user" / ".prefect" / "profiles.toml"
+    profiles.parent.mkdir(parents=True)
+    profiles.write_text('active = "mine"\n[profiles.mine]\nPREFECT_API_KEY = "pnu_profile"\n')
+
+
+@pytest.fixture(scope="module")
+def proxy() -> Iterator[Proxy]:
+    with running_proxy() as proxy:
+        proxy.answer = json.dumps({"count": 3, "next": None, "previous": None, "results": []}).encode()
+        yield proxy
+
+
+@pytest.fixture(scope="module")
+def foreign_database() -> Iterator[str]:
+    """The address of a user's own database: Postgres where there is one."""
+    programs = postgres_folder()
+    with running_postgres(programs) if programs else contextlib.nullcontext("") as address:
+        yield address
+
+
+@pytest.fixture(scope="module")
+def shell(tmp_path_factory: pytest.TempPathFactory, proxy: Proxy, foreign_database: str) -> Iterator[Shell]:
+    folder = tmp_path_factory.mktemp("hostile")
+    (folder / "archive").mkdir()
+    (folder / "archive" / "metadata.csv").write_text("isic_id\nISIC_0000001\n")
+    _plant_files(folder)
+    foreign = foreign_database.replace("+psycopg", "+asyncpg") or f"sqlite+aiosqlite:///{folder}/foreign.db"
+    kept = {name: value for name, value in os.environ.items() if not name.startswith(("PREFECT_", "LESION_"))}
+    shell = Shell(
+        folder, {**kept, "HOME": str(folder / "user"), "PYTHONPATH": str(ROOT), **_foreign(foreign, proxy, folder)}
+    )
+    yield shell
+    for process in shell.started:
+        for pid in family(process.pid) if process.poll() is None else ():
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)
+        process.wait()
+
+
+def _deploy(client: httpx.Client, name: str) -> uuid.UUID:
+    """Deploy the flow of tests/flows/held.py under a name, one run at a time."""
+    flow = client.post("/flows/", json={"name": "held"}).raise_for_status().json()["id"]
+    deployment = {
+        "name": name,
+        "flow_id": flow,
+        "entrypoint": "tests.flows.held.held_flow",
+        "work_pool_name": "lesion",
+        "concurrency_limit": 1,
+        "pull_steps": [{"prefect.deployments.steps.set_working_directory": {"directory": "."}}],
+    }
+    return uuid.UUID(client.post("/deployments/", json=deployment).raise_for_status().json()["id"])
+
+
+def _run(client: httpx.Client, shell: Shell, deployment: uuid.UUID, name: str, **parameters: bool) -> str:
+    body = {"name": name, "parameters": {"name": name, "notes": str(shell.notes), **parameters}}
+    answer = client.post(f"/deployments/{deployment}/create_flow_run", json=body)
+    return str(answer.raise_for_status().json()["id"])
+
+
+def _child(shell: Shell, name: str) -> int:
+    """Return the pid of a run's training child, once it has one."""
+    note = shell.notes / f"{name}.pid"
+    wait_for(f"the training of {name}", note.exists)
+    return int(note.read_text())
+
+
+def _states(shell: Shell, kind: str) -> dict[str, tuple[str, str]]:
+    """Return state and message of every flow or task run, by name, from the database of a stack that is down."""
+    with contextlib.closing(sqlite3.connect(shell.home / "prefect" / "prefect.db")) as database:
+        rows = database.execute(
+            f"select run.name, run.state_name, state.message from {kind} run "
+            f"join {kind}_state state on state.id = run.state_id where run.auto_scheduled = 0"
+            if kind == "flow_run"
+            else f"select run.name, run.state_name, state.message from {kind} run "
+            f"join {kind}_state state on state.id = run.state_id"
+        )
+        return {name: (state, message) for name, state, message in rows}
+
+
 @pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="reads process states from Linux's /proc")
 @pytest.mark.slow
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-def test_a_signal_ends_every_process(tmp_path: Path, number: signal.Signals) -> None:
-    log = tmp_path / "up.log"
-    with log.open("wb") as output:
-        stack = subprocess.Popen(
-            [sys.executable, "-m", "deployments.cli", "up", "--home", str(tmp_path)],
-            cwd=ROOT,
-            stdout=output,
-            stderr=subprocess.STDOUT,
-        )
-    deadline = time.monotonic() + 240
-    while "Ctrl-C" not in log.read_text():
-        assert stack.poll() is None, log.read_text()
-        assert time.monotonic() < deadline, log.read_text()
-        time.sleep(0.5)
-    pids = family(stack.pid)
-    assert len(pids) >= 4  # itself, the server, the worker, the page
-    os.kill(stack.pid, number)
-    assert stack.wait(timeout=60) == 0, log.read_text()
-    assert [pid for pid in pids if is_alive(pid)] == []
+@pytest.mark.timeout(1800)
+def test_a_stack_in_a_hostile_shell(shell: Shell, proxy: Proxy, foreign_database: str) -> None:
+    first = shell.up()
+    with shell.wait_until_up(first) as client:
+        _what_the_shell_says_is_left_aside(shell, client, foreign_database)
+        _a_second_stack_is_refused(shell, first)
+        deployment = _deploy(client, "first")
+        _run(client, shell, deployment, "killed", is_long=True, asks=True)
+        child = _child(shell, "killed")
+    assert set(proxy.requests) == {f"GET {ELSEWHERE}images/search/?limit=1"}
+    pids = family(first.pid)
+    assert len(pids) >= 6  # itself, server, worker, mirror, page, the flow run and its training
+    for pid in pids:
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(pid, signal.SIGKILL)
+    first.wait()
+    wait_for("the end of the training", lambda: not is_alive(child), 30)
+
+    second = shell.up()
+    with shell.wait_until_up(second) as client:
+        _the_killed_run_has_crashed(client)
+        _the_next_run_begins_at_once(shell, client, deployment)
+        _a_run_that_waits_says_for_whom(shell, client)
+        child = _child(shell, "holding")
+    pids = family(second.pid)
+    os.kill(second.pid, signal.SIGHUP)  # the terminal is closed
+    second.wait(timeout=120)
+    assert [pid for pid in {*pids, child} if is_alive(pid)] == []
+    for kind, name in (("flow_run", "holding"), ("flow_run", "waiting"), ("task_run", "train-model holding")):
+        assert _states(shell, kind)[name] == ("Cancelled", STOPPED)
+    assert {name for name, _ in _states(shell, "flow_run").items()} == {"killed", "next", "holding", "waiting"}
+    assert all(request.startswith(f"GET {ELSEWHERE}") for request in proxy.requests)
+    assert not list(shell.folder.glob("foreign.db*"))
 
 
-@contextlib.contextmanager
-def prefect_server(home: Path) -> Iterator[httpx.Client]:
-    """Run a server with the stack's variables, and end it as a power cut would."""
-    addresses = local.Addresses(local.free_port(0), local.free_port(0), local.free_port(0))
-    variables = local.environment(home, addresses, archive_url="")
-    variables["PREFECT_SERVER_SERVICES_REPOSSESSOR_LOOP_SECONDS"] = "1"
-    command = [sys.executable, "-m", "prefect", "server", "start", "--host", local.HOST]
-    with (home / "server.log").open("ab") as log:
-        server = subprocess.Popen(
-            [*command, "--port", str(addresses.prefect_port)], env=variables, stdout=log, stderr=log
-        )
-    try:
-        with httpx.Client(base_url=f"{addresses.prefect}/api", timeout=30) as client:
-            deadline = time.monotonic() + 120
-            while not _is_up(client):
-                assert time.monotonic() < deadline, (home / "server.log").read_text()
-                time.sleep(0.3)
-            yield client
-    finally:
-        server.kill()
-        server.wait()
+def _what_the_shell_says_is_left_aside(shell: Shell, client: httpx.Client, foreign_database: str) -> None:
+    said = shell.said()
+    assert said.count("Ignored, since the local stack has its own Prefect server: ") == 1
+    for name in shell.variables:
+        assert (name in said) == (name.startswith("PREFECT_") and name != "PREFECT_LOGGING_LEVEL"), name
+    assert "secret" not in said
+    assert len(client.post("/deployments/filter", json={}).raise_for_status().json()) >= 13
+    assert not list(shell.folder.glob("foreign.db*"))
+    if foreign_database:
+        import psycopg
+
+        with psycopg.connect(foreign_database.replace("+psycopg", "")) as connection:
+            tables = connection.execute("select count(*) from pg_tables where schemaname = 'public'").fetchone()
+        assert tables == (0,)
 
 
-def _is_up(client: httpx.Client) -> bool:
-    with contextlib.suppress(httpx.TransportError):
-        return client.get("/health").is_success
-    return False
+def _a_second_stack_is_refused(shell: Shell, first: "subprocess.Popen[bytes]") -> None:
+    before = {path: path.stat().st_mtime_ns for path in (shell.home / "logs").iterdir() if path.name == "deploy.log"}
+    outcome = subprocess.run(
+        [sys.executable, "-m", "deployments.cli", "demo", "--home", str(shell.home)],
+        cwd=shell.folder,
+        env=shell.variables,
+        capture_output=True,
+        text=True,
+        timeout=120,
+    )
+    assert outcome.returncode == 1, outcome.stderr
+    assert f"process {first.pid}, since " in outcome.stderr
+    assert json.loads((shell.home / "stack.lock").read_text())["prefect"] in outcome.stderr
+    assert "Traceback" not in outcome.stderr
+    assert before == {path: path.stat().st_mtime_ns for path in before}
+    assert not (shell.home / "synthetic-archive").exists()
 
 
-def _ask(client: httpx.Client, method: str, path: str, body: dict[str, object] | None = None) -> httpx.Response:
-    """Ask again while the server's database is busy (503), as Prefect's own client does."""
-    for _ in range(120):
-        response = client.request(method, f"/v2/concurrency_limits/{path}", json=body)
-        if response.status_code != httpx.codes.SERVICE_UNAVAILABLE:
-            return response.raise_for_status()
-        time.sleep(0.5)
-    return response.raise_for_status()
+def _the_killed_run_has_crashed(client: httpx.Client) -> None:
+    runs = client.post("/flow_runs/filter", json={"flow_runs": {"name": {"any_": ["killed"]}}}).json()
+    assert [(run["state"]["type"], run["state"]["message"]) for run in runs] == [("CRASHED", GONE)]
+    tasks = client.post("/task_runs/filter", json={"task_runs": {"name": {"any_": ["train-model killed"]}}}).json()
+    assert [(task["state"]["type"], task["state"]["message"]) for task in tasks] == [("CRASHED", GONE)]
+    limits = client.post("/v2/concurrency_limits/filter", json={}).raise_for_status().json()
+    assert {limit["name"]: limit["active_slots"] for limit in limits if limit["active_slots"]} == {}
 
 
-@pytest.mark.slow
-def test_a_slot_comes_free_where_its_holder_and_the_server_died(tmp_path: Path) -> None:
-    def slots(client: httpx.Client) -> int:
-        return int(_ask(client, "GET", "training").json()["active_slots"])
+def _the_next_run_begins_at_once(shell: Shell, client: httpx.Client, deployment: uuid.UUID) -> None:
+    """Neither the deployment's slot nor the training's is held by the run that is gone."""
+    began = time.monotonic()
+    run = _run(client, shell, deployment, "next", is_long=False)
+    wait_for("the next run", (shell.notes / "next.passed").exists)
+    assert time.monotonic() - began < _LEASE_SECONDS / 2
+    wait_for("its end", lambda: client.get(f"/flow_runs/{run}").json()["state"]["type"] == "COMPLETED")
 
-    with prefect_server(tmp_path) as client:
-        _ask(client, "POST", "", {"name": "training", "limit": 1})
-        taken = {"names": ["training"], "slots": 1, "mode": "concurrency", "lease_duration": 60}
-        _ask(client, "POST", "increment-with-lease", taken)
-        assert slots(client) == 1
 
-    with prefect_server(tmp_path) as client:
-        assert slots(client) == 1  # as a holder that lives and renews would want it
-        deadline = time.monotonic() + 120
-        while slots(client):
-            assert time.monotonic() < deadline, "nobody holds the slot, and it is not given back"
-            time.sleep(1)
+def _a_run_that_waits_says_for_whom(shell: Shell, client: httpx.Client) -> None:
+    _run(client, shell, _deploy(client, "second"), "holding", is_long=True)
+    _child(shell, "holding")
+    run = _run(client, shell, _deploy(client, "third"), "waiting", is_long=False)
+    words = "waiting for a place among the trainings, held by train-model holding (holding)"
+
+    def logged() -> bool:
+        lines = client.post("/logs/filter", json={"logs": {"flow_run_id": {"any_": [run]}}}).raise_for_status().json()
+        return any(line["message"] == words for line in lines)
+
+    def shown() -> bool:
+        found = client.post("/artifacts/filter", json={"artifacts": {"flow_run_id": {"any_": [run]}}}).json()
+        return any(artifact["description"] == f"waiting: {words}" for artifact in found)
+
+    wait_for("a word in the log", logged)
+    wait_for("a word in the progress", shown)

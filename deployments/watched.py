@@ -1,0 +1,43 @@
+"""``python -m deployments.watched FD MODULE ARGUMENTS…``: run a module that ends when its stack's process is gone.
+
+The stack holds the other end of the pipe ``FD`` and never writes to it. When that process dies, however it dies, the
+pipe closes, on Linux as on macOS; this process then ends itself and all that it started in its process group. A child
+in a session of its own (a flow run) has stdin, or a server that answers no more, to notice it by; the next start of
+the stack ends what is left.
+"""
+
+import contextlib
+import os
+import runpy
+import signal
+import sys
+import threading
+import time
+
+_GRACE_SECONDS = 10
+
+
+def end_with(descriptor: int) -> None:
+    """End this process group when the other end of a pipe closes: asked first, killed ten seconds later."""
+
+    def watch() -> None:
+        with contextlib.suppress(OSError):
+            while os.read(descriptor, 4096):
+                pass
+        os.killpg(0, signal.SIGTERM)
+        time.sleep(_GRACE_SECONDS)
+        os.killpg(0, signal.SIGKILL)
+
+    threading.Thread(target=watch, daemon=True, name="watch-the-stack").start()
+
+
+def main(arguments: list[str]) -> None:
+    """Run the module as ``python -m`` would."""
+    descriptor, module, *rest = arguments
+    end_with(int(descriptor))
+    sys.argv = [module, *rest]
+    runpy.run_module(module, run_name="__main__", alter_sys=True)
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])
