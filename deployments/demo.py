@@ -8,9 +8,13 @@ from pathlib import Path
 from typing import Any
 
 from rich.console import Console
+from rich.markup import escape
 from rich.table import Table
 
 from deployments import local, runs
+from deployments.continuing import find_continuation
+from deployments.following.screen import choose_screen
+from deployments.following.words import finished_line
 from lesion_core.errors import ConfigError, LesionError
 from lesion_core.evaluation.report import latest_report, read_metrics
 from lesion_core.isic.folder import is_archive_folder, read_folder
@@ -28,7 +32,7 @@ SYNTHETIC = "synthetic"
 PIPELINE = "pipeline/pipeline-local"
 # The generator plants one truncated file and one that is missing: both must be reported, neither is fatal.
 SYNTHETIC_TOLERANCE = 0.02
-# Task run -> the stage's line; what is not named here is bookkeeping.
+# Task -> its stage, which has a line that stays; what is not named here is bookkeeping.
 STAGES = {
     "ingest": "ingest",
     "prepare-dataset": "prepare",
@@ -75,11 +79,9 @@ def run_demo(request: DemoRequest) -> None:
             "approver": "make demo",
             "reason": "Passed the gate; approved by the demonstration, not by a person.",
         }
-        with console.status("starting") as status:  # a moving line on a terminal, nothing in a log
-            runs.run_and_follow(
-                addresses.prefect, PIPELINE, parameters, on_stage=_stage, on_news=lambda news: status.update(news)
-            )
         settings = _settings(stack)
+        _say_what_is_there(source, recipe, settings)
+        runs.run_and_follow(addresses.prefect, PIPELINE, parameters, screen=choose_screen(console, STAGES))
         _show_results(settings)
         if request.check:
             _check(addresses, settings, request.home)
@@ -152,13 +154,14 @@ def _settings(stack: local.Stack) -> LesionSettings:
     return LesionSettings(store=variables["LESION_STORE"], work=Path(variables["LESION_WORK"]))
 
 
-def _stage(task: str, seconds: float) -> None:
-    if task in STAGES:
-        _line(STAGES[task], seconds)
+def _say_what_is_there(source: ArchiveSource, recipe: Recipe, settings: LesionSettings) -> None:
+    """Say what an interrupted or finished run left behind; nothing on a first run."""
+    if found := find_continuation(source, recipe, open_store(settings), settings.work):
+        console.print(f"  [cyan]↻[/] continues: {escape(found)}, unless the archive has changed")
 
 
 def _line(stage: str, seconds: float, detail: str = "") -> None:
-    console.print(f"  [green]✓[/] {stage:<22} {seconds:7.1f} s   [dim]{detail}[/]")
+    console.print(finished_line(stage, seconds, detail))
 
 
 def _show_results(settings: LesionSettings) -> None:
@@ -180,7 +183,7 @@ def _show_results(settings: LesionSettings) -> None:
 def _check(addresses: local.Addresses, settings: LesionSettings, home: Path) -> None:
     """Start one deployment through the API, ask the page once; raises where either fails."""
     began = time.monotonic()
-    runs.run_and_follow(addresses.prefect, "evaluate/evaluate-local", {}, on_stage=lambda *_: None)
+    runs.run_and_follow(addresses.prefect, "evaluate/evaluate-local", {}, screen=choose_screen(console, {}))
     _line("deployment run", time.monotonic() - began, "evaluate-local, started through the Prefect API")
     began = time.monotonic()
     answer = ask_page(addresses.page, _any_image(settings))
