@@ -76,7 +76,7 @@ def _is_of(source: ArchiveSource, index: FolderIndex) -> bool:
 def _transferred(source: ArchiveSource, name: str, store: Store) -> Iterator[str]:
     if any(_is_of(source, index) for _, index, _ in list_folders(store, f"listings/{name}/")):
         n_images = sum(1 for _ in store.list("archive/"))
-        yield f"the archive's list and {n_images:,} images are in the store; only what is missing is transferred"
+        yield f"the archive's list is in the store, images so far: {n_images:,}; only what is missing is asked for"
 
 
 def _recorded(standing: Standing, snapshot: SnapshotRef) -> Iterator[str]:

@@ -1,9 +1,11 @@
 """The main job on a local stack: from images to an approved model behind the page, watched as it runs."""
 
+import contextlib
 import json
 import time
 import urllib.request
 import uuid
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -71,17 +73,11 @@ def run_demo(request: DemoRequest) -> None:
     source = _source(request, url)
     if request.archive == REAL_ARCHIVE:
         console.print(survey(source).in_words())
-    with local.running_stack(request.home, addresses, folder, url) as stack:
+    with _started(local.running_stack(request.home, addresses, folder, url)) as stack:
         _line("local stack", time.monotonic() - started, f"Prefect UI {addresses.prefect}")
-        parameters = {
-            "source": source.model_dump(mode="json"),
-            "recipe": recipe.model_dump(mode="json"),
-            "approver": "make demo",
-            "reason": "Passed the gate; approved by the demonstration, not by a person.",
-        }
         settings = _settings(stack)
         _say_what_is_there(source, recipe, settings)
-        runs.run_and_follow(addresses.prefect, PIPELINE, parameters, screen=choose_screen(console, STAGES))
+        _run_pipeline(addresses, source, recipe)
         _show_results(settings)
         if request.check:
             _check(addresses, settings, request.home)
@@ -92,6 +88,25 @@ def run_demo(request: DemoRequest) -> None:
         console.print(f"\nAll of it took {time.monotonic() - started:.0f} s.")
         if not request.check:
             _stay_up(stack)
+
+
+@contextlib.contextmanager
+def _started(running: contextlib.AbstractContextManager[local.Stack]) -> Iterator[local.Stack]:
+    """Enter a stack with a moving line on a terminal (nothing in a log): its parts take a while to come up."""
+    with contextlib.ExitStack() as parts:
+        with console.status("local stack: the Prefect server, the worker and the page come up"):
+            stack = parts.enter_context(running)
+        yield stack
+
+
+def _run_pipeline(addresses: local.Addresses, source: ArchiveSource, recipe: Recipe) -> None:
+    parameters = {
+        "source": source.model_dump(mode="json"),
+        "recipe": recipe.model_dump(mode="json"),
+        "approver": "make demo",
+        "reason": "Passed the gate; approved by the demonstration, not by a person.",
+    }
+    runs.run_and_follow(addresses.prefect, PIPELINE, parameters, screen=choose_screen(console, STAGES))
 
 
 def keep_up(home: Path, archive: Path | None) -> None:

@@ -23,7 +23,7 @@ from lesion_core.types import Progress, ProgressCallback, ignore_progress
 
 SECONDS_BETWEEN_UPDATES = 2.0
 _SECONDS_TO_CLOSE = 15.0  # for the last words; a server that does not answer by then goes without
-_FINISHED = "finished"
+_STARTING, _FINISHED = "starting", "finished"
 log = logging.getLogger(__name__)
 
 
@@ -106,6 +106,7 @@ def progress(key: str, what: str) -> Iterator[ProgressCallback]:
         yield ignore_progress
         return
     courier, latest = Courier(lambda update: _send(artifact, what, update)), _Latest(what)
+    courier.put(latest.after(latest.news))  # a child process takes a while before it can tell anything
     try:
         yield lambda news: courier.put(latest.after(news))
     except BaseException:
@@ -122,7 +123,7 @@ class _Latest:
     """What was told last; within a stage the share never falls."""
 
     what: str
-    news: Progress = field(default_factory=lambda: Progress(stage="starting", done=0))
+    news: Progress = field(default_factory=lambda: Progress(stage=_STARTING, done=0))
     share: float = 0.0
 
     def after(self, news: Progress) -> Update:
@@ -138,7 +139,7 @@ class _Latest:
 def _create(key: str, what: str) -> UUID | None:
     try:
         # Called outside an event loop this returns the id itself; the annotation also names the other case.
-        return cast(UUID, create_progress_artifact(progress=0.0, key=key, description=f"{what}: starting"))
+        return cast(UUID, create_progress_artifact(progress=0.0, key=key, description=f"{what}: {_STARTING}"))
     except Exception as error:
         log.warning("progress of %s cannot be shown: %s", what, error)
         return None

@@ -75,7 +75,7 @@ def test_within_a_stage_the_share_never_falls_and_starts_again_with_the_next(sen
             tell(Progress(stage="list", done=done, total=total))
         tell(Progress(stage="download", done=1, total=10))
     shares = {update.news.stage: update.share for update in sent}
-    assert shares == {"list": 50.0, "download": 10.0, "finished": 100.0}
+    assert shares == {"starting": 0.0, "list": 50.0, "download": 10.0, "finished": 100.0}
     assert sent[-1].description == "a recipe: finished"
 
 
