@@ -1,17 +1,23 @@
 """The main job on a local stack: from images to an approved model behind the page, watched as it runs."""
 
+import contextlib
 import json
 import time
 import urllib.request
 import uuid
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import yaml
 from rich.console import Console
+from rich.markup import escape
 from rich.table import Table
 
 from deployments import local, runs
+from deployments.continuing import find_continuation
+from deployments.following.screen import choose_screen
+from deployments.following.words import finished_line
 from deployments.schedules import ISIC_2019_TRAINING
 from lesion_core.errors import ConfigError, LesionError
 from lesion_core.evaluation.report import latest_report, read_metrics
@@ -29,7 +35,7 @@ SYNTHETIC = "synthetic"
 PIPELINE = "pipeline/pipeline-local"
 # The generator plants one truncated file and one that is missing: both must be reported, neither is fatal.
 SYNTHETIC_TOLERANCE = 0.02
-# Task run -> the stage's line; what is not named here is bookkeeping.
+# Task -> its stage, which has a line that stays; what is not named here is bookkeeping.
 STAGES = {
     "ingest": "ingest",
     "prepare-dataset": "prepare",
@@ -69,19 +75,11 @@ def run_demo(request: DemoRequest) -> None:
     if request.archive == REAL_ARCHIVE:
         console.print(survey(source).in_words())
     scheduled = scheduled_options(request, source, recipe)
-    with local.running_stack(request.home, addresses, folder, url, scheduled) as stack:
+    with _started(local.running_stack(request.home, addresses, folder, url, scheduled)) as stack:
         _line("local stack", time.monotonic() - started, f"Prefect UI {addresses.prefect}")
-        parameters = {
-            "source": source.model_dump(mode="json"),
-            "recipe": recipe.model_dump(mode="json"),
-            "approver": "make demo",
-            "reason": "Passed the gate; approved by the demonstration, not by a person.",
-        }
-        with console.status("starting") as status:  # a moving line on a terminal, nothing in a log
-            runs.run_and_follow(
-                addresses.prefect, PIPELINE, parameters, on_stage=_stage, on_news=lambda news: status.update(news)
-            )
         settings = _settings(stack)
+        _say_what_is_there(source, recipe, settings)
+        _run_pipeline(addresses, source, recipe)
         _show_results(settings)
         if request.check:
             _check(addresses, settings, request.home)
@@ -96,6 +94,25 @@ def run_demo(request: DemoRequest) -> None:
         console.print(f"\nAll of it took {time.monotonic() - started:.0f} s.")
         if not request.check:
             _stay_up(stack)
+
+
+@contextlib.contextmanager
+def _started(running: contextlib.AbstractContextManager[local.Stack]) -> Iterator[local.Stack]:
+    """Enter a stack with a moving line on a terminal (nothing in a log): its parts take a while to come up."""
+    with contextlib.ExitStack() as parts:
+        with console.status("local stack: the Prefect server, the worker and the page come up"):
+            stack = parts.enter_context(running)
+        yield stack
+
+
+def _run_pipeline(addresses: local.Addresses, source: ArchiveSource, recipe: Recipe) -> None:
+    parameters = {
+        "source": source.model_dump(mode="json"),
+        "recipe": recipe.model_dump(mode="json"),
+        "approver": "make demo",
+        "reason": "Passed the gate; approved by the demonstration, not by a person.",
+    }
+    runs.run_and_follow(addresses.prefect, PIPELINE, parameters, screen=choose_screen(console, STAGES))
 
 
 def keep_up(home: Path, archive: Path | None) -> None:
@@ -179,13 +196,14 @@ def _settings(stack: local.Stack) -> LesionSettings:
     return LesionSettings(store=variables["LESION_STORE"], work=Path(variables["LESION_WORK"]))
 
 
-def _stage(task: str, seconds: float) -> None:
-    if task in STAGES:
-        _line(STAGES[task], seconds)
+def _say_what_is_there(source: ArchiveSource, recipe: Recipe, settings: LesionSettings) -> None:
+    """Say what an interrupted or finished run left behind; nothing on a first run."""
+    if found := find_continuation(source, recipe, open_store(settings), settings.work):
+        console.print(f"  [cyan]↻[/] continues: {escape(found)}, unless the archive has changed")
 
 
 def _line(stage: str, seconds: float, detail: str = "") -> None:
-    console.print(f"  [green]✓[/] {stage:<22} {seconds:7.1f} s   [dim]{detail}[/]")
+    console.print(finished_line(stage, seconds, detail))
 
 
 def _show_results(settings: LesionSettings) -> None:
@@ -207,7 +225,7 @@ def _show_results(settings: LesionSettings) -> None:
 def _check(addresses: local.Addresses, settings: LesionSettings, home: Path) -> None:
     """Start one deployment through the API, ask the page once; raises where either fails."""
     began = time.monotonic()
-    runs.run_and_follow(addresses.prefect, "evaluate/evaluate-local", {}, on_stage=lambda *_: None)
+    runs.run_and_follow(addresses.prefect, "evaluate/evaluate-local", {}, screen=choose_screen(console, {}))
     _line("deployment run", time.monotonic() - began, "evaluate-local, started through the Prefect API")
     began = time.monotonic()
     answer = ask_page(addresses.page, _any_image(settings))

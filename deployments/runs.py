@@ -1,28 +1,25 @@
-"""Start a deployment through Prefect's API and follow it to its end."""
+"""Start a deployment through Prefect's API and follow it to its end, however long that takes."""
 
 import asyncio
+import math
 import time
 from collections.abc import Callable, Mapping
 from typing import Any
-from uuid import UUID
 
 from prefect.client.orchestration import PrefectClient, get_client
-from prefect.client.schemas.filters import (
-    ArtifactFilter,
-    ArtifactFilterFlowRunId,
-    ArtifactFilterType,
-    FlowRunFilter,
-    FlowRunFilterId,
-)
-from prefect.client.schemas.objects import FlowRun, TaskRun
-from prefect.client.schemas.sorting import ArtifactSort
+from prefect.client.schemas.objects import FlowRun
+from prefect.exceptions import ObjectNotFound
 
 from deployments.clients import DIRECT, own_settings
+from deployments.following.news import ENDED, RunNews, read_news
+from deployments.following.screen import NoScreen, Screen
+from deployments.following.silence import Silence, explain
 from lesion_core.errors import LesionError
 
 StageCallback = Callable[[str, float], None]
-NewsCallback = Callable[[str], None]
-_POLL_SECONDS = 0.5
+_POLL_SECONDS = 1.0
+_SECONDS_TO_TELL = 5.0  # for the tasks of a run that ended
+SECONDS_UNANSWERED = 90.0  # after which the server counts as gone
 
 
 def run_and_follow(
@@ -30,74 +27,107 @@ def run_and_follow(
     deployment: str,
     parameters: Mapping[str, Any],
     *,
-    on_stage: StageCallback,
-    on_news: NewsCallback = lambda news: None,
-    timeout_seconds: float = 3600,
+    on_stage: StageCallback = lambda name, seconds: None,
+    screen: Screen | None = None,
+    timeout_seconds: float | None = None,
 ) -> FlowRun:
     """Start a deployment and wait until its run ends.
+
+    There is no limit on the time: a training may take days. Where nothing moves for a while, the screen says what the
+    run waits for.
 
     Args:
         server: Address of the Prefect server, without ``/api``.
         deployment: ``flow/deployment``.
         parameters: JSON-serialisable flow parameters.
         on_stage: Called with the task's name and its seconds as each task run completes.
-        on_news: Called with the running stage's progress, in words.
-        timeout_seconds: Longest time to wait.
+        screen: Shows the run's tasks and their progress; ``None`` shows nothing.
+        timeout_seconds: Longest time to wait, where the caller wants one.
 
     Raises:
-        LesionError: The run failed, crashed, or did not end in time; the message holds Prefect's own.
+        LesionError: The run failed, crashed or was cancelled (the message holds Prefect's own), the server does not
+            answer any more, or the caller's time is up.
     """
-    with own_settings(server):
-        return asyncio.run(_run_and_follow(deployment, parameters, on_stage, on_news, timeout_seconds))
+    with own_settings(server), screen or NoScreen() as shown:
+        following = _Following(server, deployment, shown, on_stage)
+        return asyncio.run(following.run(parameters, timeout_seconds))
 
 
-async def _run_and_follow(
-    deployment: str,
-    parameters: Mapping[str, Any],
-    on_stage: StageCallback,
-    on_news: NewsCallback,
-    timeout_seconds: float,
-) -> FlowRun:
-    async with get_client(httpx_settings=DIRECT) as client:
-        found = await client.read_deployment_by_name(deployment)
-        run = await client.create_flow_run_from_deployment(found.id, parameters=dict(parameters))
-        seen: set[UUID] = set()
-        deadline = time.monotonic() + timeout_seconds
-        while time.monotonic() < deadline:
-            run = await client.read_flow_run(run.id)
-            for task in await _completed_tasks(client, run.id):
-                if task.id not in seen:
-                    seen.add(task.id)
-                    on_stage(_stage_of(task.name), task.total_run_time.total_seconds())
-            on_news(await _latest_progress(client, run.id))
-            if run.state is not None and run.state.is_final():
-                return _completed(run, deployment)
+class _Following:
+    """One run that is watched."""
+
+    def __init__(self, server: str, deployment: str, screen: Screen, on_stage: StageCallback) -> None:
+        self._server, self._deployment, self._screen, self._on_stage = server, deployment, screen, on_stage
+        self._silence = Silence()
+        self._told: set[str] = set()
+
+    async def run(self, parameters: Mapping[str, Any], timeout_seconds: float | None) -> FlowRun:
+        async with get_client(httpx_settings=DIRECT) as client:
+            found = await client.read_deployment_by_name(self._deployment)
+            run = await client.create_flow_run_from_deployment(found.id, parameters=dict(parameters))
+            deadline = time.monotonic() + (math.inf if timeout_seconds is None else timeout_seconds)
+            ended: float | None = None
+            while time.monotonic() < deadline:
+                run, news = await self._read(client, run)
+                self._screen.show(news)
+                self._tell_stages(news)
+                await self._tell_silence(client, run, news)
+                if run.state is not None and run.state.is_final():
+                    ended = ended or time.monotonic()
+                    if _is_told(news) or time.monotonic() - ended > _SECONDS_TO_TELL:
+                        return _completed(run, self._deployment)
+                await asyncio.sleep(_POLL_SECONDS)
+        raise LesionError(
+            f"{self._deployment} did not end within {timeout_seconds:.0f} s; see run {run.name} in the Prefect UI"
+        )
+
+    async def _read(self, client: PrefectClient, run: FlowRun) -> tuple[FlowRun, RunNews]:
+        """Return the run and its tasks; asks again while requests fail, until the server counts as gone."""
+        since = time.monotonic()
+        while True:
+            try:
+                return await asyncio.wait_for(_look(client, run), SECONDS_UNANSWERED)
+            except ObjectNotFound as error:
+                raise LesionError(f"run {run.name} of {self._deployment} is no longer on the server") from error
+            except Exception as error:  # whatever a client, a network or a server may raise
+                self._check_answered(since, error, run)
             await asyncio.sleep(_POLL_SECONDS)
-    raise LesionError(
-        f"{deployment} did not end within {timeout_seconds:.0f} s; see run {run.name} in the Prefect UI"
-    )
+
+    async def _tell_silence(self, client: PrefectClient, run: FlowRun, news: RunNews) -> None:
+        if (quiet := self._silence.note(news)) is None:
+            return
+        try:
+            self._screen.say(await explain(client, run, news, quiet))
+        except Exception as error:  # the run goes on, whatever cannot be asked about it
+            self._screen.say(f"nothing new for {quiet:.0f} s; why cannot be told ({type(error).__name__}: {error})")
+
+    def _tell_stages(self, news: RunNews) -> None:
+        for task in news.tasks:
+            if task.status == "done" and task.id not in self._told:
+                self._told.add(task.id)
+                self._on_stage(task.task, task.seconds)
+
+    def _check_answered(self, since: float, error: Exception, run: FlowRun) -> None:
+        """Pass over a request that failed; fail where none has succeeded for a while."""
+        unanswered = time.monotonic() - since
+        if unanswered >= SECONDS_UNANSWERED:
+            raise LesionError(
+                f"expected the Prefect server at {self._server} to answer, it has not for {unanswered:.0f} s "
+                f"({type(error).__name__}: {error}); see logs/prefect-server.log in the stack's folder. What run "
+                f"{run.name} has finished is in the store: the same command goes on from there",
+                flow_run=str(run.id),
+            ) from error
 
 
-def _stage_of(run_name: str) -> str:
-    """Return the task's name from that of its run: 'evaluate-model-1f4', or 'train-model isic-cpu fold 2'."""
-    return run_name.partition(" ")[0] if " " in run_name else run_name.rpartition("-")[0]
+async def _look(client: PrefectClient, run: FlowRun) -> tuple[FlowRun, RunNews]:
+    """Read the run, first its state: what its tasks say after it is final is their last word."""
+    run = await client.read_flow_run(run.id)
+    return run, await read_news(client, run)
 
 
-async def _completed_tasks(client: PrefectClient, flow_run: UUID) -> list[TaskRun]:
-    tasks = await client.read_task_runs(flow_run_filter=FlowRunFilter(id=FlowRunFilterId(any_=[flow_run])), limit=200)
-    done = [task for task in tasks if task.state is not None and task.state.is_completed() and task.end_time]
-    return sorted(done, key=lambda task: str(task.end_time))
-
-
-async def _latest_progress(client: PrefectClient, flow_run: UUID) -> str:
-    found = await client.read_artifacts(
-        artifact_filter=ArtifactFilter(
-            flow_run_id=ArtifactFilterFlowRunId(any_=[flow_run]), type=ArtifactFilterType(any_=["progress"])
-        ),
-        sort=ArtifactSort.UPDATED_DESC,
-        limit=1,
-    )
-    return (found[0].description or "") if found else ""
+def _is_told(news: RunNews) -> bool:
+    """Say whether every task of a run that ended says so too: the server learns of it a moment later."""
+    return all(task.status in ENDED for task in news.tasks)
 
 
 def _completed(run: FlowRun, deployment: str) -> FlowRun:

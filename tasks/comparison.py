@@ -46,7 +46,9 @@ def note_outcome(run: Run, model: ModelRef | Exception, report: ReportRef | Exce
 def publish_comparison(plan: ComparisonPlan, outcomes: Sequence[Outcome]) -> ComparisonRef:
     """Measure all runs together in a child process, and show the leaderboard with its figures."""
     job, store = ComparisonJob(request=plan.request, outcomes=tuple(outcomes)), open_store()
-    comparison = jobs.run("compare", job, ComparisonRef, key=comparison_key_of(job), settings=read_settings())
+    key, settings = comparison_key_of(job), read_settings()
+    with publish.progress("comparison-progress", f"{len(job.outcomes)} runs") as on_progress:
+        comparison = jobs.run("compare", job, ComparisonRef, key=key, settings=settings, on_progress=on_progress)
     board = read_leaderboard(store, comparison)
     publish.table(publish.LEADERBOARD, headline_rows(board), in_words(board))
     figures = [(heading, read_file(store, comparison, f"figures/{name}.png")) for heading, name in FIGURES]

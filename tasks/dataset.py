@@ -28,7 +28,7 @@ from tasks.policies import RETRY_TRANSIENT
 def prepare_dataset(snapshot: SnapshotRef, options: PrepareOptions) -> DatasetRef:
     """Group, split, certify and record a snapshot."""
     store, work = open_store(), read_settings().work
-    with publish.progress("prepare-progress", "Records") as on_progress:
+    with publish.progress("prepare-progress", f"{options.name}, {options.size_px} px") as on_progress:
         dataset = prepare(snapshot, options, store, workdir=work, on_progress=on_progress)
     summary = describe(open_dataset(store, dataset, work))
     publish.table(publish.DATASET_SUMMARY, _class_rows(summary), _in_words(summary))
@@ -51,7 +51,9 @@ def _in_words(summary: DatasetSummary) -> str:
 def publish_data_report(dataset: DatasetRef) -> DataReportRef:
     """Report on a dataset in a child process, and show its figures, tables and remarks."""
     job, store = DataReportJob(dataset=dataset), open_store()
-    report = jobs.run("data-report", job, DataReportRef, key=data_report_key_of(job), settings=read_settings())
+    key, settings = data_report_key_of(job), read_settings()
+    with publish.progress("data-report-progress", dataset.id) as on_progress:
+        report = jobs.run("data-report", job, DataReportRef, key=key, settings=settings, on_progress=on_progress)
     figures = [(shown.heading, read_file(store, report, shown.file_name)) for shown in figures_in(store, report)]
     tables = read_file(store, report, TABLES_NAME).decode()
     publish.markdown(

@@ -6,21 +6,14 @@ A constant key makes each run a new version of the same artifact; run and model 
 import base64
 import csv
 import io
-import time
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
-from typing import Any, cast
-from uuid import UUID
+from collections.abc import Mapping, Sequence
+from typing import Any
 
-from prefect.artifacts import (
-    create_markdown_artifact,
-    create_progress_artifact,
-    create_table_artifact,
-    update_progress_artifact,
-)
+from prefect.artifacts import create_markdown_artifact, create_table_artifact
 from prefect.events import emit_event
 
-from lesion_core.types import ModelRef, Progress, ProgressCallback, told_if_possible
+from lesion_core.types import ModelRef
+from tasks.progress import progress as progress
 
 DATASET_SUMMARY = "dataset-summary"
 DATA_REPORT = "data-report"
@@ -40,42 +33,7 @@ BEST_RECIPE = "best-recipe"
 ARCHIVE_CHANGES = "archive-changes"
 ARCHIVE_DRIFT = "archive-drift"
 
-_SECONDS_BETWEEN_UPDATES = 2.0
-
 Row = Mapping[Any, Any]
-
-
-@contextmanager
-def progress(key: str, what: str) -> Iterator[ProgressCallback]:
-    """Show a step's progress as one artifact, updated in place; at most one request every two seconds.
-
-    A server that does not answer for a while costs some updates, not the work.
-    """
-    # Called outside an event loop these return the id itself; the annotation also names the other case.
-    artifact = cast(UUID, create_progress_artifact(progress=0.0, key=key, description=f"{what}: starting"))
-    last = 0.0
-
-    def show(news: Progress) -> None:
-        nonlocal last
-        is_over = news.total is not None and news.done >= news.total
-        if not is_over and time.monotonic() - last < _SECONDS_BETWEEN_UPDATES:
-            return
-        last = time.monotonic()
-        share = 100.0 * news.done / news.total if news.total else 0.0
-        update_progress_artifact(artifact, progress=min(share, 100.0), description=f"{what}: {sentence(news)}")
-
-    def finish(_: Progress) -> None:
-        update_progress_artifact(artifact, progress=100.0, description=f"{what}: finished")
-
-    yield told_if_possible(show)
-    told_if_possible(finish)(Progress(stage="the end", done=1, total=1))
-
-
-def sentence(news: Progress) -> str:
-    """Return a progress report in words."""
-    numbers = ", ".join(f"{name.replace('_', ' ')} {value:.4g}" for name, value in news.metrics.items())
-    count = f"{news.done}/{news.total}" if news.total else str(news.done or "")
-    return " · ".join(part for part in (news.stage, count, news.message, numbers) if part)
 
 
 def table(key: str, rows: Sequence[Row], description: str) -> None:

@@ -27,11 +27,12 @@ from lesion_core.evaluation.estimates import Estimate
 from lesion_core.evaluation.gallery import HISTORY_NAME
 from lesion_core.evaluation.report import read_predictions
 from lesion_core.keys import id_of
+from lesion_core.progress import Tally
 from lesion_core.stores.folders import publish, read_file
 from lesion_core.stores.making import emptied, make_once
 from lesion_core.stores.protocol import Store
 from lesion_core.stores.references import ref_from_folder
-from lesion_core.types import JsonDict, ModelRef, Progress, ProgressCallback, StoreKey
+from lesion_core.types import JsonDict, ModelRef, ProgressCallback, StoreKey
 
 _PROVENANCE_NAME = "provenance.json"
 
@@ -59,9 +60,11 @@ def _make(
     done = [outcome for outcome in job.outcomes if outcome.report is not None]
     predictions = {each.report.id: read_predictions(store, each.report) for each in done if each.report}
     trainings = {each.model.id: read_training(store, each.model) for each in done if each.model}
-    on_progress(Progress(stage="compare", done=0, total=1, message=f"measuring {len(done)} runs"))
-    board = make_leaderboard(job, predictions, trainings)
-    _write(board, job, folder)
+    tally = Tally(on_progress, "compare", 2)
+    with tally.part(f"measuring {len(done)} runs"):
+        board = make_leaderboard(job, predictions, trainings)
+    with tally.part("tables and figures"):
+        _write(board, job, folder)
     index, sha256 = publish(
         store,
         key,
@@ -70,8 +73,8 @@ def _make(
         step_version=STEP_VERSION,
         inputs=comparison_inputs(job),
         summary=_summary(board),
+        on_progress=on_progress,
     )
-    on_progress(Progress(stage="compare", done=1, total=1, message=f"stored {id_of(key)}"))
     return ref_from_folder(ComparisonRef, key, index, sha256)
 
 

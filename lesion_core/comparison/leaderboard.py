@@ -255,10 +255,15 @@ def _entry(
 
 def _measure(scored: Scored, images: pd.DataFrame, job: ComparisonJob) -> dict[str, object]:
     """Return the fields of an entry that are measured on all folds and seeds together."""
-    options = {"n_bootstrap": job.request.n_bootstrap, "seed": job.request.seed}
-    sums = measure(scored.class_index, scored.probs, scored.groups, **options)
+    n_bootstrap, seed = job.request.n_bootstrap, job.request.seed
+    sums = measure(scored.class_index, scored.probs, scored.groups, n_bootstrap=n_bootstrap, seed=seed)
     ranks = resample_ranking(
-        scored.class_index, scored.probs, scored.groups, specificity=SCREENING_SPECIFICITY, **options
+        scored.class_index,
+        scored.probs,
+        scored.groups,
+        specificity=SCREENING_SPECIFICITY,
+        n_bootstrap=n_bootstrap,
+        seed=seed,
     )
     aucs = class_aucs(scored.class_index, scored.probs)
     curve = roc_of(scored.class_index, scored.probs, MELANOMA_INDEX)

@@ -11,7 +11,7 @@ contraction too; leaves of a tree over these values whose boxes lie further apar
 """
 
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
@@ -26,12 +26,15 @@ _ODD = np.arange(_N_COEFFICIENTS) % 2 == 1
 _CLASSES = tuple(np.outer(rows, columns) for rows in (~_ODD, _ODD) for columns in (~_ODD, _ODD))
 
 
-def candidate_pairs(frames: np.ndarray, least: float) -> np.ndarray:
+def candidate_pairs(
+    frames: np.ndarray, least: float, on_part: Callable[[int, int], None] = lambda done, total: None
+) -> np.ndarray:
     """Return all pairs that may correlate by more than ``least`` in one of the eight orientations, and few others.
 
     Args:
         frames: float32 ``(n, side, side)``, each without mean and of length 1.
         least: Correlation, below 1.
+        on_part: Hears how many parts of the search are done, and of how many.
 
     Returns:
         int64 ``(m, 2)``, the smaller position first, sorted.
@@ -55,7 +58,11 @@ def candidate_pairs(frames: np.ndarray, least: float) -> np.ndarray:
     # The products are too small to be shared: the library's own threads would only wait for each other.
     n_cores = os.cpu_count() or 1
     with threadpool_limits(1, "blas"), ThreadPoolExecutor(n_cores, thread_name_prefix="candidates") as pool:
-        pairs = np.sort(np.concatenate(list(pool.map(found_by, range(len(leaves))))), axis=1)
+        found = []
+        for part in pool.map(found_by, range(len(leaves))):
+            found.append(part)
+            on_part(len(found), len(leaves))
+    pairs = np.sort(np.concatenate(found), axis=1)
     return np.unique(pairs[pairs[:, 0] != pairs[:, 1]], axis=0)
 
 

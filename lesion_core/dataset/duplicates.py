@@ -17,6 +17,7 @@ shifts are not found; lesion ids are for those.
 The search (``candidates``) misses no pair that the first of these conditions allows.
 """
 
+from collections.abc import Callable
 from functools import partial
 
 import numpy as np
@@ -24,6 +25,7 @@ import pandas as pd
 from scipy.ndimage import gaussian_filter
 
 from lesion_core.dataset.candidates import candidate_pairs
+from lesion_core.types import Progress, ProgressCallback, ignore_progress
 
 THUMBNAIL_PX = 32
 WHOLE = 0.97
@@ -46,11 +48,12 @@ def thumbnail_of(pixels: np.ndarray) -> np.ndarray:
     return np.rint(pixels.astype(np.float32) @ _LUMINANCE).astype(np.uint8)
 
 
-def find_near_duplicates(thumbnails: np.ndarray) -> pd.DataFrame:
+def find_near_duplicates(thumbnails: np.ndarray, on_progress: ProgressCallback = ignore_progress) -> pd.DataFrame:
     """Return all pairs of near-duplicates.
 
     Args:
         thumbnails: uint8 ``(n, 32, 32)``, from ``thumbnail_of``. Identical pictures should be given once.
+        on_progress: Told the stages 'near-duplicates' (parts of the search) and 'near-duplicates, verified' (pairs).
 
     Returns:
         One row per pair: ``first`` < ``second`` (positions), and the correlations ``whole``, ``disc``, ``texture`` of
@@ -61,11 +64,17 @@ def find_near_duplicates(thumbnails: np.ndarray) -> pd.DataFrame:
     searched = np.flatnonzero(contrast >= _MIN_CONTRAST)
     if len(searched) < 2:
         return pd.DataFrame(columns=list(PAIR_COLUMNS))
-    candidates = searched[candidate_pairs(unit_frames(grey[searched]), WHOLE)]
-    blocks = [
-        _verified(grey, candidates[start : start + _BLOCK]) for start in range(0, max(len(candidates), 1), _BLOCK)
-    ]
+    frames = unit_frames(grey[searched])
+    candidates = searched[candidate_pairs(frames, WHOLE, _parts_of("near-duplicates", on_progress))]
+    tell, blocks = _parts_of("near-duplicates, verified", on_progress), []
+    for start in range(0, max(len(candidates), 1), _BLOCK):
+        blocks.append(_verified(grey, candidates[start : start + _BLOCK]))
+        tell(min(start + _BLOCK, len(candidates)), len(candidates))
     return pd.concat(blocks).sort_values(["first", "second"], ignore_index=True)
+
+
+def _parts_of(stage: str, on_progress: ProgressCallback) -> Callable[[int, int], None]:
+    return lambda done, total: on_progress(Progress(stage=stage, done=done, total=total))
 
 
 def _verified(grey: np.ndarray, pairs: np.ndarray) -> pd.DataFrame:

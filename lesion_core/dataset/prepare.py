@@ -22,7 +22,7 @@ from lesion_core.dataset.manifest import (
     write_manifest,
     write_table,
 )
-from lesion_core.dataset.records import SHARD_ROWS, SPLITS_NAME, SPLITS_SCHEMA
+from lesion_core.dataset.records import SHARD_ROWS, SPLITS_NAME, SPLITS_SCHEMA, shard_name
 from lesion_core.dataset.shards import write_shards
 from lesion_core.dataset.shortcuts import audit_shortcuts, border_colours
 from lesion_core.dataset.splits import assign_splits, shares_of
@@ -31,6 +31,7 @@ from lesion_core.images import Preprocessing
 from lesion_core.isic.withdrawals import withdrawn_ids
 from lesion_core.keys import DIGEST_LENGTH, dataset_key, digest_of
 from lesion_core.labels import SEX_ORDER, SITE_ORDER, class_index, code_of
+from lesion_core.progress import Tally
 from lesion_core.stores.filesystem import locked, translated
 from lesion_core.stores.folders import publish
 from lesion_core.stores.protocol import Store
@@ -40,7 +41,6 @@ from lesion_core.types import (
     DatasetRef,
     JsonDict,
     PrepareOptions,
-    Progress,
     ProgressCallback,
     SnapshotRef,
     ignore_progress,
@@ -68,7 +68,8 @@ def prepare(
         options: Name, size, fractions, folds, seed, name of the test split, and which licences are allowed.
         store: Where everything lives.
         workdir: Local scratch; an interrupted preparation continues there.
-        on_progress: Told the stages 'records', 'groups' and 'publish'.
+        on_progress: Told the stages 'records', 'near-duplicates', 'groups and splits', 'border colours',
+            'shortcut audit' and 'publish'.
 
     Raises:
         ConfigError: The fractions leave too little for training, or another number of folds, or an older test split
@@ -81,7 +82,7 @@ def prepare(
     shares_of(options)
     withdrawn = _withdrawn(snapshot, store)
     wanted = _wanted(snapshot, options, withdrawn)
-    place = workdir / f"{STEP}-{options.name}-{digest_of(wanted)[:DIGEST_LENGTH]}"
+    place = _scratch(workdir, options, wanted)
     if (made := find_newest(store, options.name, wanted)) is not None:
         return made.ref
     with translated(place), locked(place.with_name(f"{place.name}.lock")):
@@ -90,6 +91,29 @@ def prepare(
         ref = _make(snapshot, options, store, wanted, withdrawn, place, on_progress)
         shutil.rmtree(place, ignore_errors=True)
     return ref
+
+
+@dataclass(frozen=True, slots=True)
+class Standing:
+    """What there is of a preparation: the dataset, or the records that an interrupted one left behind."""
+
+    dataset: DatasetRef | None
+    n_shards: int = 0  # shards of records that are whole, in the scratch folder
+    n_records: int = 0  # images in a shard, except in the last
+
+
+def find_standing(snapshot: SnapshotRef, options: PrepareOptions, store: Store, workdir: Path) -> Standing:
+    """Return what ``prepare`` would go on from; arguments and errors as there. Nothing is made or changed."""
+    wanted = _wanted(snapshot, options, _withdrawn(snapshot, store))
+    if (made := find_newest(store, options.name, wanted)) is not None:
+        return Standing(made.ref)
+    records = _scratch(workdir, options, wanted) / "dataset" / Path(shard_name(0)).parent
+    shards = [path for path in records.glob("*") if not path.name.startswith(".")]
+    return Standing(None, len(shards), SHARD_ROWS)
+
+
+def _scratch(workdir: Path, options: PrepareOptions, wanted: JsonDict) -> Path:
+    return workdir / f"{STEP}-{options.name}-{digest_of(wanted)[:DIGEST_LENGTH]}"
 
 
 def latest_dataset(store: Store, name: str) -> DatasetRef:
@@ -164,12 +188,12 @@ def _make(
         thumbnails_folder=place / "thumbnails",
         on_progress=on_progress,
     )
-    tables = _tables(images, thumbnails, options, read_ledger(store, parent), may_grow=may_grow)
-    check_frozen(store, options.name, options.test_name, tables.test_ids())
-    n_groups = tables.manifest["group"].nunique()
-    on_progress(Progress(stage="groups", done=n_groups, total=n_groups, message=f"{len(images)} images"))
+    duplicates = _near_duplicates(images, thumbnails, on_progress)
+    with Tally(on_progress, "groups and splits", 1).part(f"{len(images)} images"):
+        tables = _tables(images, duplicates, options, read_ledger(store, parent), may_grow=may_grow)
+        check_frozen(store, options.name, options.test_name, tables.test_ids())
     inputs = {**wanted, **descent_of(parent)}
-    _write(tables, folder, inputs, withdrawn, options.seed)
+    _write(tables, folder, inputs, withdrawn, options.seed, on_progress)
     key = dataset_key(options.name, digest_of(inputs))
     index, sha256 = publish(
         store,
@@ -180,14 +204,14 @@ def _make(
         inputs=inputs,
         summary={
             "n_images": len(images),
-            "n_groups": n_groups,
+            "n_groups": tables.manifest["group"].nunique(),
             "size_px": options.size_px,
             "colour_constancy": options.colour_constancy,
             "licence": max(images["licence"], key=LICENCE_ORDER.index),
             "synthetic": bool(images["is_synthetic"].any()),
         },
+        on_progress=on_progress,
     )
-    on_progress(Progress(stage="publish", done=len(index.files), total=len(index.files), message=key))
     return ref_from_folder(DatasetRef, key, index, sha256)
 
 
@@ -207,9 +231,8 @@ def _usable_images(
 
 
 def _tables(
-    images: pd.DataFrame, thumbnails: np.ndarray, options: PrepareOptions, ledger: pd.DataFrame, *, may_grow: bool
+    images: pd.DataFrame, duplicates: pd.DataFrame, options: PrepareOptions, ledger: pd.DataFrame, *, may_grow: bool
 ) -> _Tables:
-    duplicates = _near_duplicates(images, thumbnails)
     gone = withdrawn_rows(ledger, images)
     evidence = ["isic_id", *EVIDENCE]
     everyone = pd.concat([images[evidence], gone[evidence]], ignore_index=True)
@@ -235,10 +258,10 @@ def _tables(
     )
 
 
-def _near_duplicates(images: pd.DataFrame, thumbnails: np.ndarray) -> pd.DataFrame:
+def _near_duplicates(images: pd.DataFrame, thumbnails: np.ndarray, on_progress: ProgressCallback) -> pd.DataFrame:
     """Return the pairs by ``isic_id``; identical bytes are compared once."""
     once = np.flatnonzero(~images["sha256"].duplicated())
-    pairs = find_near_duplicates(thumbnails[once])
+    pairs = find_near_duplicates(thumbnails[once], on_progress)
     ids = images["isic_id"].to_numpy()[once]
     for column in ("first", "second"):
         pairs[column] = ids[pairs[column].to_numpy(np.int64)]
@@ -268,11 +291,18 @@ def _or_none(values: pd.Series) -> list[str | None]:
     return [None if pd.isna(value) else str(value) for value in values]
 
 
-def _write(tables: _Tables, folder: Path, inputs: JsonDict, withdrawn: frozenset[str], seed: int) -> None:
+def _write(
+    tables: _Tables,
+    folder: Path,
+    inputs: JsonDict,
+    withdrawn: frozenset[str],
+    seed: int,
+    on_progress: ProgressCallback,
+) -> None:
     write_manifest(tables.manifest, folder / MANIFEST_NAME)
     write_table(tables.splits, SPLITS_SCHEMA, folder / SPLITS_NAME)
     write_table(tables.duplicates, DUPLICATES_SCHEMA, folder / DUPLICATES_NAME)
     write_table(tables.ledger, LEDGER_SCHEMA, folder / LEDGER_NAME)
-    borders = border_colours(folder, tables.splits)
-    shortcuts = audit_shortcuts(tables.manifest, tables.splits, borders, seed=seed)
+    borders = border_colours(folder, tables.splits, on_progress)
+    shortcuts = audit_shortcuts(tables.manifest, tables.splits, borders, seed=seed, on_progress=on_progress)
     write_certificate(folder, inputs, tables.splits, withdrawn=withdrawn, shortcuts=shortcuts)

@@ -15,7 +15,7 @@ from lesion_core.dataset.splits import SPLITS
 from lesion_core.errors import ConfigError
 from lesion_core.stores.folders import materialise
 from lesion_core.stores.protocol import Store
-from lesion_core.types import DatasetRef
+from lesion_core.types import DatasetRef, ProgressCallback, ignore_progress
 
 SPLITS_NAME = "splits.parquet"
 SPLITS_SCHEMA = pa.schema(
@@ -104,18 +104,21 @@ class OpenDataset:
         return self._shards[number]
 
 
-def open_dataset(store: Store, ref: DatasetRef, cache: Path) -> OpenDataset:
+def open_dataset(
+    store: Store, ref: DatasetRef, cache: Path, on_progress: ProgressCallback = ignore_progress
+) -> OpenDataset:
     """Bring a dataset to this machine, unless it is here already, and open it.
 
     Args:
         store: Where it lives.
         ref: Which one.
         cache: Local folder for verified copies; unused where the store is a local directory.
+        on_progress: As for ``materialise``.
 
     Raises:
         ArtifactNotFound: It is not in the store.
         ArtifactCorrupt: Its bytes are not those that were published.
         ManifestError: Its table breaks the schema.
     """
-    folder = materialise(store, ref, cache)
+    folder = materialise(store, ref, cache, on_progress)
     return OpenDataset(ref=ref, folder=folder, rows=read_table(folder / SPLITS_NAME, SPLITS_SCHEMA))

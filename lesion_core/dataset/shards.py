@@ -8,7 +8,7 @@ import contextlib
 import hashlib
 import os
 from collections import deque
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from itertools import islice
@@ -30,6 +30,7 @@ THUMBNAILS_NAME = "thumbnails.npy"
 _THUMBNAIL = Preprocessing(size_px=THUMBNAIL_PX)
 _AHEAD = 2  # shards begun at a time: while one is brought to the disk, the cores work on the next
 _MAX_NAMED = 10
+_TOLD_EACH = 32  # records
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,7 +63,7 @@ def write_shards(
         preprocessing: Size of the records.
         folder: Where ``records/`` is made.
         thumbnails_folder: Where the thumbnails are kept, also for a continuation.
-        on_progress: Told after each shard, stage 'records'.
+        on_progress: Told the stage 'records', image by image.
 
     Returns:
         uint8 ``(n, 32, 32)``, mapped from a file in ``thumbnails_folder``.
@@ -77,10 +78,9 @@ def write_shards(
     with contextlib.ExitStack() as cleanup, _workers(store) as pool:
         making = _Making(store, images, preprocessing, folder, thumbnails, pool, cleanup)
         for shard in _ahead(making.shards()):
-            unusable = shard.finish()
-            rejected += unusable
-            if not unusable:
-                on_progress(Progress(stage="records", done=shard.rows.stop, total=len(images)))
+            rejected += shard.finish(
+                lambda done: on_progress(Progress(stage="records", done=done, total=len(images)))
+            )
     if rejected:
         raise _unusable(rejected)
     return thumbnails
@@ -95,12 +95,21 @@ class _Begun:
     writer: ShardWriter | None = None
     records: Sequence[Future[ImageRejected | None]] = ()
 
-    def finish(self) -> list[ImageRejected]:
-        """Wait for the records, give the shard its name, or return the pictures that kept it from being whole."""
-        rejected = [found for record in self.records if (found := record.result()) is not None]
+    def finish(self, on_done: Callable[[int], None]) -> list[ImageRejected]:
+        """Wait for the records, give the shard its name, or return the pictures that kept it from being whole.
+
+        ``on_done`` hears, every few records and at the shard's end, how many rows are done from the first shard on.
+        """
+        rejected = []
+        for number, record in enumerate(self.records, start=1):
+            if (found := record.result()) is not None:
+                rejected.append(found)
+            if number % _TOLD_EACH == 0 and number < len(self.records):
+                on_done(self.rows.start + number)
         if self.writer is not None and not rejected:
             self.thumbnails.flush()  # first, so that where a shard is, its thumbnails are
             self.writer.finish()
+        on_done(self.rows.stop)
         return rejected
 
 

@@ -21,6 +21,8 @@ from sklearn.tree import DecisionTreeClassifier
 from lesion_core.dataset.certificate import Shortcut
 from lesion_core.dataset.leakage import NO_FOLD, QUARANTINED
 from lesion_core.dataset.records import shard_name
+from lesion_core.progress import Tally
+from lesion_core.types import ProgressCallback, ignore_progress
 
 SIZE = "width and height"
 ASPECT = "aspect ratio"
@@ -51,22 +53,31 @@ _MIN_LEAF = 5
 MAX_IMAGES = 15_000  # of a larger dataset a part, in whole groups: the audit takes seconds, not minutes
 
 
-def border_colours(folder: Path, splits: pd.DataFrame) -> np.ndarray:
+def border_colours(folder: Path, splits: pd.DataFrame, on_progress: ProgressCallback = ignore_progress) -> np.ndarray:
     """Return the mean colour of each picture's outer frame as it is recorded, float32 ``(n, 3)``, RGB, 0 to 255.
 
     Args:
         folder: Holds ``records/``.
         splits: Columns ``shard`` and ``row``; the result has their order.
+        on_progress: Told the stage 'border colours', image by image.
     """
+    tally = Tally(on_progress, "border colours", len(splits))
     colours = np.empty((len(splits), 3), np.float32)
     for number, part in splits.reset_index(drop=True).groupby("shard"):
         pixels = np.load(folder / shard_name(int(str(number))), mmap_mode="r", allow_pickle=False)
         colours[part.index] = _frame_means(pixels)[part["row"]]
+        tally.add(len(part))
     return colours
 
 
 def audit_shortcuts(
-    manifest: pd.DataFrame, splits: pd.DataFrame, borders: np.ndarray, *, seed: int, n_shuffles: int = N_SHUFFLES
+    manifest: pd.DataFrame,
+    splits: pd.DataFrame,
+    borders: np.ndarray,
+    *,
+    seed: int,
+    n_shuffles: int = N_SHUFFLES,
+    on_progress: ProgressCallback = ignore_progress,
 ) -> tuple[Shortcut, ...]:
     """Return how well each of ``FEATURES`` predicts the class, by cross-validation over the recorded folds.
 
@@ -77,6 +88,7 @@ def audit_shortcuts(
         borders: As ``border_colours`` returns them.
         seed: Of the shuffles.
         n_shuffles: How many.
+        on_progress: Told the stage 'shortcut audit', one of ``FEATURES`` after the other.
     """
     rng = np.random.default_rng(seed)
     is_placed = ((splits["split"] != QUARANTINED) & (splits["fold"] != NO_FOLD)).to_numpy()
@@ -84,7 +96,8 @@ def audit_shortcuts(
     table, rows = _table(manifest, borders)[used], splits[used]
     classes, folds = rows["class_index"].to_numpy(np.int64), rows["fold"].to_numpy(np.int64)
     shuffled = [_shuffled_between_groups(classes, rows["group"].to_numpy(str), rng) for _ in range(n_shuffles)]
-    audits = []
+    audits, tally = [], Tally(on_progress, "shortcut audit", len(FEATURES))
+    tally.tell()
     for name, columns in FEATURES.items():
         features = table[list(columns)].to_numpy(np.float32)
         with ThreadPoolExecutor(os.cpu_count(), thread_name_prefix="shortcuts") as pool:  # trees free the lock
@@ -100,6 +113,7 @@ def audit_shortcuts(
                 n_images=len(rows),
             )
         )
+        tally.add(message=name)
     return tuple(audits)
 
 

@@ -33,11 +33,12 @@ from lesion_core.evaluation.data_spec import (
 )
 from lesion_core.keys import id_of
 from lesion_core.labels import CLASS_ORDER
+from lesion_core.progress import Tally
 from lesion_core.stores.folders import publish, read_file
 from lesion_core.stores.making import emptied, make_once
 from lesion_core.stores.protocol import Store
 from lesion_core.stores.references import ref_from_folder
-from lesion_core.types import Progress, ProgressCallback, StoreKey
+from lesion_core.types import ProgressCallback, StoreKey
 
 N_SAMPLES = 8
 
@@ -56,11 +57,10 @@ def run(spec: dict[str, Any], *, store: Store, workdir: Path, on_progress: Progr
     scratch = workdir / STEP / id_of(key)
 
     def make() -> DataReportRef:
-        return _make(job, open_dataset(store, job.dataset, workdir / "datasets"), store, key, emptied(scratch))
+        dataset = open_dataset(store, job.dataset, workdir / "datasets", on_progress)
+        return _make(job, dataset, store, key, emptied(scratch), on_progress)
 
-    ref = make_once(store, DataReportRef, key, scratch, make)
-    on_progress(Progress(stage="report", done=1, total=1, message=f"stored {ref.id}"))
-    return ref
+    return make_once(store, DataReportRef, key, scratch, make)
 
 
 def read_data_summary(store: Store, report: DataReportRef) -> DataSummary:
@@ -83,7 +83,38 @@ def read_data_summary(store: Store, report: DataReportRef) -> DataSummary:
         ) from error
 
 
-def _make(job: DataReportJob, dataset: OpenDataset, store: Store, key: StoreKey, folder: Path) -> DataReportRef:
+def _make(
+    job: DataReportJob,
+    dataset: OpenDataset,
+    store: Store,
+    key: StoreKey,
+    folder: Path,
+    on_progress: ProgressCallback,
+) -> DataReportRef:
+    tally = Tally(on_progress, "data report", 3)
+    with tally.part("counting"):
+        content, manifest, samples = _content(job, dataset)
+    with tally.part("figures"):
+        write_figures(folder / "figures", content, manifest, samples)
+    with tally.part("tables and page"):
+        (folder / SUMMARY_NAME).write_text(content.model_dump_json(indent=1) + "\n", encoding="utf-8")
+        (folder / TABLES_NAME).write_text(write_tables(content), encoding="utf-8")
+        (folder / PAGE_NAME).write_text(write_page(content, folder), encoding="utf-8")
+    index, sha256 = publish(
+        store,
+        key,
+        folder,
+        step=STEP,
+        step_version=STEP_VERSION,
+        inputs=data_report_inputs(job),
+        summary={"dataset": dataset.ref.model_dump(mode="json")},
+        on_progress=on_progress,
+    )
+    return ref_from_folder(DataReportRef, key, index, sha256)
+
+
+def _content(job: DataReportJob, dataset: OpenDataset) -> tuple[DataSummary, pd.DataFrame, dict[int, np.ndarray]]:
+    """Return the report's numbers, the manifest, and the pixels of the samples by the position of their class."""
     manifest = read_table(dataset.folder / MANIFEST_NAME, MANIFEST_SCHEMA)
     shown = _samples(dataset, job.seed)
     content = DataSummary(
@@ -93,21 +124,7 @@ def _make(job: DataReportJob, dataset: OpenDataset, store: Store, key: StoreKey,
         samples={str(CLASS_ORDER[place]): tuple(rows["isic_id"]) for place, rows in shown.items()},
         seed=job.seed,
     )
-    samples = {place: dataset.pixels(rows) for place, rows in shown.items()}
-    write_figures(folder / "figures", content, manifest, samples)
-    (folder / SUMMARY_NAME).write_text(content.model_dump_json(indent=1) + "\n", encoding="utf-8")
-    (folder / TABLES_NAME).write_text(write_tables(content), encoding="utf-8")
-    (folder / PAGE_NAME).write_text(write_page(content, folder), encoding="utf-8")
-    index, sha256 = publish(
-        store,
-        key,
-        folder,
-        step=STEP,
-        step_version=STEP_VERSION,
-        inputs=data_report_inputs(job),
-        summary={"dataset": dataset.ref.model_dump(mode="json")},
-    )
-    return ref_from_folder(DataReportRef, key, index, sha256)
+    return content, manifest, {place: dataset.pixels(rows) for place, rows in shown.items()}
 
 
 def _samples(dataset: OpenDataset, seed: int) -> dict[int, pd.DataFrame]:

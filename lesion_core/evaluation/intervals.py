@@ -11,7 +11,7 @@ Counts are summed per group once, so a resample is one row of a matrix product a
 second.
 """
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -36,6 +36,7 @@ from lesion_core.labels import N_CLASSES
 # Resampling noise adds to every bin's gap, so all resamples lie above the measured error.
 _WITHOUT_INTERVAL = frozenset({"calibration_error"})
 _NUMBERS_AT_A_TIME = 4_000_000
+OnDrawn = Callable[[int], None]  # resamples done since the last call
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,8 +67,18 @@ class Resampled:
         return Estimate(value=known(value), low=low, high=high, method="none" if low is None else "group bootstrap")
 
 
+def ignore_draws(n: int) -> None:
+    """Do nothing with the news of ``n`` more resamples."""
+
+
 def measure(
-    class_index: np.ndarray, probs: np.ndarray, groups: np.ndarray, *, n_bootstrap: int, seed: int
+    class_index: np.ndarray,
+    probs: np.ndarray,
+    groups: np.ndarray,
+    *,
+    n_bootstrap: int,
+    seed: int,
+    on_drawn: OnDrawn = ignore_draws,
 ) -> Resampled:
     """Measure everything that adds up over groups, and its resamples.
 
@@ -77,6 +88,7 @@ def measure(
         groups: (n,) group of each image, of any sortable type.
         n_bootstrap: Resamples.
         seed: Same seed, same intervals.
+        on_drawn: Hears of so many more resamples done.
 
     Returns:
         Statistics 'sensitivity', 'specificity', 'precision', 'f1' (8,) and 'balanced_accuracy', 'accuracy',
@@ -88,7 +100,10 @@ def measure(
     sums = sum_by_group(class_index, probs, groups)
     everything = np.ones((1, len(sums.n_images)))
     measured = {name: values[0] for name, values in _statistics(sums, everything).items()}
-    parts = [_statistics(sums, drawn) for drawn in draw_groups(sums.strata, n_bootstrap, seed)]
+    parts = []
+    for drawn in draw_groups(sums.strata, n_bootstrap, seed):
+        parts.append(_statistics(sums, drawn))
+        on_drawn(len(drawn))
     return Resampled(measured, {name: np.concatenate([part[name] for part in parts]) for name in measured})
 
 

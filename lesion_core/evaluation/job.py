@@ -17,7 +17,7 @@ from lesion_core.evaluation.card import write_card
 from lesion_core.evaluation.gallery import write_misclassified, write_origins, write_performance
 from lesion_core.evaluation.identity import report_inputs, report_key_of
 from lesion_core.evaluation.looks import Looks, record_look
-from lesion_core.evaluation.measurement import Scored, measure_scores
+from lesion_core.evaluation.measurement import N_RESAMPLINGS, Scored, measure_scores
 from lesion_core.evaluation.predictions import (
     Pictures,
     count_seen,
@@ -39,12 +39,13 @@ from lesion_core.evaluation.spec import EvaluateJob
 from lesion_core.evaluation.version import STEP_VERSION
 from lesion_core.keys import id_of
 from lesion_core.labels import CLASS_ORDER
+from lesion_core.progress import Tally
 from lesion_core.serving.predictor import Predictor
 from lesion_core.stores.folders import materialise, publish
 from lesion_core.stores.making import emptied, make_once
 from lesion_core.stores.protocol import Store
 from lesion_core.stores.references import ref_from_folder
-from lesion_core.types import LICENCE_ORDER, JsonDict, Progress, ProgressCallback, ReportRef, StoreKey
+from lesion_core.types import LICENCE_ORDER, JsonDict, ProgressCallback, ReportRef, StoreKey
 
 STEP = "evaluate"
 
@@ -67,7 +68,7 @@ def run(spec: dict[str, Any], *, store: Store, workdir: Path, on_progress: Progr
     scratch = workdir / "evaluation" / id_of(key)
 
     def make() -> ReportRef:
-        return _evaluate(job, key, _open(job, store, workdir), emptied(scratch), on_progress)
+        return _evaluate(job, key, _open(job, store, workdir, on_progress), emptied(scratch), on_progress)
 
     return make_once(store, ReportRef, key, scratch, make)
 
@@ -85,12 +86,12 @@ class _Opened:
     looks: Looks | None
 
 
-def _open(job: EvaluateJob, store: Store, workdir: Path) -> _Opened:
-    dataset = open_dataset(store, job.dataset, workdir / "datasets")
+def _open(job: EvaluateJob, store: Store, workdir: Path, on_progress: ProgressCallback) -> _Opened:
+    dataset = open_dataset(store, job.dataset, workdir / "datasets", on_progress)
     verify_certificate(dataset)
     dataset = with_splits_of(job.model, dataset)
     rows = rows_to_evaluate(dataset, job.split)
-    folder = materialise(store, job.model, workdir / "models")
+    folder = materialise(store, job.model, workdir / "models", on_progress)
     predictor = Predictor.load(folder, model_id=job.model.id)
     looks = record_look(job, store) if job.split == "test" else None  # the last thing before images are opened
     pictures = Pictures(dataset, store, predictor.preprocessing)
@@ -100,14 +101,12 @@ def _open(job: EvaluateJob, store: Store, workdir: Path) -> _Opened:
 def _evaluate(
     job: EvaluateJob, key: StoreKey, opened: _Opened, folder: Path, on_progress: ProgressCallback
 ) -> ReportRef:
-    n_images = len(opened.rows)
     probs = predict_rows(opened.predictor, opened.pictures, opened.rows, on_progress)
-    on_progress(Progress(stage="evaluate", done=n_images, total=n_images, message="measuring"))
     scored = Scored(
         opened.rows["class_index"].to_numpy(np.int64), probs, opened.rows["group"].astype(str).to_numpy(dtype=str)
     )
-    metrics = measure_scores(scored, _subject(job, opened), temperature=opened.predictor.temperature)
-    _write(metrics, scored, job, opened, folder)
+    metrics = _measure(scored, job, opened, on_progress)
+    _write(metrics, scored, job, opened, folder, on_progress)
     index, sha256 = publish(
         opened.store,
         key,
@@ -116,12 +115,26 @@ def _evaluate(
         step_version=STEP_VERSION,
         inputs=report_inputs(job),
         summary=_summary(job, metrics),
+        on_progress=on_progress,
     )
-    on_progress(Progress(stage="evaluate", done=n_images, total=n_images, message=f"stored {id_of(key)}"))
     return ref_from_folder(ReportRef, key, index, sha256)
 
 
-def _write(metrics: Metrics, scored: Scored, job: EvaluateJob, opened: _Opened, folder: Path) -> None:
+def _measure(scored: Scored, job: EvaluateJob, opened: _Opened, on_progress: ProgressCallback) -> Metrics:
+    tally = Tally(on_progress, "bootstrap intervals", N_RESAMPLINGS * job.n_bootstrap)
+    tally.tell("what was seen in training")
+    subject = _subject(job, opened)
+    return measure_scores(
+        scored,
+        subject,
+        temperature=opened.predictor.temperature,
+        on_drawn=lambda n: tally.add(n, "resamples of whole groups"),
+    )
+
+
+def _write(
+    metrics: Metrics, scored: Scored, job: EvaluateJob, opened: _Opened, folder: Path, on_progress: ProgressCallback
+) -> None:
     (folder / METRICS_NAME).write_text(metrics.model_dump_json(indent=1) + "\n", encoding="utf-8")
     predictions = table_of_predictions(opened.rows, scored.probs)
     predictions.to_parquet(folder / PREDICTIONS_NAME, index=False)
@@ -130,10 +143,13 @@ def _write(metrics: Metrics, scored: Scored, job: EvaluateJob, opened: _Opened, 
     summary = describe(opened.dataset)
     card = write_card(metrics, job.model, opened.predictor.folder, summary)
     (folder / CARD_NAME).write_text(card, encoding="utf-8")
-    figures = folder / "figures"
-    write_performance(figures, metrics, scored)
-    write_misclassified(figures, metrics, mistakes, opened.rows, opened.pictures)
-    write_origins(figures, metrics, summary, opened.folder)
+    figures, tally = folder / "figures", Tally(on_progress, "figures", 3)
+    with tally.part("performance"):
+        write_performance(figures, metrics, scored)
+    with tally.part("misclassified images"):
+        write_misclassified(figures, metrics, mistakes, opened.rows, opened.pictures)
+    with tally.part("classes and training history"):
+        write_origins(figures, metrics, summary, opened.folder)
 
 
 def _subject(job: EvaluateJob, opened: _Opened) -> Subject:

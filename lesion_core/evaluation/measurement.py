@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from lesion_core.evaluation.estimates import Estimate, known, mean_estimate, percentile_interval, share_estimate
-from lesion_core.evaluation.intervals import Resampled, group_codes, measure
+from lesion_core.evaluation.intervals import OnDrawn, Resampled, group_codes, ignore_draws, measure
 from lesion_core.evaluation.metrics import (
     MALIGNANT_INDICES,
     MELANOMA_INDEX,
@@ -19,6 +19,8 @@ from lesion_core.evaluation.metrics import (
 from lesion_core.evaluation.ranking import RankedDraws, resample_ranking
 from lesion_core.evaluation.report import ClassMetrics, Malignancy, Metrics, Probabilities, Subject
 from lesion_core.labels import CLASS_ORDER, N_CLASSES
+
+N_RESAMPLINGS = 2  # of what adds up over groups, and of what depends on the order of scores
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,18 +36,29 @@ class Scored:
         return len(np.unique(group_codes(self.groups)[chosen]))
 
 
-def measure_scores(scored: Scored, subject: Subject, *, temperature: float) -> Metrics:
+def measure_scores(
+    scored: Scored, subject: Subject, *, temperature: float, on_drawn: OnDrawn = ignore_draws
+) -> Metrics:
     """Measure everything a report says.
 
     Args:
         scored: Truth, probabilities and groups of the split's images.
         subject: What was evaluated; its ``n_bootstrap`` and ``seed`` are used.
         temperature: What the model's logits were divided by.
+        on_drawn: Hears of so many more resamples done; ``N_RESAMPLINGS`` times ``n_bootstrap`` in all.
     """
-    options = {"n_bootstrap": subject.n_bootstrap, "seed": subject.seed}
-    sums = measure(scored.class_index, scored.probs, scored.groups, **options)
+    n_bootstrap, seed = subject.n_bootstrap, subject.seed
+    sums = measure(
+        scored.class_index, scored.probs, scored.groups, n_bootstrap=n_bootstrap, seed=seed, on_drawn=on_drawn
+    )
     ranks = resample_ranking(
-        scored.class_index, scored.probs, scored.groups, specificity=SCREENING_SPECIFICITY, **options
+        scored.class_index,
+        scored.probs,
+        scored.groups,
+        specificity=SCREENING_SPECIFICITY,
+        n_bootstrap=n_bootstrap,
+        seed=seed,
+        on_drawn=on_drawn,
     )
     aucs = class_aucs(scored.class_index, scored.probs)
     confusion = confusion_matrix(scored.class_index, scored.probs.argmax(axis=1))

@@ -18,7 +18,7 @@ from lesion_core.serving.predictor import Predictor
 from lesion_core.stores.protocol import Store
 from lesion_core.types import ModelRef, Progress, ProgressCallback
 
-_AT_A_TIME = 128
+_AT_A_TIME = 32  # as many as the predictor takes at once, so that a slow network tells how far it is
 _MALIGNANT = [CLASS_ORDER.index(name) for name in MALIGNANT]
 
 
@@ -37,7 +37,7 @@ def predict_rows(
         )
         parts.append(predictions.probs)
         done = start + len(part)
-        on_progress(Progress(stage="evaluate", done=done, total=len(rows), message="images predicted"))
+        on_progress(Progress(stage="predict", done=done, total=len(rows), message="images predicted"))
     return np.concatenate(parts)
 
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from lesion_core.evaluation.intervals import draw_groups, group_codes, strata_of
+from lesion_core.evaluation.intervals import OnDrawn, draw_groups, group_codes, ignore_draws, strata_of
 
 _EDGE = 1e-9
 
@@ -29,6 +29,7 @@ def resample_ranking(
     specificity: float,
     n_bootstrap: int,
     seed: int,
+    on_drawn: OnDrawn = ignore_draws,
 ) -> RankedDraws:
     """Resample groups and rank each class against the rest.
 
@@ -39,6 +40,7 @@ def resample_ranking(
         specificity: At least this for the sensitivity; no threshold is interpolated.
         n_bootstrap: Resamples.
         seed: Same seed, same groups drawn as in ``intervals.measure``.
+        on_drawn: Hears of so many more resamples done.
 
     Returns:
         NaN for a resample in which a class has no image or every image.
@@ -51,6 +53,7 @@ def resample_ranking(
         pairs = [one.measure(weights, specificity) for one in ranked]
         aucs.append(np.stack([auc for auc, _ in pairs], axis=1))
         sensitivities.append(np.stack([sensitivity for _, sensitivity in pairs], axis=1))
+        on_drawn(len(drawn))
     return RankedDraws(np.concatenate(aucs), np.concatenate(sensitivities))
 
 

@@ -5,7 +5,7 @@ import gc
 import json
 import logging
 import warnings
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import keras
@@ -15,18 +15,20 @@ import onnx
 _FLOAT32 = "float32"
 _MIXED = ("mixed_bfloat16", "mixed_float16", "bfloat16", "float16")
 _BATCH = "batch"
+_OPTIMIZER, _PASS = "tf2onnx.optimizer", "Apply %s"  # who says which pass of the conversion begins, and how
 
 
-def export_onnx(model: keras.Model, path: Path) -> None:
+def export_onnx(model: keras.Model, path: Path, on_pass: Callable[[str], None] = lambda name: None) -> None:
     """Write a network made by ``build_network`` as ONNX, in float32 and for any batch size.
 
     Inputs are ``image`` uint8 (n, s, s, 3), ``age_years`` float32 (n,), ``sex_code`` and ``site_code`` int32 (n,):
     all four whatever the head, so a caller feeds every model alike. Outputs are the network's, by name. A model
     trained in mixed precision is exported with the same weights in float32; ``model`` itself is left as it is.
+    ``on_pass`` hears the name of each pass of the conversion as it begins: a large network takes minutes.
     """
     network = as_float32(model)
     _call_once(network)
-    with _quiet(), _prompt_collection():
+    with _quiet(), _heard(on_pass), _prompt_collection():
         network.export(str(path), format="onnx", verbose=False)
     _name_batch(path)
 
@@ -57,6 +59,36 @@ def _quiet() -> Iterator[None]:
             yield
     finally:
         logger.setLevel(level)
+
+
+class _Passes(logging.Handler):
+    """Hears tf2onnx say which pass it applies; of the rest, errors are handed to the root's handlers."""
+
+    def __init__(self, on_pass: Callable[[str], None]) -> None:
+        super().__init__()
+        self._on_pass = on_pass
+
+    def emit(self, record: logging.LogRecord) -> None:
+        if record.msg == _PASS and isinstance(record.args, tuple):
+            self._on_pass(str(record.args[0]))
+        elif record.levelno >= logging.ERROR:
+            logging.getLogger().handle(record)
+
+
+@contextlib.contextmanager
+def _heard(on_pass: Callable[[str], None]) -> Iterator[None]:
+    """Hand on the name of each pass for a while. Where another version words it otherwise, nothing is heard."""
+    logger, handler = logging.getLogger(_OPTIMIZER), _Passes(on_pass)
+    level, propagates = logger.level, logger.propagate
+    logger.addHandler(handler)
+    logger.setLevel(logging.DEBUG)
+    logger.propagate = False
+    try:
+        yield
+    finally:
+        logger.removeHandler(handler)
+        logger.setLevel(level)
+        logger.propagate = propagates
 
 
 @contextlib.contextmanager

@@ -48,7 +48,7 @@ def run(spec: dict[str, Any], *, store: Store, workdir: Path, on_progress: Progr
 
 def _fit(job: TrialJob, store: Store, workdir: Path, scratch: Path, on_progress: ProgressCallback) -> FitResult:
     recipe = with_local_weights(job.recipe, store, workdir)
-    dataset = _with_validation(open_for_training(job.training(), store, workdir), job)
+    dataset = _with_validation(open_for_training(job.training(), store, workdir, on_progress), job)
     set_up(job.recipe)
     with make_strategy(job.recipe).scope():
         model = build_network(recipe)

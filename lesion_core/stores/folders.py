@@ -22,9 +22,10 @@ from pydantic import Field, ValidationError
 
 from lesion_core.errors import ArtifactCorrupt, ArtifactNotFound, ConfigError, StoreConflict
 from lesion_core.keys import DIGEST_LENGTH, INDEX_NAME, canonical_json, digest_of, index_key
+from lesion_core.progress import Tally
 from lesion_core.stores.filesystem import file_digest, locked, settle, temporary_file, translated
 from lesion_core.stores.protocol import Store
-from lesion_core.types import JsonDict, Ref, Sha256, StoreKey, Value
+from lesion_core.types import JsonDict, ProgressCallback, Ref, Sha256, StoreKey, Value, ignore_progress
 
 _BLOCK_BYTES = 1 << 20
 
@@ -113,6 +114,7 @@ def publish(
     inputs: JsonDict,
     summary: JsonDict,
     clock: Callable[[], datetime.datetime] = utc_now,
+    on_progress: ProgressCallback = ignore_progress,
 ) -> tuple[FolderIndex, Sha256]:
     """Store every file below ``source``, verify each by reading it back, and publish the index last.
 
@@ -133,6 +135,7 @@ def publish(
         inputs: Everything the output depends on, JSON-serialisable.
         summary: The own fields of the reference to this folder, JSON-serialisable.
         clock: Time of publication.
+        on_progress: Told the stage 'publish', file by file.
 
     Raises:
         ConfigError: There is nothing to publish, or a name cannot be a key.
@@ -150,9 +153,11 @@ def publish(
         created=clock().astimezone(datetime.UTC).isoformat(timespec="microseconds"),
     )
     home = files_folder(folder_key, index)
+    tally = Tally(on_progress, "publish", len(files))
     try:
         for name, entry in files.items():
-            _upload(store, f"{home}/{name}", source / name, entry)
+            with tally.part(name):
+                _upload(store, f"{home}/{name}", source / name, entry)
     except (ArtifactCorrupt, ArtifactNotFound):
         if (found := find(store, folder_key)) is None:
             raise
@@ -187,12 +192,15 @@ def read_file(store: Store, folder: Ref | StoreKey, name: str) -> bytes:
     return body
 
 
-def materialise(store: Store, folder: Ref | StoreKey, cache: Path) -> Path:
+def materialise(
+    store: Store, folder: Ref | StoreKey, cache: Path, on_progress: ProgressCallback = ignore_progress
+) -> Path:
     """Return a local directory that holds all files of a folder, each verified against the index.
 
     That is the store's own directory where it has one (``store.root``; treat it as read-only), else a copy
     below ``cache``: complete or absent, continued after an interruption, mended where a copied file was
     damaged, and safe when several processes ask at once (one downloads, the others wait for it).
+    ``on_progress`` is told the stage 'fetch dataset', 'fetch model' …, file by file.
 
     Raises:
         ArtifactNotFound: No complete folder is there, or one of its files is gone.
@@ -201,16 +209,20 @@ def materialise(store: Store, folder: Ref | StoreKey, cache: Path) -> Path:
     """
     folder_key, index = get_index(store, folder)
     home = files_folder(folder_key, index)
+    kind = folder_key.partition("/")[0].removesuffix("s")
+    tally = Tally(on_progress, f"fetch {kind}", len(index.files))
     if store.root is not None:
         for name, entry in index.files.items():
-            _verify(store, f"{home}/{name}", entry)
+            with tally.part(name):
+                _verify(store, f"{home}/{name}", entry)
         return store.root / home
     target = cache / home
     staging = target.with_name(f".{target.name}")
     with translated(target), locked(target.with_name(f".{target.name}.lock")):
         place = target if target.is_dir() else staging
         for name, entry in index.files.items():
-            _download(store, f"{home}/{name}", place / name, entry)
+            with tally.part(name):
+                _download(store, f"{home}/{name}", place / name, entry)
         if place is staging:
             os.replace(staging, target)
     return target

@@ -9,6 +9,7 @@ import numpy as np
 from lesion_core.training.state import FitState
 from lesion_core.types import Progress, ProgressCallback
 
+TRAINING, HEAD, FEATURES = "training", "head training", "frozen features"
 _NEWS_SECONDS = 2.0  # a log and a progress bar want no more
 _LARGEST_BACKUP_SHARE = 0.02  # of the time spent in backups that the clock asks for, however slow the disk is
 
@@ -53,12 +54,27 @@ class Reporter:
     n_epochs: int
     batch_size: int
     clock: Callable[[], float] = time.monotonic
+    stage: str = TRAINING
+    end_step: int | None = None  # of the stage; by default the training's last
     _said: float = field(init=False, default=float("-inf"))
 
     def tell(self, state: FitState, *, force: bool = False) -> None:
         """Report the state's step, loss, score, rate and remaining time."""
         epoch = min(state.epoch + bool(state.batch), self.n_epochs)
         self.say(state, f"epoch {epoch}/{self.n_epochs}", force=force)
+
+    def enter(self, stage: str, end_step: int | None = None) -> None:
+        """Name what follows: steps of another kind are a stage of their own, because they take another time."""
+        self.stage, self.end_step = stage, end_step
+
+    def images(self, done: int, total: int) -> None:
+        """Report images done in a stage that counts images, not steps; the last one in any case."""
+        if done < total and not self.is_due():
+            return
+        self._said = self.clock()
+        self.on_progress(
+            Progress(stage=FEATURES, done=done, total=total, message="images through the frozen backbone")
+        )
 
     def is_due(self) -> bool:
         """Return whether it is time for news."""
@@ -71,9 +87,9 @@ class Reporter:
         self._said = self.clock()
         self.on_progress(
             Progress(
-                stage="training",
+                stage=self.stage,
                 done=state.n_steps,
-                total=self.n_steps,
+                total=self.end_step or self.n_steps,
                 message=message,
                 metrics=self._metrics(state),
             )

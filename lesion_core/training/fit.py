@@ -19,7 +19,7 @@ from lesion_core.evaluation.metrics import balanced_accuracy
 from lesion_core.modeling.input import Batch
 from lesion_core.modeling.recipe import Recipe
 from lesion_core.training.backups import Backup, is_finite, read_backup, write_backup
-from lesion_core.training.callbacks import BackupTimer, Reporter
+from lesion_core.training.callbacks import HEAD, TRAINING, BackupTimer, Reporter
 from lesion_core.training.devices import losses_kept_back, memory_refused
 from lesion_core.training.distillation import Teaching
 from lesion_core.training.logs import Logs
@@ -141,15 +141,17 @@ class _Fit:
             self.reporter.say(self.state, f"no training image of {', '.join(absent)}", force=True)
 
     def _run_stage(self, stage: Stage) -> None:
-        def tell(done: int, total: int) -> None:
-            self.reporter.say(self.state, f"frozen features {done}/{total}", force=done == total)
-
-        bench = self.material.set_up(stage.name, tell)
+        bench = self.material.set_up(stage.name, self.reporter.images)
+        self.reporter.enter(TRAINING if stage is self.plan.stages[-1] else HEAD, self._end_step(stage))
+        self.reporter.tell(self.state, force=True)
         if self.restored is not None:
             restore_optimizer(self.restored, bench.trainer.optimizer, stage.name)
             self.restored = None
         while self.state.epoch < stage.end and not self.state.stopped:
             self._run_epoch(stage, bench)
+
+    def _end_step(self, stage: Stage) -> int:
+        return stage.end * self.plan.steps_per_epoch
 
     def _run_epoch(self, stage: Stage, bench: Bench) -> None:
         state = self.state
@@ -228,7 +230,8 @@ class _Fit:
         rows = self.material.validation
         if rows.empty:
             return math.nan
-        logits = bench.validate()
+        epoch = f"epoch {self.state.epoch + 1}/{self.plan.n_epochs}"
+        logits = bench.validate(lambda done: self.reporter.say(self.state, f"{epoch}, validation {done}/{len(rows)}"))
         if not np.isfinite(logits).all():
             raise self._diverged("finite logits on validation", float(logits[~np.isfinite(logits)][0]))
         return float(balanced_accuracy(rows["class_index"].to_numpy(), logits.argmax(axis=1)))

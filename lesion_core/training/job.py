@@ -7,13 +7,13 @@ from typing import Any
 from lesion_core.dataset.certificate import verify_certificate
 from lesion_core.dataset.records import OpenDataset, open_dataset
 from lesion_core.errors import ConfigError
-from lesion_core.keys import id_of
 from lesion_core.serving.model_folder import ModelFolder, read_model_folder
 from lesion_core.stores.filesystem import translated
 from lesion_core.stores.folders import materialise, publish
 from lesion_core.stores.making import make_once
 from lesion_core.stores.protocol import Store
 from lesion_core.stores.references import ref_from_folder
+from lesion_core.training.checkpoint import training_scratch
 from lesion_core.training.devices import make_strategy, memory_refused, set_up
 from lesion_core.training.distillation import check_teachable
 from lesion_core.training.forebears import check_network, check_unseen, get_version
@@ -25,7 +25,7 @@ from lesion_core.training.pretrained import with_local_weights
 from lesion_core.training.spec import TrainJob
 from lesion_core.training.teacher import Teacher, open_teacher, teach
 from lesion_core.training.version import STEP_VERSION
-from lesion_core.types import JsonDict, ModelRef, Progress, ProgressCallback
+from lesion_core.types import JsonDict, ModelRef, ProgressCallback, ignore_progress
 
 
 def run(spec: dict[str, Any], *, store: Store, workdir: Path, on_progress: ProgressCallback) -> ModelRef:
@@ -43,7 +43,7 @@ def run(spec: dict[str, Any], *, store: Store, workdir: Path, on_progress: Progr
     """
     job = TrainJob.model_validate(spec)
     key = training_key(job)
-    scratch = workdir / "training" / id_of(key)
+    scratch = training_scratch(job, workdir)
     return make_once(store, ModelRef, key, scratch, lambda: _train(job, key, store, workdir, scratch, on_progress))
 
 
@@ -52,7 +52,7 @@ def _train(
 ) -> ModelRef:
     recipe = job.recipe
     described = recipe if job.start_from else with_local_weights(recipe, store, workdir)  # first: may not be there
-    dataset = open_for_training(job, store, workdir)
+    dataset = open_for_training(job, store, workdir, on_progress)
     base = None if job.start_from is None else _base(job, job.start_from, dataset, store, workdir)
     teacher = _teacher(job, dataset, store, workdir)
     if teacher is not None and base is None:
@@ -67,7 +67,6 @@ def _train(
         model, fits = fit_members(
             described, dataset, scratch=scratch, start=start, teaching=teaching, on_progress=on_progress
         )
-    on_progress(Progress(stage="export", done=0, total=1, message="writing model.onnx and proving it equal"))
     folder = scratch / "model"
     shutil.rmtree(folder, ignore_errors=True)
     with translated(folder):
@@ -78,7 +77,7 @@ def _train(
             f"{recipe.members} networks and {recipe.views} views; free some and run again, which writes what is "
             "trained, or lower views or members"
         ):
-            write_model(folder, model, recipe, dataset, fits, made)
+            write_model(folder, model, recipe, dataset, fits, made, on_progress)
     index, sha256 = publish(
         store,
         key,
@@ -87,12 +86,14 @@ def _train(
         step_version=STEP_VERSION,
         inputs=training_inputs(job),
         summary=_summary(job, base, teacher),
+        on_progress=on_progress,
     )
-    on_progress(Progress(stage="export", done=1, total=1, message=f"stored {id_of(key)}"))
     return ref_from_folder(ModelRef, key, index, sha256)
 
 
-def open_for_training(job: TrainJob, store: Store, workdir: Path) -> OpenDataset:
+def open_for_training(
+    job: TrainJob, store: Store, workdir: Path, on_progress: ProgressCallback = ignore_progress
+) -> OpenDataset:
     """Open the dataset, with the splits of the job's fold, if it fits the recipe and its certificate holds."""
     recipe, ref = job.recipe, job.dataset
     if ref.size_px != recipe.size_px:
@@ -105,7 +106,7 @@ def open_for_training(job: TrainJob, store: Store, workdir: Path) -> OpenDataset
             f"recipe {recipe.name!r} wants colour constancy {recipe.colour_constancy!r}, the records of dataset "
             f"{ref.id} have {ref.colour_constancy!r}; prepare it with the recipe's, or change the recipe"
         )
-    dataset = open_dataset(store, ref, workdir / "datasets")
+    dataset = open_dataset(store, ref, workdir / "datasets", on_progress)
     verify_certificate(dataset)  # of the splits as they are stored; it covers the folds too
     dataset = dataset if job.fold is None else dataset.for_fold(job.fold)
     make_plan(recipe, dataset.split("train"), is_tuning=job.start_from is not None)  # refuses before any work

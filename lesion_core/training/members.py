@@ -18,6 +18,7 @@ from lesion_core.modeling.recipe import Recipe
 from lesion_core.modeling.saved import load_network
 from lesion_core.modeling.views import single_view
 from lesion_core.serving.model_folder import ModelFolder
+from lesion_core.training.checkpoint import member_backups
 from lesion_core.training.devices import as_float32, set_up
 from lesion_core.training.distillation import Teaching
 from lesion_core.training.fit import FitResult, fit
@@ -61,7 +62,7 @@ def fit_members(
         if start is not None:
             _set_weights(network, start[number], recipe)
         told = on_progress if recipe.members == 1 else _as_part(on_progress, number, recipe.members)
-        backups = scratch / f"backup-{number}"
+        backups = member_backups(scratch, number)
         is_tuning = start is not None
         fits.append(
             fit(network, own, dataset, backups=backups, on_progress=told, teaching=teaching, is_tuning=is_tuning)

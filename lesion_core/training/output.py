@@ -2,8 +2,9 @@
 
 import contextlib
 import gc
+import itertools
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -26,6 +27,7 @@ from lesion_core.modeling.recipe import Recipe
 from lesion_core.modeling.sampling import class_counts
 from lesion_core.modeling.summary import describe_network
 from lesion_core.modeling.views import with_views
+from lesion_core.progress import Tally
 from lesion_core.serving.model_folder import ModelFolder
 from lesion_core.serving.predictor import OnnxModel
 from lesion_core.training.fit import FitResult
@@ -33,7 +35,7 @@ from lesion_core.training.logs import store_logs
 from lesion_core.training.plan import absent_classes
 from lesion_core.training.spec import Distillation
 from lesion_core.training.step import make_logits
-from lesion_core.types import LICENCE_ORDER, JsonDict, Sha256
+from lesion_core.types import LICENCE_ORDER, JsonDict, ProgressCallback, Sha256, ignore_progress
 
 PARITY_TOLERANCE = 1e-3  # on logits: moves no probability by more than 0.0005
 _PARITY_BATCHES, _LEAST_PARITY_IMAGES = 8, 64  # with views each image is several pictures, and a proof as long
@@ -65,6 +67,7 @@ def write_model(
     dataset: OpenDataset,
     fits: Sequence[FitResult],
     made: Making,
+    on_progress: ProgressCallback = ignore_progress,
 ) -> None:
     """Write every file of a model version into ``folder``, which must be there and empty.
 
@@ -75,17 +78,37 @@ def write_model(
         dataset: With the splits that were trained and chosen on.
         fits: How the training of each member went.
         made: How the model came about besides.
+        on_progress: Told the stages 'export', 'parity check', 'calibration' and 'model files'.
 
     Raises:
         TrainingError: ``model.onnx`` does not answer as ``model.keras`` does.
     """
     served = with_views(model, recipe.views)  # what is calibrated and evaluated is what will be served
-    served.save(folder / "model.keras")
-    with _prompt_collection():
-        export_onnx(served, folder / "model.onnx")
-    onnx = OnnxModel(folder / "model.onnx", batch_size=max(1, _BATCH // recipe.views))
-    _write_json(folder / "parity.json", prove_parity(served, onnx, dataset))
-    _write_json(folder / "calibration.json", calibrate(onnx, dataset).model_dump(mode="json"))
+    onnx = _export(served, folder, max(1, _BATCH // recipe.views), Tally(on_progress, "export", 3))
+    _write_json(folder / "parity.json", prove_parity(served, onnx, dataset, on_progress))
+    _write_json(folder / "calibration.json", calibrate(onnx, dataset, on_progress).model_dump(mode="json"))
+    with Tally(on_progress, "model files", 1).part("provenance, contact sheet, figures"):
+        _describe(folder, model, recipe, dataset, fits, made)
+
+
+def _export(served: keras.Model, folder: Path, batch_size: int, tally: Tally) -> OnnxModel:
+    """Write both forms of the network, and open the one that will be served."""
+    with tally.part("writing model.keras"):
+        served.save(folder / "model.keras")
+    with tally.part("converting to model.onnx"), _prompt_collection():
+        names = itertools.count(1)
+        export_onnx(
+            served,
+            folder / "model.onnx",
+            lambda name: tally.tell(f"converting to model.onnx, pass {next(names)}: {name.replace('_', ' ')}"),
+        )
+    with tally.part("opening model.onnx"):
+        return OnnxModel(folder / "model.onnx", batch_size=batch_size)
+
+
+def _describe(
+    folder: Path, model: keras.Model, recipe: Recipe, dataset: OpenDataset, fits: Sequence[FitResult], made: Making
+) -> None:
     _write_json(folder / "recipe.json", recipe.model_dump(mode="json"))
     _write_json(folder / "labels.json", vocabulary())
     preprocessing = Preprocessing(size_px=recipe.size_px, colour_constancy=recipe.colour_constancy)
@@ -132,10 +155,13 @@ def _prompt_collection() -> Iterator[None]:
         gc.collect()
 
 
-def prove_parity(model: keras.Model, onnx: OnnxModel, dataset: OpenDataset) -> JsonDict:
+def prove_parity(
+    model: keras.Model, onnx: OnnxModel, dataset: OpenDataset, on_progress: ProgressCallback = ignore_progress
+) -> JsonDict:
     """Return how far the logits of the two forms are apart on 64 to 256 images of the calibration split.
 
-    Where that split is empty, images of the training split are used.
+    Where that split is empty, images of the training split are used. ``on_progress`` is told the stage
+    'parity check', in which each image is shown to both forms.
 
     Raises:
         TrainingError: Further apart than ``PARITY_TOLERANCE``.
@@ -143,8 +169,10 @@ def prove_parity(model: keras.Model, onnx: OnnxModel, dataset: OpenDataset) -> J
     rows = dataset.split("calibration")
     n_images = max(_LEAST_PARITY_IMAGES, _PARITY_BATCHES * onnx.batch_size)
     rows = (dataset.split("train") if rows.empty else rows).iloc[:n_images]
-    expected = make_logits(model)(evaluation_batches(dataset, rows, onnx.batch_size))
-    difference = float(np.abs(expected - onnx_logits(onnx, dataset, rows)).max())
+    tally = Tally(on_progress, "parity check", 2 * len(rows))
+    batches = evaluation_batches(dataset, rows, onnx.batch_size)
+    expected = make_logits(model)(_counted(batches, tally, "model.keras"))
+    difference = float(np.abs(expected - onnx_logits(onnx, dataset, rows, tally, "model.onnx")).max())
     if not difference <= PARITY_TOLERANCE:
         raise TrainingError(
             f"expected model.onnx to answer as model.keras does to {PARITY_TOLERANCE}, got logits {difference:.3g} "
@@ -154,21 +182,35 @@ def prove_parity(model: keras.Model, onnx: OnnxModel, dataset: OpenDataset) -> J
     return {"max_abs_difference": difference, "n_images": len(rows), "tolerance": PARITY_TOLERANCE}
 
 
-def calibrate(onnx: OnnxModel, dataset: OpenDataset) -> Calibration:
-    """Fit the temperature on the calibration split, on the very logits that will be served."""
+def calibrate(onnx: OnnxModel, dataset: OpenDataset, on_progress: ProgressCallback = ignore_progress) -> Calibration:
+    """Fit the temperature on the calibration split, on the very logits that will be served.
+
+    ``on_progress`` is told the stage 'calibration', image by image.
+    """
     rows = dataset.split("calibration")
-    return fit_temperature(onnx_logits(onnx, dataset, rows), rows["class_index"].to_numpy(np.int64), prior="flat")
+    tally = Tally(on_progress, "calibration", len(rows))
+    logits = onnx_logits(onnx, dataset, rows, tally, "images scored")
+    return fit_temperature(logits, rows["class_index"].to_numpy(np.int64), prior="flat")
 
 
-def onnx_logits(onnx: OnnxModel, dataset: OpenDataset, rows: pd.DataFrame) -> np.ndarray:
-    """Return the served model's logits, float32 (n, 8)."""
+def onnx_logits(onnx: OnnxModel, dataset: OpenDataset, rows: pd.DataFrame, tally: Tally, message: str) -> np.ndarray:
+    """Return the served model's logits, float32 (n, 8); ``tally`` counts the images."""
+    tally.tell(message)
     parts = [np.zeros((0, len(CLASS_ORDER)), np.float32)]
     for start in range(0, len(rows), onnx.batch_size):
         inputs = model_inputs(dataset, rows.iloc[start : start + onnx.batch_size])
         parts.append(
             onnx.run(inputs["image"], inputs["age_years"], inputs["sex_code"], inputs["site_code"])["logits"]
         )
+        tally.add(len(inputs["image"]), message)
     return np.concatenate(parts)
+
+
+def _counted(batches: Iterable[dict[str, np.ndarray]], tally: Tally, message: str) -> Iterator[dict[str, np.ndarray]]:
+    tally.tell(message)
+    for inputs in batches:
+        yield inputs
+        tally.add(len(inputs["image"]), message)
 
 
 def vocabulary() -> JsonDict:

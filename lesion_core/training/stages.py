@@ -3,7 +3,7 @@
 All feeds are made here, so that a training on other targets has one place to say so.
 """
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, replace
 
 import keras
@@ -21,6 +21,7 @@ from lesion_core.training.plan import StageName
 from lesion_core.training.step import Loss, Trainer, make_logits, make_trainer
 
 OnFeatures = Callable[[int, int], None]  # images done, and of how many
+OnImages = Callable[[int], None]  # images done
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,7 +30,7 @@ class Bench:
 
     trainer: Trainer
     batches: Callable[[int, int], Iterable[Batch]]
-    validate: Callable[[], np.ndarray]
+    validate: Callable[[OnImages], np.ndarray]
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,7 +76,9 @@ def _full_bench(material: Material) -> Bench:
     return Bench(
         trainer=trainer,
         batches=TrainingFeed(dataset, material.train, recipe, material.targets).batches,
-        validate=lambda: logits(evaluation_batches(dataset, material.validation, recipe.optimisation.batch_size)),
+        validate=lambda on_images: logits(
+            _told(evaluation_batches(dataset, material.validation, recipe.optimisation.batch_size), on_images)
+        ),
     )
 
 
@@ -87,8 +90,16 @@ def _head_bench(material: Material, on_features: OnFeatures) -> Bench:
     return Bench(
         trainer=make_trainer(head, material.recipe, material.loss),
         batches=feed.batches,
-        validate=lambda: logits([] if check is None else check.inputs_in_order()),
+        validate=lambda on_images: logits([] if check is None else _told(check.inputs_in_order(), on_images)),
     )
+
+
+def _told(batches: Iterable[dict[str, np.ndarray]], on_images: OnImages) -> Iterator[dict[str, np.ndarray]]:
+    done = 0
+    for inputs in batches:
+        yield inputs
+        done += len(next(iter(inputs.values())))
+        on_images(done)
 
 
 def _features(material: Material, rows: pd.DataFrame, on_features: OnFeatures) -> FeatureFeed:

@@ -35,8 +35,9 @@ from lesion_core.evaluation.figures.canvas import SYNTHETIC_MARK
 from lesion_core.settings import LesionSettings
 from lesion_core.stores.folders import materialise
 from lesion_core.stores.local import LocalStore
-from lesion_core.types import DatasetRef, PrepareOptions, ignore_progress
+from lesion_core.types import DatasetRef, PrepareOptions, Progress, ProgressCallback, ignore_progress
 from tests.core.dataset.snapshots import draw, encode, image_row, store_snapshot
+from tests.stages import finished_stages
 
 HOSTILE = '<script>alert("x")</script> & Söhne | `$\\alpha` [click](javascript:x)'
 CLASSES = ("MEL", "NV", "BCC", "BKL")
@@ -50,6 +51,7 @@ class Reported:
     report: DataReportRef
     folder: Path
     content: DataSummary
+    heard: list[Progress]
 
 
 def _dataset(store: LocalStore, place: Path) -> DatasetRef:
@@ -66,9 +68,11 @@ def _dataset(store: LocalStore, place: Path) -> DatasetRef:
     return prepare(snapshot, PrepareOptions(name="small", size_px=32), store, workdir=place / "work")
 
 
-def _run(store: LocalStore, dataset: DatasetRef, place: Path) -> DataReportRef:
+def _run(
+    store: LocalStore, dataset: DatasetRef, place: Path, listen: ProgressCallback = ignore_progress
+) -> DataReportRef:
     job = DataReportJob(dataset=dataset)
-    return run(job.model_dump(mode="json"), store=store, workdir=place / "work", on_progress=ignore_progress)
+    return run(job.model_dump(mode="json"), store=store, workdir=place / "work", on_progress=listen)
 
 
 @pytest.fixture(scope="module")
@@ -76,9 +80,14 @@ def reported(tmp_path_factory: pytest.TempPathFactory) -> Reported:
     place = tmp_path_factory.mktemp("data-report")
     store = LocalStore(place / "store")
     dataset = _dataset(store, place)
-    report = _run(store, dataset, place)
+    heard: list[Progress] = []
+    report = _run(store, dataset, place, heard.append)
     folder = materialise(store, report, place / "cache")
-    return Reported(place, store, dataset, report, folder, read_data_summary(store, report))
+    return Reported(place, store, dataset, report, folder, read_data_summary(store, report), heard)
+
+
+def test_its_parts_are_told(reported: Reported) -> None:
+    assert list(finished_stages(reported.heard)) == ["fetch dataset", "data report", "publish"]
 
 
 def test_it_is_complete_and_found_again_under_its_key(reported: Reported) -> None:

@@ -11,6 +11,7 @@ import pandas as pd
 import pytest
 
 from lesion_core import jobs
+from lesion_core.dataset.records import OpenDataset
 from lesion_core.errors import ArtifactCorrupt, ConfigError, ManifestError, TrainingError
 from lesion_core.keys import id_of
 from lesion_core.labels import CLASS_ORDER
@@ -21,10 +22,12 @@ from lesion_core.serving.predictor import Predictor
 from lesion_core.settings import LesionSettings
 from lesion_core.stores.folders import get_index, materialise, read_file
 from lesion_core.stores.local import LocalStore
+from lesion_core.training.checkpoint import find_checkpoint
 from lesion_core.training.identity import training_inputs, training_key
 from lesion_core.training.job import run
 from lesion_core.training.spec import TrainJob
 from lesion_core.types import DatasetRef, ModelRef, Progress, ProgressCallback, ignore_progress
+from tests.stages import finished_stages
 
 MakeRecipe = Callable[..., Recipe]
 _FILES = {
@@ -67,7 +70,7 @@ _RECIPE = Recipe.model_validate(
 def test_a_model_folder_is_complete_and_its_two_forms_agree(
     trained: tuple[ModelRef, list[Progress]], store: LocalStore, dataset_ref: DatasetRef, tmp_path: Path
 ) -> None:
-    ref, heard = trained
+    ref, _ = trained
     assert (ref.recipe, ref.dataset, ref.synthetic) == ("whole", dataset_ref, True)
     assert set(get_index(store, ref)[1].files) == _FILES
     parity = json.loads(read_file(store, ref, "parity.json"))
@@ -84,10 +87,23 @@ def test_a_model_folder_is_complete_and_its_two_forms_agree(
     predictor = Predictor.load(materialise(store, ref, tmp_path), threads=1)
     assert predictor.preprocessing.size_px == 32
     assert read_file(store, ref, "architecture.png").startswith(b"\x89PNG")
-    stages = [progress.stage for progress in heard]
-    assert stages[0] == "training"
-    assert stages[-1] == "export"
-    assert [p.done for p in heard if p.stage == "training"][-1] == _history(store, ref)["step"].iloc[-1]
+
+
+@pytest.mark.slow
+def test_every_long_part_of_a_training_is_a_stage_that_tells_how_far_it_is(
+    trained: tuple[ModelRef, list[Progress]], store: LocalStore, dataset: OpenDataset
+) -> None:
+    ref, heard = trained
+    parts = finished_stages(heard)
+    assert list(parts) == [
+        "fetch dataset", "training", "export", "parity check", "calibration", "model files", "publish"
+    ]  # fmt: skip
+    assert parts["training"] == _history(store, ref)["step"].iloc[-1]
+    assert parts["parity check"] == 2 * json.loads(read_file(store, ref, "parity.json"))["n_images"]
+    assert parts["calibration"] == len(dataset.split("calibration"))
+    assert parts["publish"] == len(_FILES)
+    converting = {each.message for each in heard if "pass" in each.message}
+    assert len(converting) > 5, "the conversion, the longest part of an export, says nothing"
 
 
 def _run_here(job: TrainJob, store: LocalStore, work: Path, listen: ProgressCallback = ignore_progress) -> ModelRef:
@@ -181,9 +197,17 @@ def test_fine_tuning_needs_no_pretrained_weights_and_freezes_what_was_learnt(
     job = TrainJob(recipe=make_recipe(name="further", weights=gone, optimisation=schedule), dataset=dataset_ref)
     with pytest.raises(ConfigError, match=r"gone\.weights\.h5"):
         training_key(job)
-    ref = _run_here(job.starting_from(trained[0]), store, tmp_path / "work")
+    heard: list[Progress] = []
+    ref = _run_here(job.starting_from(trained[0]), store, tmp_path / "work", heard.append)
     history = read_file(store, ref, "history.csv").decode()
     assert [line.split(",")[1] for line in history.splitlines()[1:]] == ["head", "head", "all"]
+    n_steps = [int(step) for step in _history(store, ref)["step"]]
+    training = [each for each in heard if each.stage == "training"]
+    head = [each for each in heard if each.stage == "head training"]
+    features = [each for each in heard if each.stage == "frozen features"]
+    assert (head[-1].done, head[-1].total) == (n_steps[1], n_steps[1])
+    assert (training[-1].done, training[-1].total) == (n_steps[2], n_steps[2])
+    assert features[-1].done == features[-1].total
 
 
 def test_memory_that_runs_out_at_the_end_is_said_with_what_is_kept(
@@ -201,6 +225,9 @@ def test_memory_that_runs_out_at_the_end_is_said_with_what_is_kept(
     with pytest.raises(TrainingError, match=r"'heavy' is trained, but needs more memory .* lower views or members"):
         _run_here(job, store, tmp_path)
     assert list((tmp_path / "training" / id_of(training_key(job))).glob("backup-0/*.backup"))
+    found = find_checkpoint(job, store, tmp_path)  # what a real training leaves behind
+    assert found is not None
+    assert (found.is_finished, found.epoch, found.step) == (True, 1, found.n_steps)
 
 
 def _pixels_and_patients(n_images: int) -> dict[str, np.ndarray]:

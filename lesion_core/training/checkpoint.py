@@ -1,0 +1,87 @@
+"""How far an interrupted training came, read from its backups without TensorFlow."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import pandas as pd
+
+from lesion_core.evaluation.exposure import read_splits
+from lesion_core.keys import id_of
+from lesion_core.stores.protocol import Store
+from lesion_core.training.backups import Backup, read_backup
+from lesion_core.training.identity import training_key
+from lesion_core.training.plan import make_plan
+from lesion_core.training.spec import TrainJob
+
+
+@dataclass(frozen=True, slots=True)
+class Checkpoint:
+    """Where a training goes on.
+
+    Attributes:
+        member: Which of the networks that are averaged, from 1.
+        n_members: How many there are.
+        epoch: The epoch that is in hand, from 1, over all stages.
+        n_epochs: Epochs of all stages.
+        step: Steps that are done, of this network.
+        n_steps: Steps of all epochs.
+        is_finished: Whether this network's training is over, so that only the model has to be written.
+    """
+
+    member: int
+    n_members: int
+    epoch: int
+    n_epochs: int
+    step: int
+    n_steps: int
+    is_finished: bool
+
+    def in_words(self) -> str:
+        """Return the position as a part of a sentence."""
+        network = "" if self.n_members == 1 else f"network {self.member} of {self.n_members}, "
+        position = f"{network}epoch {self.epoch} of {self.n_epochs} (step {self.step:,} of {self.n_steps:,})"
+        return f"the end of {position}" if self.is_finished else position
+
+
+def training_scratch(job: TrainJob, workdir: Path) -> Path:
+    """Return the folder of a training's backups and unfinished files on this machine."""
+    return workdir / "training" / id_of(training_key(job))
+
+
+def member_backups(scratch: Path, number: int) -> Path:
+    """Return the folder of the backups of one network, from 0."""
+    return scratch / f"backup-{number}"
+
+
+def find_checkpoint(job: TrainJob, store: Store, workdir: Path) -> Checkpoint | None:
+    """Return where ``job`` would go on after an interruption; ``None`` where it would begin.
+
+    Raises:
+        ConfigError: The recipe names a weights file that cannot be read, or does not fit its dataset.
+        ArtifactNotFound: The dataset is not in the store.
+        ArtifactCorrupt: Its table of splits is not the one that was published.
+    """
+    scratch = training_scratch(job, workdir)
+    for number in reversed(range(job.recipe.members)):
+        if (backup := read_backup(member_backups(scratch, number))) is not None:
+            return _checkpoint(backup, job, number, _train_rows(job, store))
+    return None
+
+
+def _checkpoint(backup: Backup, job: TrainJob, number: int, rows: pd.DataFrame) -> Checkpoint:
+    plan, state = make_plan(job.recipe, rows, is_tuning=job.start_from is not None), backup.facts["state"]
+    is_finished = bool(state["stopped"]) or state["epoch"] >= plan.n_epochs
+    return Checkpoint(
+        member=number + 1,
+        n_members=job.recipe.members,
+        epoch=state["epoch"] if is_finished else state["epoch"] + 1,
+        n_epochs=plan.n_epochs,
+        step=state["n_steps"],
+        n_steps=plan.n_steps,
+        is_finished=is_finished,
+    )
+
+
+def _train_rows(job: TrainJob, store: Store) -> pd.DataFrame:
+    rows = read_splits(store, job.dataset, fold=job.fold)
+    return rows[rows["split"] == "train"]
