@@ -42,7 +42,7 @@ _NOT_USED_START = "tbp_lv_"  # measurements of total body photography, challenge
 _PREFIX = re.compile(r"^(?:meta(?:data)?\.)?(?:clinical|acquisition)\.")
 _FORMER = re.compile(r"^(?:meta|dataset|notes|creator)\.|^_(?:id|modeltype)$|^(?:created|updated)$")
 _FORMER_IMAGE = "name"
-_CLOSE = 0.5
+_CLOSE = 0.6
 
 
 @dataclass(frozen=True, slots=True)

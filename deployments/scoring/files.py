@@ -11,7 +11,7 @@ from lesion_core.errors import ConfigError
 # Endings of the formats that ``lesion_core.images`` reads. What a file holds decides, never its ending.
 IMAGE_ENDINGS = (
     *(".jpg", ".jpeg", ".jpe", ".jfif", ".mpo"),
-    *(".png", ".apng", ".webp", ".tif", ".tiff", ".bmp", ".dib", ".gif"),
+    *(".png", ".apng", ".webp", ".tif", ".tiff", ".bmp", ".gif"),
 )
 # Endings under which nobody keeps an image. A file under any other ending, or none, is tried.
 _OTHER_ENDINGS = frozenset(
@@ -75,12 +75,12 @@ def list_folder(folder: Path, *, recursive: bool = False, own: Collection[Path] 
     Raises:
         ConfigError: There is no such folder, it cannot be read, or nothing in it could be an image.
     """
-    own_paths = {path.resolve() for path in own}
+    own_paths = {os.path.realpath(path) for path in own}
     kinds: dict[str, list[ImageFile]] = {kind: [] for kind in ("images", "other", "hidden", "special", "folders")}
     for entry in _walk(folder, recursive):
         path = Path(entry.path)
         name = _shown(path.relative_to(folder).as_posix())
-        kind = "other" if path.resolve() in own_paths else _kind_of(entry)
+        kind = "other" if os.path.realpath(path) in own_paths else _kind_of(entry)
         kinds[kind].append(ImageFile(path, name))
     images = tuple(sorted(kinds.pop("images"), key=lambda image: image.name))
     other, hidden, special, folders = (tuple(sorted(file.name for file in found)) for found in kinds.values())

@@ -36,17 +36,19 @@ def check_output(output: Path, *, inputs: Sequence[Path]) -> Path:
     """
     if output.suffix.lower() not in _ENDINGS:
         raise ConfigError(f"expected an output ending in .csv or .parquet, got {output}")
-    target = output.resolve()
-    if target in {path.resolve() for path in inputs}:
+    target = Path(os.path.realpath(output))
+    if str(target) in {os.path.realpath(path) for path in inputs}:
         raise ConfigError(f"expected an output of its own, got {output}, which is an input; choose another name")
-    if target.exists() and not target.is_file():
+    if os.path.exists(target) and not os.path.isfile(target):
         raise ConfigError(f"expected a file to write at {output}, got a folder or device; choose another name")
-    if not target.parent.is_dir():
+    if not os.path.isdir(target.parent):
         raise ConfigError(f"expected the folder of the output {output} to be there, found none; make it first")
     trial = _temporary(target)
     try:
         trial.touch(exist_ok=False)
         trial.unlink()
+        with suppress(FileNotFoundError):
+            target.lstat()  # fails for a name that is too long
     except OSError as error:
         raise _not_written(output, error) from error
     return target

@@ -44,8 +44,8 @@ class ScoringProgress:
         """Take the lower edge of a terminal."""
         if self._console.is_terminal:
             columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), _Rate(), _Left())
-            self._bar = Bar(*columns, console=self._console, transient=True)
-            self._task = self._bar.add_task("", total=None)
+            self._bar = Bar(*columns, console=self._console, transient=True, get_time=self._clock)
+            self._task = self._bar.add_task("", total=None, visible=False)
             self._bar.start()
         return self
 
@@ -67,7 +67,7 @@ class ScoringProgress:
             self._started = now
         if self._bar is not None:
             if is_new:
-                self._bar.reset(self._task, description=progress.stage, total=progress.total)
+                self._bar.reset(self._task, description=progress.stage, total=progress.total, visible=True)
             self._bar.update(self._task, completed=progress.done)
         elif is_new or progress.done == progress.total or now - self._told >= self._every_seconds:
             self._told = now

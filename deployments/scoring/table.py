@@ -7,6 +7,7 @@ line end. What else a file may be is refused by name.
 import codecs
 import csv
 import io
+import os
 from collections import Counter
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -53,9 +54,9 @@ def read_text_table(path: Path, is_known: Callable[[str], bool]) -> Table:
 
 
 def _bytes(path: Path) -> bytes:
-    if path.is_dir():
+    if os.path.isdir(path):
         raise ManifestError(f"expected a table of metadata at {path}, got a folder; name the file in it")
-    if path.exists() and not path.is_file():
+    if os.path.exists(path) and not os.path.isfile(path):
         raise ManifestError(f"expected a table of metadata at {path}, got no regular file; save it as a file")
     try:
         return path.read_bytes()
