@@ -86,7 +86,7 @@ class Summary:
         if matches.n_repeated:
             yield f"metadata: {matches.n_repeated:,} × a row that repeats an earlier one"
         if self.n_notes:
-            yield f"metadata: {self.n_notes:,} × a site without a counterpart, left unknown (see the column 'metadata_note')"
+            yield f"metadata: {self.n_notes:,} × a site without a counterpart, left unknown (column 'metadata_note')"
         read = [f"{name} as {meaning_of(known)}" for known, name in columns.known.items()]
         yield f"columns: {', '.join(read)}"
         if columns.not_used or columns.ignored:
