@@ -194,23 +194,45 @@ def mirror(
 
 @app.command()
 def predict(
-    folder: Annotated[Path, typer.Argument(help="Folder of images", parser=expanded)],
+    folder: Annotated[
+        Path, typer.Argument(help="Folder of images; every file in it gets a row, or is counted", parser=expanded)
+    ],
     output: Annotated[Path, typer.Option(help="Where to write: .parquet or .csv", parser=expanded)] = Path(
         "predictions.csv"
     ),
     metadata: Annotated[
         Path | None,
-        typer.Option(help="CSV with the columns image, age_years, sex, site (any may be missing)", parser=expanded),
+        typer.Option(
+            help="Table with a column image and any of age_years, sex, site, or their names in the archive",
+            parser=expanded,
+        ),
     ] = None,
     model: Annotated[str, typer.Option(help="Model id; empty takes the approved one")] = "",
+    recursive: Annotated[bool, typer.Option("--recursive", help="Go into the folders in it, too")] = False,
+    ignore: Annotated[
+        list[str] | None, typer.Option(help="Column of the table to pass over; may be given again")
+    ] = None,
 ) -> None:
     """Score a folder of images through the path that serves the page."""
-    from deployments.scoring import score
+    from rich.console import Console
+
+    from deployments.scoring.progress import ScoringProgress
+    from deployments.scoring.run import score
 
     settings = LesionSettings()
     open_existing_store(settings)
-    n_scored, n_refused = score(settings, folder, output, metadata=metadata, model_id=model)
-    typer.echo(f"{n_scored} images scored, {n_refused} refused (see the column 'refused'): {output}")
+    with ScoringProgress(Console(stderr=True)) as progress:
+        summary = score(
+            settings,
+            folder,
+            output,
+            metadata=metadata,
+            model_id=model,
+            recursive=recursive,
+            ignored=ignore or (),
+            on_progress=progress,
+        )
+    typer.echo("\n".join(summary.lines()))
 
 
 def main() -> None:

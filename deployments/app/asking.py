@@ -76,7 +76,7 @@ def _age(value: object) -> float | None:
         age = math.nan
     if not 0 <= age <= MAX_AGE_YEARS:
         expected = f"a number of years from 0 to {MAX_AGE_YEARS}, or nothing where it is unknown"
-        raise InputRejected(wording.rejected_field("Age", expected, _shown(value)), field="age_years")
+        raise InputRejected(wording.rejected_field("Age", expected, shown(value)), field="age_years")
     return age
 
 
@@ -85,7 +85,7 @@ def _sex(value: object) -> Sex | None:
         return None
     if value not in list(SEX_ORDER):
         expected = f"one of {', '.join((*SEX_ORDER, UNKNOWN))}"
-        raise InputRejected(wording.rejected_field("Sex", expected, _shown(value)), field="sex")
+        raise InputRejected(wording.rejected_field("Sex", expected, shown(value)), field="sex")
     return Sex(str(value))
 
 
@@ -94,7 +94,7 @@ def _site(value: object) -> Site | None:
         return None
     if value not in list(SITE_ORDER):
         expected = f"one of {', '.join((*SITE_ORDER, UNKNOWN))}"
-        raise InputRejected(wording.rejected_field("Site", expected, _shown(value)), field="site")
+        raise InputRejected(wording.rejected_field("Site", expected, shown(value)), field="site")
     return Site(str(value))
 
 
@@ -102,6 +102,7 @@ def _is_unknown(value: object) -> bool:
     return value is None or (isinstance(value, str) and value.strip() in ("", UNKNOWN))
 
 
-def _shown(value: object) -> str:
+def shown(value: object) -> str:
+    """Return a value as it came, cut short, for a message about it."""
     text = f"{value:g}" if isinstance(value, float) else str(value)
     return text if len(text) <= 40 else f"{text[:40]}…"

@@ -11,6 +11,7 @@ from gradio.data_classes import FileData
 from deployments.app import markup
 from deployments.app.asking import UNKNOWN, Desk, read_metadata
 from deployments.app.render import draw_preview
+from deployments.scoring.files import IMAGE_ENDINGS
 from lesion_core.errors import ImageRejected, InputRejected, ModelNotReady
 from lesion_core.images import decode
 from lesion_core.labels import CLASS_NAMES, CLASS_ORDER, SEX_ORDER, SITE_ORDER, Diagnosis
@@ -21,7 +22,6 @@ STYLE = Path(__file__).with_name("style.css")
 KEEP_SECONDS = 1800  # an open page forgets its image after this; a closed one at once
 _CACHE_SECONDS = (60, 300)  # a second net under the deletion after reading
 _CLASS_CHOICES = [(CLASS_NAMES[item], str(item)) for item in CLASS_ORDER]
-_EXTENSIONS = (".jpg", ".jpeg", ".png", ".webp", ".tif", ".tiff", ".bmp")
 _NO_HISTORY = gr.InputHTMLAttributes(autocomplete="off")
 _PRIVATE: dict[str, Any] = {"api_visibility": "private", "show_progress": "hidden"}
 
@@ -111,7 +111,7 @@ def _upload() -> gr.File:
     upload = gr.File(
         label="Dermoscopic image of one lesion",
         show_label=False,
-        file_types=list(_EXTENSIONS),
+        file_types=list(IMAGE_ENDINGS),
         height=140,
         elem_id="upload",
     )

@@ -240,6 +240,30 @@ def rejected_field(field: str, expected: str, got: object) -> str:
     return f"{field}: expected {expected}, got {got}."
 
 
+def unknown_field(name: str, known: Sequence[str], *, near: str | None) -> str:
+    """Say that a form has a field that nobody reads, and which are read."""
+    hint = f" Did you mean “{near}”?" if near else ""
+    return f"Field “{name}” is not known. Expected {', '.join(known)}, each at most once.{hint}"
+
+
+def repeated_field(name: str, n_times: int) -> str:
+    """Say that a form has a field more than once."""
+    return (
+        f"Field “{name}” was given {n_times} times. Expected it once: one answer is about one image of one patient."
+    )
+
+
+def field_in_address(name: str, fields: Sequence[str], *, near: str | None) -> str:
+    """Say that an address has a parameter; ``fields`` are what the form may have instead."""
+    if not fields:
+        return f"Parameter “{name}” in the address is not known. Expected the address alone."
+    hint = "" if near in (None, name) else f" Did you mean “{near}”?"
+    return (
+        f"Parameter “{name}” in the address is not read. Expected {', '.join(fields)} as fields of the form, and the "
+        f"address alone.{hint}"
+    )
+
+
 def too_large(limit_mb: int) -> str:
     """Say that a file is larger than the page takes."""
     return f"This file is larger than {limit_mb} MB. Export the image at a smaller size."

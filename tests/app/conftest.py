@@ -21,7 +21,9 @@ from playwright.sync_api import Browser, Page
 
 from lesion_core.labels import Diagnosis
 from lesion_core.registry.channels import clear_channel, move_channel
+from lesion_core.settings import LesionSettings
 from lesion_core.stores.local import LocalStore
+from lesion_core.stores.open import open_store
 from lesion_core.types import ModelRef
 from tests.model_folders import publish_model
 
@@ -139,3 +141,31 @@ def lesion_jpeg() -> bytes:
     buffer = io.BytesIO()
     Image.fromarray(pixels.clip(0, 255).astype(np.uint8)).save(buffer, "JPEG", quality=92)
     return buffer.getvalue()
+
+
+@pytest.fixture(scope="module")
+def scoring_settings(tmp_path_factory: pytest.TempPathFactory) -> LesionSettings:
+    """A store whose approved model is hand-made."""
+    folder = tmp_path_factory.mktemp("scoring")
+    settings = LesionSettings(store=str(folder / "store"), work=folder / "work")
+    store = open_store(settings)
+    model = publish_model(store, folder / "scratch")
+    move_channel(store, "approved", model, action="approve", approver="Dr Grey", reason="tested", clock=now)
+    return settings
+
+
+@pytest.fixture
+def empty_settings(tmp_path: Path) -> LesionSettings:
+    """A store without a model: whoever comes as far as loading one fails with ``ModelNotReady``."""
+    return LesionSettings(store=str(tmp_path / "no store"), work=tmp_path / "no work")
+
+
+@pytest.fixture
+def image_folder(tmp_path: Path, lesion_jpeg: bytes) -> Path:
+    """Three images and one that was cut short."""
+    folder = tmp_path / "images"
+    folder.mkdir()
+    for name in ("a", "b", "c"):
+        (folder / f"{name}.jpg").write_bytes(lesion_jpeg)
+    (folder / "cut.jpg").write_bytes(lesion_jpeg[:900])
+    return folder

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import httpx
+import jsonschema
 import pytest
 
 from lesion_core.labels import CLASS_ORDER, Diagnosis
@@ -32,6 +33,7 @@ def test_an_answer_in_full(site: Site, lesion_jpeg: bytes, fusion: str) -> None:
     assert answer["model"] == model.id
     assert answer["approved_by"] == "Dr Grey"
     assert answer["synthetic"] is True
+    assert answer["metadata"] == {"age_years": 61, "sex": "male", "site": "head/neck"}
     probabilities = _probabilities(answer)
     assert set(probabilities) == set(CLASS_ORDER)
     assert sum(probabilities.values()) == pytest.approx(1, abs=1e-5)
@@ -53,6 +55,7 @@ def test_unknown_metadata_may_be_left_out_empty_or_called_unknown(site: Site, le
         _ask(site, lesion_jpeg, sex="unknown", site="unknown").json(),
     ]
     assert answers[0]["classes"] == answers[1]["classes"] == answers[2]["classes"]
+    assert [answer["metadata"] for answer in answers] == [dict.fromkeys(("age_years", "sex", "site"))] * 3
     assert _ask(site, lesion_jpeg, sex="male").json()["classes"] != answers[0]["classes"]
 
 
@@ -75,6 +78,68 @@ def test_a_field_that_cannot_be_meant_is_named(
     assert response.status_code == 422
     assert response.json()["field"] == field
     assert fields[field] in response.json()["message"]
+
+
+IMAGE = ("a.jpg", b"x", "image/jpeg")
+
+
+@pytest.mark.parametrize(
+    ("parts", "field", "words"),
+    [
+        ([("age", "55")], "age", "Did you mean “age_years”?"),
+        ([("age_approx", "55")], "age_approx", "Did you mean “age_years”?"),
+        ([("anatom_site_general", "head/neck")], "anatom_site_general", "Did you mean “site”?"),
+        ([("age_year", "55")], "age_year", "Did you mean “age_years”?"),
+        ([("Sex", "male")], "Sex", "Did you mean “sex”?"),
+        ([("gender", "male")], "gender", "Expected image, age_years, sex, site, each at most once."),
+        ([("patient_name" * 20, "x")], ("patient_name" * 20)[:40] + "…", "is not known"),
+        ([("age_years", "55"), ("age_years", "56")], "age_years", "was given 2 times"),
+        ([("sex", "male"), ("sex", "male"), ("sex", "")], "sex", "was given 3 times"),
+        ([("image", IMAGE)], "image", "was given 2 times"),
+        ([("image", "text")], "image", "was given 2 times"),
+        ([("mask", IMAGE)], "mask", "is not known"),
+        ([("age_years", IMAGE)], "age_years", "expected text, got a file"),
+    ],
+)
+def test_what_is_not_known_or_comes_twice_is_refused_by_name(
+    site: Site, lesion_jpeg: bytes, parts: list[tuple[str, Any]], field: str, words: str
+) -> None:
+    """Answering without it would be an answer to another question."""
+    form = [(name, value if isinstance(value, tuple) else (None, value)) for name, value in parts]
+    response = httpx.post(f"{site.url}/v1/predict", files=[("image", ("a.jpg", lesion_jpeg, "image/jpeg")), *form])
+    assert response.status_code == 422
+    assert response.json()["field"] == field
+    assert words in response.json()["message"]
+    assert check_wording(response.text) == ()
+    assert site.uploads() == []
+
+
+def test_an_image_under_another_name_is_refused_by_name(site: Site, lesion_jpeg: bytes) -> None:
+    response = httpx.post(f"{site.url}/v1/predict", files={"imgae": ("a.jpg", lesion_jpeg, "image/jpeg")})
+    assert response.status_code == 422
+    assert response.json()["field"] == "imgae"
+    assert "Did you mean “image”?" in response.json()["message"]
+
+
+@pytest.mark.parametrize(
+    ("address", "field", "words"),
+    [
+        ("/v1/predict?age_years=70", "age_years", "as fields of the form, and the address alone."),
+        ("/v1/predict?age=70", "age", "Did you mean “age_years”?"),
+        ("/v1/predict?debug", "debug", "is not read"),
+        ("/healthz?deep=1", "deep", "Expected the address alone."),
+        ("/readyz?model=x", "model", "Expected the address alone."),
+    ],
+)
+def test_parameters_in_the_address_are_refused_by_name(
+    site: Site, lesion_jpeg: bytes, address: str, field: str, words: str
+) -> None:
+    is_question = address.startswith("/v1/")
+    url = f"{site.url}{address}"
+    response = httpx.post(url, files={"image": lesion_jpeg}) if is_question else httpx.get(url)
+    assert response.status_code == 422
+    assert response.json()["field"] == field
+    assert words in response.json()["message"]
 
 
 def test_bad_requests_end_in_words(site: Site, lesion_jpeg: bytes) -> None:
@@ -136,6 +201,30 @@ def test_the_description_names_the_form(site: Site) -> None:
     assert {"/v1/predict", "/healthz", "/readyz"} <= set(schema["paths"])
     form = schema["paths"]["/v1/predict"]["post"]["requestBody"]["content"]["multipart/form-data"]["schema"]
     assert set(form["properties"]) == {"image", "age_years", "sex", "site"}
+    assert form["additionalProperties"] is False
+
+
+@pytest.mark.parametrize("fusion", ["additive", "film"])
+def test_what_is_answered_is_what_the_description_says(site: Site, lesion_jpeg: bytes, fusion: str) -> None:
+    site.approve(Diagnosis.BCC, fusion=fusion)
+    schema = httpx.get(f"{site.url}/openapi.json").json()
+    question = schema["paths"]["/v1/predict"]["post"]["responses"]
+    assert set(question) == {"200", "401", "411", "413", "422", "503"}
+    answers = {
+        "200": (question, _ask(site, lesion_jpeg, age_years="61")),
+        "422": (question, _ask(site, lesion_jpeg, age="61")),
+        **{
+            path: (schema["paths"][path]["get"]["responses"], httpx.get(f"{site.url}{path}"))
+            for path in ("/healthz", "/readyz")
+        },
+    }
+    for responses, response in answers.values():
+        described = responses[str(response.status_code)]["content"]["application/json"]["schema"]
+        jsonschema.validate(response.json(), {**described, "components": schema["components"]})
+    shapes = schema["components"]["schemas"]
+    assert set(shapes["PredictAnswer"]["properties"]) == set(answers["200"][1].json())
+    assert set(shapes["PatientMetadata"]["properties"]) == {"age_years", "sex", "site"}
+    assert all(shape["additionalProperties"] is False for shape in shapes.values() if "properties" in shape)
 
 
 def test_no_file_of_the_server_can_be_fetched(site: Site) -> None:

@@ -47,6 +47,15 @@ def test_before_any_approval_the_page_says_what_to_do(site: Site, page: Page) ->
     expect(page.get_by_test_id("disclaimer")).to_contain_text("Not a medical device")
 
 
+@pytest.mark.parametrize("name", ["a.jfif", "a.JPE", "a.TIF", "a.gif"])
+def test_an_image_is_taken_under_every_ending_of_its_format(
+    site: Site, page: Page, lesion: Path, tmp_path: Path, name: str
+) -> None:
+    _open(page, site)
+    _upload(page, lesion.rename(tmp_path / name))
+    page.get_by_test_id("preview").wait_for()
+
+
 def test_a_prediction_with_its_limits(site: Site, page: Page, lesion: Path) -> None:
     model = site.approve(Diagnosis.VASC)
     foreign: list[str] = []

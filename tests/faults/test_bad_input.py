@@ -9,7 +9,7 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from deployments.scoring import score
+from deployments.scoring.run import score
 from lesion_core.dataset.prepare import prepare
 from lesion_core.dataset.records import open_dataset
 from lesion_core.images import Preprocessing, preprocess
@@ -110,9 +110,9 @@ def test_a_scored_folder_has_the_same_words(
     for number, case in enumerate(IMAGE_CASES):
         (folder / f"{number:03d}.jpg").write_bytes(case.make())
     settings = LesionSettings(store=str(page.store.root), work=tmp_path / "work")
-    n_scored, n_refused = score(settings, folder, tmp_path / "out.csv", metadata=None, model_id="")
+    summary = score(settings, folder, tmp_path / "out.csv")
     refused = pd.read_csv(tmp_path / "out.csv")["refused"]
     expected = [image_outcomes[case.came].words for case in IMAGE_CASES]
-    assert (n_scored, n_refused) == (expected.count(""), len(expected) - expected.count(""))
+    assert (summary.n_scored, summary.n_refused) == (expected.count(""), len(expected) - expected.count(""))
     for words, told in zip(expected, refused, strict=True):
         assert pd.isna(told) if not words else words in cleaned(str(told))

@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from deployments.scoring import score
+from deployments.scoring.run import score
 from lesion_core.dataset.prepare import prepare
 from lesion_core.dataset.records import open_dataset
 from lesion_core.errors import ImageRejected, ShortfallError
@@ -142,7 +142,7 @@ def test_scoring_tells_names_in_its_table_and_nowhere_else(
     for name, body in zip(names, FILES.values(), strict=True):
         (folder / name).write_bytes(body)
     settings = LesionSettings(store=str(page.store.root), work=tmp_path / "work")
-    score(settings, folder, tmp_path / "out.csv", metadata=None, model_id="")
+    score(settings, folder, tmp_path / "out.csv")
     table = pd.read_csv(tmp_path / "out.csv")
     assert list(table.pop("image")) == names
     refused = table.pop("refused").dropna().str.replace(f"image {NAME}-", "", regex=False)

@@ -1,0 +1,150 @@
+"""Names of columns: what each is read as, by every name that the archive, its challenges and HAM10000 give it.
+
+========== ============================================================================================
+image      ``image``, ``image_name``, ``image_id``, ``isic_id``, ``filename``, ``file_name``
+age        ``age_years``, ``age_approx``, ``age``
+sex        ``sex``
+site       ``site``, ``anatom_site_general``, ``anatom_site_general_challenge``, ``localization`` (HAM10000),
+           ``anatom_site_1`` … ``anatom_site_5`` with ``anatom_site_special``
+========== ============================================================================================
+
+Upper and lower case are the same, and so are names with the former archive's prefixes (``meta.clinical.age_approx``).
+"""
+
+import difflib
+import re
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from lesion_core.errors import ManifestError
+from lesion_core.isic.query import FLAG_FIELDS, NUMBER_FIELDS, TEXT_FIELDS
+from lesion_core.isic.statements import MEASURED
+from lesion_core.labels import CLASS_ORDER
+
+IMAGE = ("image", "image_name", "image_id", "isic_id", "filename", "file_name")
+AGE = ("age_years", "age_approx", "age")
+SEX = ("sex",)
+SITE = ("site", "anatom_site_general", "anatom_site_general_challenge", "localization")
+SITE_PATH = (*(f"anatom_site_{level}" for level in range(1, 6)), "anatom_site_special")
+_METADATA = (*AGE, *SEX, *SITE, *SITE_PATH)
+# What the same tables hold besides, and a prediction does not use: the archive's own columns, former and present
+# ones, those of the challenges of 2018, 2019, 2020 and 2024, and those of HAM10000.
+_NOT_USED = frozenset(
+    {
+        *TEXT_FIELDS, *NUMBER_FIELDS, *FLAG_FIELDS, *MEASURED, *(name.lower() for name in CLASS_ORDER), "unk",
+        "attribution", "acquisition_day", "benign_malignant", "diagnosis", "nevus_type", "mel_class", "mel_type",
+        "target", "score_weight", "akiec", "iddx_full", *(f"iddx_{level}" for level in range(1, 6)),
+        "dx", "dx_type", "dataset",
+    }
+) - {*IMAGE, *_METADATA}  # fmt: skip
+_NOT_USED_START = "tbp_lv_"  # measurements of total body photography, challenge of 2024
+_PREFIX = re.compile(r"^(?:meta(?:data)?\.)?(?:clinical|acquisition)\.")
+_FORMER = re.compile(r"^(?:meta|dataset|notes|creator)\.|^_(?:id|modeltype)$|^(?:created|updated)$")
+_FORMER_IMAGE = "name"
+_CLOSE = 0.6
+
+
+@dataclass(frozen=True, slots=True)
+class Columns:
+    """What a table's columns are read as: the names as they stand in the header, by the known name."""
+
+    known: dict[str, str]
+    not_used: tuple[str, ...]
+    ignored: tuple[str, ...] = ()
+
+    def of(self, names: Collection[str]) -> dict[str, str]:
+        """Return the columns of one meaning: known name to name in the header."""
+        return {known: header for known, header in self.known.items() if known in names}
+
+
+def known_name(header: str) -> str | None:
+    """Return the known name behind a column's name, or ``None`` where it means nothing here."""
+    name = _PREFIX.sub("", header.strip().casefold())
+    return name if name in {*IMAGE, *_METADATA, *_NOT_USED} or name.startswith(_NOT_USED_START) else None
+
+
+def meaning_of(header: str) -> str | None:
+    """Return what a name is read as: 'image', 'age_years', 'sex', 'site', or ``None``."""
+    meanings = {"image": IMAGE, "age_years": AGE, "sex": SEX, "site": (*SITE, *SITE_PATH)}
+    name = known_name(header)
+    return next((meaning for meaning, names in meanings.items() if name in names), None)
+
+
+def nearest(name: str, known: Collection[str]) -> str | None:
+    """Return the known name that a misspelt one is most like, or ``None``."""
+    close = difflib.get_close_matches(name.strip().casefold(), sorted(known), n=1, cutoff=_CLOSE)
+    return close[0] if close else None
+
+
+def choose_columns(path: Path, header: Sequence[str], ignored: Collection[str] = ()) -> Columns:
+    """Say what each column of a table is read as.
+
+    Args:
+        path: The table, for messages.
+        header: Its columns.
+        ignored: Columns that are passed over, whatever they are called.
+
+    Raises:
+        ManifestError: A column is not known, none names the image, none tells age, sex or site, two have one name, or
+            a column that is to be ignored is not there.
+    """
+    _check_ignored(path, header, ignored)
+    taken = [name for name in header if name not in ignored]
+    is_former = any(name.casefold().startswith("meta.") for name in taken)
+    known: dict[str, str] = {}
+    not_used: list[str] = []
+    for name in taken:
+        found = IMAGE[0] if is_former and name.casefold() == _FORMER_IMAGE else known_name(name)
+        if found in known:
+            raise ManifestError(f"expected one column {found} in {path}, got {known[found]} and {name}; remove one")
+        if found in {*IMAGE, *_METADATA}:
+            known[str(found)] = name
+        elif found is not None or (is_former and _FORMER.match(name.casefold())):
+            not_used.append(name)
+    _check_known(path, [name for name in taken if name not in {*known.values(), *not_used}])
+    columns = Columns(known, tuple(not_used), tuple(ignored))
+    _check_meanings(path, header, columns)
+    return columns
+
+
+def _check_ignored(path: Path, header: Sequence[str], ignored: Collection[str]) -> None:
+    if missing := [name for name in ignored if name not in header]:
+        raise ManifestError(
+            f"expected the columns to ignore in {path}, got no {', '.join(missing)}; it has {', '.join(header)}"
+        )
+
+
+def _check_known(path: Path, unknown: Sequence[str]) -> None:
+    if not unknown:
+        return
+    near = {name: nearest(name, {*IMAGE, *_METADATA}) for name in unknown}
+    hints = [f"{name} (did you mean {near[name]}?)" if near[name] else name for name in unknown]
+    raise ManifestError(
+        f"expected known columns in {path}, got also {', '.join(hints)}. {_known_in_words()} Rename the columns, "
+        f"remove them, or pass them over with {' '.join(f'--ignore {_quoted(name)}' for name in unknown)}"
+    )
+
+
+def _check_meanings(path: Path, header: Sequence[str], columns: Columns) -> None:
+    if not columns.of(IMAGE):
+        raise ManifestError(
+            f"expected a column that names the image ({', '.join(IMAGE)}) in {path}, got {', '.join(header)}; rename "
+            "one"
+        )
+    if not columns.of(_METADATA):
+        raise ManifestError(
+            f"expected a column with age, sex or site in {path}, got {', '.join(header)}. {_known_in_words()} Leave "
+            "the table out if none of them is known"
+        )
+
+
+def _known_in_words() -> str:
+    return (
+        f"Known are, for the image: {', '.join(IMAGE)}; for the age: {', '.join(AGE)}; for the sex: "
+        f"{', '.join(SEX)}; for the site: {', '.join(SITE)}, {SITE_PATH[0]} to {SITE_PATH[-2]}, {SITE_PATH[-1]}."
+    )
+
+
+def _quoted(name: str) -> str:
+    return name if name.isidentifier() else f"'{name}'"

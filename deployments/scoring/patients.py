@@ -1,0 +1,183 @@
+"""What a table says of each image: age, sex and site in the model's vocabulary, or why not.
+
+The archive's own rules decide (``lesion_core.isic.taxonomy``). A value that cannot be meant (age 'abc', sex 'x') is a
+``problem``: the image is not scored, since its answer would leave out what somebody meant to say. A place of a known
+vocabulary that has no counterpart among the eight sites ('Trunk' without its side, 'torso') is unknown to the model;
+the image is scored and the ``note`` says so.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TypeVar
+
+from deployments.scoring.columns import AGE, IMAGE, SEX, SITE, SITE_PATH, Columns, choose_columns, known_name
+from deployments.scoring.files import IMAGE_ENDINGS, normal
+from deployments.scoring.table import read_text_table
+from lesion_core.errors import ManifestError
+from lesion_core.isic.tables import Row, Table
+from lesion_core.isic.taxonomy import Unmapped, age_of, sex_of, site_of
+from lesion_core.labels import Sex, Site
+from lesion_core.types import PatientMetadata
+
+UNKNOWN = frozenset({"", "unknown", "na", "n/a", "nan", "none", "null"})
+_TOO_WIDE = frozenset({"torso", "trunk"})  # of the challenge of 2020 and of HAM10000: front, side or back?
+# HAM10000's own words (Tschandl et al. 2018, doi:10.1038/sdata.2018.161), as the table of ISIC 2019 has the same
+# images; that table leaves 'genital' and 'trunk' empty, and the eight sites have a place for the former.
+_HAM_SITES: Mapping[str, Site] = {
+    "abdomen": Site.ANTERIOR_TORSO,
+    "acral": Site.PALMS_SOLES,
+    "back": Site.POSTERIOR_TORSO,
+    "chest": Site.ANTERIOR_TORSO,
+    "ear": Site.HEAD_NECK,
+    "face": Site.HEAD_NECK,
+    "foot": Site.LOWER_EXTREMITY,
+    "genital": Site.ORAL_GENITAL,
+    "hand": Site.UPPER_EXTREMITY,
+    "neck": Site.HEAD_NECK,
+    "scalp": Site.HEAD_NECK,
+}
+_Value = TypeVar("_Value", float, Sex, Site)
+
+
+@dataclass(frozen=True, slots=True)
+class Patient:
+    """One row: which image it is about, what it says, and what cannot be used of it.
+
+    Attributes:
+        row: Its number in the table; the header is 1.
+        image: The image as the table names it.
+        problem: Why the image must not be scored with this row; empty: it may.
+        note: What the row says and the model has no word for; empty: nothing.
+    """
+
+    row: int
+    image: str
+    metadata: PatientMetadata
+    problem: str = ""
+    note: str = ""
+
+    def says_the_same_as(self, other: "Patient") -> bool:
+        """Whether two rows agree in all that a prediction uses."""
+        return (self.metadata, self.problem, self.note) == (other.metadata, other.problem, other.note)
+
+
+@dataclass(frozen=True, slots=True)
+class PatientTable:
+    """A table's rows and what its columns are read as."""
+
+    path: Path
+    columns: Columns
+    patients: tuple[Patient, ...]
+
+
+def read_patients(path: Path, *, ignored: Sequence[str] = ()) -> PatientTable:
+    """Read a table of metadata; ids and names are text, whatever they look like.
+
+    Args:
+        path: Its file, in any form that ``read_text_table`` reads.
+        ignored: Columns that are passed over.
+
+    Raises:
+        ManifestError: It cannot be read, its columns are not known, a row names no image, or two columns with one
+            meaning disagree.
+    """
+    table = read_text_table(path, lambda name: known_name(name) is not None)
+    columns = choose_columns(path, table.header, ignored)
+    return PatientTable(path, columns, tuple(_patient(table, row, columns) for row in table.rows))
+
+
+def _patient(table: Table, row: Row, columns: Columns) -> Patient:
+    image = _image(table.path, row, columns)
+    where = f"row {row.number} of {table.path} ({image})"
+    cells = {known: _stated(row.cells.get(header, "")) for known, header in columns.known.items()}
+    age, age_problem = _agreed(where, [(columns.known[name], _age(cells[name])) for name in columns.of(AGE)])
+    sex, sex_problem = _agreed(where, [(columns.known[name], _sex(cells[name])) for name in columns.of(SEX)])
+    site, site_problem, note = _site(where, cells, columns)
+    problem = "; ".join(filter(None, [age_problem, sex_problem, site_problem]))
+    return Patient(row.number, image, PatientMetadata(age_years=age, sex=sex, site=site), problem, note)
+
+
+def _image(path: Path, row: Row, columns: Columns) -> str:
+    named = [row.cells[header] for header in columns.of(IMAGE).values() if header in row.cells]
+    if not named:
+        raise ManifestError(
+            f"expected an image's name in row {row.number} of {path}, got none; name it, or remove the row"
+        )
+    if len({_bare(name) for name in named}) > 1:
+        raise ManifestError(
+            f"expected one image in row {row.number} of {path}, got {' and '.join(named)}; keep one of the columns "
+            f"{', '.join(columns.of(IMAGE).values())}"
+        )
+    return max(named, key=len)  # with its ending, where one of them has it
+
+
+def _bare(name: str) -> str:
+    stem, dot, ending = normal(name).rpartition(".")
+    return stem if dot and f".{ending.lower()}" in IMAGE_ENDINGS else normal(name)
+
+
+def _stated(cell: str) -> str:
+    return "" if cell.casefold() in UNKNOWN else cell
+
+
+def _age(text: str) -> float | Unmapped | None:
+    return age_of({"age_approx": text.replace(",", ".", 1)})
+
+
+def _sex(text: str) -> Sex | Unmapped | None:
+    return sex_of({"sex": text.lower()})
+
+
+def _general_site(text: str) -> Site | Unmapped | None:
+    return site_of({"anatom_site_general": text.lower()})
+
+
+def _ham_site(text: str) -> Site | Unmapped | None:
+    return _HAM_SITES.get(text.lower()) or _general_site(text)
+
+
+def _site(where: str, cells: Mapping[str, str], columns: Columns) -> tuple[Site | None, str, str]:
+    """Return the site, why the row cannot be used, and what of it the model has no word for."""
+    readings = _site_readings(cells, columns)
+    site, _ = _agreed(where, readings)
+    unusable = [(column, value) for column, value in readings if isinstance(value, Unmapped)]
+    problem = "; ".join(_words(column, value) for column, value in unusable if not _has_no_counterpart(value))
+    wide = [f"{column} {value.value!r}" for column, value in unusable if _has_no_counterpart(value)]
+    note = "; ".join(f"{what} has no counterpart among the eight sites" for what in wide)
+    return site, problem, note if site is None else ""
+
+
+def _site_readings(cells: Mapping[str, str], columns: Columns) -> list[tuple[str, Site | Unmapped | None]]:
+    readers = {**dict.fromkeys(SITE, _general_site), "localization": _ham_site}
+    readings = {name: readers[name](cells[name]) for name in columns.of(SITE)}
+    if isinstance(site_of({"anatom_site_special": cells.get("anatom_site_special", "")}), Site):
+        readings.pop("anatom_site_general", None)  # of the archive's two, the special one tells the site more closely
+    by_path = site_of({name: cells[name] for name in columns.of(SITE_PATH)})
+    path_name = by_path.field if isinstance(by_path, Unmapped) else SITE_PATH[0]
+    return [*((columns.known[name], value) for name, value in readings.items()), (path_name, by_path)]
+
+
+def _has_no_counterpart(value: Unmapped) -> bool:
+    return value.field in SITE_PATH or value.value in _TOO_WIDE
+
+
+def _words(column: str, value: Unmapped) -> str:
+    return f"{column} {value.value!r} {value.reason}"
+
+
+def _agreed(where: str, readings: Sequence[tuple[str, _Value | Unmapped | None]]) -> tuple[_Value | None, str]:
+    """Return the one value that columns with the same meaning give, and why any of them cannot be used.
+
+    Raises:
+        ManifestError: They give different values.
+    """
+    values = {column: value for column, value in readings if value is not None and not isinstance(value, Unmapped)}
+    if len(set(values.values())) > 1:
+        told = " and ".join(f"{value:g}" if isinstance(value, float) else value for value in values.values())
+        raise ManifestError(
+            f"expected columns with the same meaning to agree, but in {where} {' and '.join(values)} say {told}; "
+            "correct the row, or keep one of the columns"
+        )
+    problem = "; ".join(_words(column, value) for column, value in readings if isinstance(value, Unmapped))
+    return next(iter(values.values()), None), problem
