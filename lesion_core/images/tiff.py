@@ -104,7 +104,7 @@ def words_of_layout(page: Directory) -> str:
     n, bits, photometric = page.first(SAMPLES, 1), page.first(BITS, 1), page.first(PHOTOMETRIC)
     planes = ", in planes of their own" if page.first(PLANAR, 1) == 2 else ""
     return (
-        f"the TIFF's layout is not one that is read ({n} of {bits} bits a pixel{planes}, photometric "
+        f"the TIFF's layout is not one that is read ({n} samples of {bits} bits a pixel{planes}, photometric "
         f"interpretation {photometric}); export it as 8-bit RGB"
     )
 

@@ -28,7 +28,9 @@ def run_lengths(samples: np.ndarray, bits: int) -> bytes:
         left = 0
         if number == 0:
             five = row[:5].tolist()
-            packed = bytes(five) if bits == 8 else bytes([five[0] << 4 | five[1], five[2] << 4 | five[3], five[4] << 4])
+            packed = (
+                bytes(five) if bits == 8 else bytes([five[0] << 4 | five[1], five[2] << 4 | five[3], five[4] << 4])
+            )
             body += bytes([0, 5]) + packed + bytes(len(packed) % 2)
             left = 5
         while left < len(row):
@@ -54,7 +56,7 @@ def bmp(
     colour: bytes = b"",
     profile: bytes = b"",
 ) -> bytes:
-    """Return the file of samples ``(height, width)`` of numbers, or ``(height, width, 3 or 4)`` of blue, green, red."""
+    """Return the file of samples: numbers ``(height, width)``, or blue, green, red (and alpha) behind them."""
     height, width = samples.shape[:2]
     if compression in (RLE8, RLE4):
         body = run_lengths(samples, bits)
@@ -69,7 +71,9 @@ def bmp(
         info = struct.pack("<IHHHH", 12, width, height, 1, bits)
     if palette is not None:
         padding = np.zeros((n_colours, 1), np.uint8)
-        info += (palette[:, ::-1] if header == 12 else np.hstack([palette[:, ::-1], padding])).astype(np.uint8).tobytes()
+        info += (
+            (palette[:, ::-1] if header == 12 else np.hstack([palette[:, ::-1], padding])).astype(np.uint8).tobytes()
+        )
     if profile:
         place = struct.pack("<II", len(info) + len(body), len(profile))
         info = info[:112] + place + info[120:]

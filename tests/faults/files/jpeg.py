@@ -18,7 +18,7 @@ _SCAN = 0xDA
 
 
 def jpeg(pixels: np.ndarray, **options: Any) -> bytes:
-    """The file of pixels ``(height, width)``, or ``(height, width, 3)``, or 4 for CMYK, as Adobe's programs write it."""
+    """The file of pixels ``(height, width)``, ``(height, width, 3)``, or 4 for CMYK as Adobe's programs write it."""
     stream = io.BytesIO()
     Image.fromarray(pixels, "CMYK" if pixels.shape[2:] == (4,) else None).save(
         stream, "JPEG", **{"quality": 95, "subsampling": 0, **options}

@@ -52,7 +52,10 @@ class _Writer:
         else:
             numbers = [value] if isinstance(value, int) else list(value)
             kind = SHORT if max(numbers) < 65536 and tag not in (OFFSETS, COUNTS, SUB_IFDS) else LONG
-            n, data = len(numbers), struct.pack(f"{self.order}{len(numbers)}{'H' if kind == SHORT else 'I'}", *numbers)
+            n, data = (
+                len(numbers),
+                struct.pack(f"{self.order}{len(numbers)}{'H' if kind == SHORT else 'I'}", *numbers),
+            )
         where = data.ljust(4, b"\0") if len(data) <= 4 else struct.pack(f"{self.order}I", self.place(data))
         return struct.pack(f"{self.order}HHI", tag, kind, n) + where
 
