@@ -210,6 +210,8 @@ def unfitting() -> Mapping[str, File]:
         "no profile": File(plain(iccp(b"nothing")), unchanged),
         "cut": File(plain(iccp(ADOBE[:300])), unchanged),
         "gAMA of 0": File(plain(gamma(0)), unchanged),
+        "gAMA and cHRM of zeros": File(plain(gamma(1.0), chromaticities([(0, 0)] * 4)), unchanged),
+        "gAMA and cHRM of one point": File(plain(gamma(1.0), chromaticities([icc.D65] * 4)), unchanged),
         "cHRM alone": File(plain(chromaticities(icc.ADOBE_RGB)), unchanged),
         "cICP in a narrow range": File(plain(code_points(12, 13, full_range=0)), unchanged),
         "cICP of unknown primaries": File(plain(code_points(3, 13)), unchanged),

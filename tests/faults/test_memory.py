@@ -38,7 +38,7 @@ def linear_bomb(side: int) -> bytes:
 
 
 def tiff_bomb(side: int, *, reduced: bool = False) -> bytes:
-    """A TIFF whose directory promises ``side`` × ``side`` grey pixels, that is first or stands behind a small copy."""
+    """A TIFF whose directory promises ``side`` × ``side`` grey pixels, first or behind a small copy."""
     small = tiff.page(np.zeros((32, 48), np.uint16), 0, bits=16)
     huge = tiff.Page({**small.tags, tiff.WIDTH: side, tiff.LENGTH: side, tiff.ROWS: side}, small.strips)
     copy = tiff.Page({**small.tags, tiff.SUB_FILE_TYPE: 1}, small.strips)
