@@ -29,7 +29,7 @@ def _measurements(result: dict[str, Any]) -> str:
     lines = [
         *(f"| {' | '.join(map(str, cells))} |" for cells in table),
         "",
-        f"`{result['command']}`{_where(result.get('machine'))}.",
+        f"`{result['command']}`{_where(result.get('machine'))}{_beside(result.get('beside'))}.",
     ]
     return "\n".join(lines) + "\n"
 
@@ -39,6 +39,11 @@ def _where(machine: dict[str, Any] | None) -> str:
     if machine is None:
         return ""
     return f" on {machine['cores']} cores ({machine['processor']}), {machine['system']}, Python {machine['python']}"
+
+
+def _beside(other: str | None) -> str:
+    """Say what something was compared with."""
+    return f", beside {other}" if other else ""
 
 
 def _report(metrics: Metrics) -> str:

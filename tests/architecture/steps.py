@@ -17,8 +17,8 @@ RECORD = Path(__file__).with_name("steps.json")
 
 # step -> (module that holds STEP_VERSION, files and folders whose code decides the output)
 STEPS: dict[str, tuple[str, tuple[str, ...]]] = {
-    "ingest": ("lesion_core.isic.version", ("isic", "images.py")),
-    "prepare": ("lesion_core.dataset.prepare", ("dataset", "images.py")),
+    "ingest": ("lesion_core.isic.version", ("isic", "images")),
+    "prepare": ("lesion_core.dataset.prepare", ("dataset", "images")),
     "data-report": (
         "lesion_core.evaluation.data_spec",
         (
@@ -29,7 +29,7 @@ STEPS: dict[str, tuple[str, tuple[str, ...]]] = {
     "train": (
         "lesion_core.training.version",
         (
-            *("modeling", "training", "images.py", "evaluation/calibration.py", "evaluation/metrics.py"),
+            *("modeling", "training", "images", "evaluation/calibration.py", "evaluation/metrics.py"),
             *("search/trial.py", "search/trial_spec.py"),  # a search decides only which trainings there are
         ),
     ),
@@ -38,7 +38,7 @@ STEPS: dict[str, tuple[str, tuple[str, ...]]] = {
         ("search/study_output.py", "search/study_record.py", "evaluation/figures/search.py"),
     ),
     "compare": ("lesion_core.comparison.spec", ("comparison", "evaluation/figures/comparisons.py")),
-    "evaluate": ("lesion_core.evaluation.version", ("evaluation", "serving/predictor.py", "images.py")),
+    "evaluate": ("lesion_core.evaluation.version", ("evaluation", "serving/predictor.py", "images")),
 }
 # What lies in a folder named above and belongs to another step.
 ELSEWHERE = {

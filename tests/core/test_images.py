@@ -149,8 +149,14 @@ def test_an_unreadable_profile_is_ignored() -> None:
 
 
 def test_a_profile_of_another_colour_mode_is_ignored() -> None:
-    pixels = decode(encoded(picture().convert("L"), icc_profile=linear_light_profile()), image_id="a")
-    np.testing.assert_array_equal(pixels[..., 0], np.asarray(picture().convert("L")))
+    pixels = decode(encoded(picture().convert("CMYK"), "TIFF", icc_profile=linear_light_profile()), image_id="a")
+    np.testing.assert_array_equal(pixels, np.asarray(picture()))
+
+
+def test_a_grey_image_may_have_a_profile_of_rgb_as_browsers_have_it() -> None:
+    grey = Image.new("L", (32, 32), 55)
+    pixels = decode(encoded(grey, icc_profile=linear_light_profile()), image_id="a")
+    assert np.abs(pixels.astype(int) - 128).max() <= 2  # linear 0.2157 is sRGB 0.5
 
 
 @pytest.mark.parametrize(

@@ -4,6 +4,8 @@ import numpy as np
 
 from tests.faults.case import ImageCase
 from tests.faults.expected import Reported, Used
+from tests.faults.files import raw
+from tests.faults.files.jpeg import of_bits
 from tests.faults.pictures import (
     CORNER,
     SKIN,
@@ -14,12 +16,16 @@ from tests.faults.pictures import (
     in_linear_light,
     noise,
     picture,
+    pyramid,
+    reduced_copy,
     see_through,
     several,
     sixteen_bit_grey,
+    sixteen_bit_tiff,
     text_bomb,
     turned,
     with_broken_exif,
+    with_gamma,
     with_preview,
     with_wrong_checksum,
 )
@@ -88,6 +94,31 @@ IMAGE_CASES = (
         "a telephone's HEIC",
         Reported("the file is a HEIC photograph"),
         lambda: b"\0\0\0\x18ftypheic" + bytes(64),
+    ),
+    ImageCase(
+        "a camera's raw file (NEF): a thumbnail, and the sensor's values below it",
+        Reported("the file is a camera's raw file (Nikon NEF); export it as JPEG or TIFF"),
+        lambda: raw.with_preview("NIKON CORPORATION"),
+    ),
+    ImageCase(
+        "a telephone's raw file (DNG)",
+        Reported("the file is a camera's raw file (DNG); export it as JPEG or TIFF"),
+        raw.dng,
+    ),
+    ImageCase(
+        "a camera's raw file (CR3)",
+        Reported("the file is a camera's raw file (Canon CR3); export it as JPEG or TIFF"),
+        raw.cr3,
+    ),
+    ImageCase(
+        "a TIFF of a reduced copy alone",
+        Reported("the TIFF's page is a reduced copy of its image; export the full-size image as JPEG or TIFF"),
+        reduced_copy,
+    ),
+    ImageCase(
+        "a JPEG of 12 bits",
+        Reported("the JPEG has 12 bits a sample; export it with 8 bits"),
+        lambda: of_bits(encoded(picture(), "JPEG"), 12),
     ),
     ImageCase("a DICOM file", Reported("the file is a DICOM file"), lambda: bytes(128) + b"DICM" + bytes(64)),
     ImageCase(
@@ -169,6 +200,21 @@ IMAGE_CASES = (
         "a 16-bit greyscale PNG",
         Used("scaled over its full range, not clipped", stored_as="png", **_GREY),
         sixteen_bit_grey,
+    ),
+    ImageCase(
+        "a 16-bit greyscale TIFF whose white is zero",
+        Used("turned over", stored_as="tif", **_GREY),
+        lambda: sixteen_bit_tiff(white_is_zero=True),
+    ),
+    ImageCase(
+        "a TIFF whose first page is a reduced copy of the second",
+        Used("the full-size page", stored_as="tif"),
+        pyramid,
+    ),
+    ImageCase(
+        "a PNG in linear light that says so (gAMA)",
+        Used("converted to sRGB", stored_as="png"),
+        with_gamma,
     ),
     ImageCase(
         "a one-bit PNG",

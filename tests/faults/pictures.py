@@ -8,6 +8,9 @@ from typing import Any
 import numpy as np
 from PIL import Image, ImageCms, ImageDraw
 
+from tests.faults.files import png, tiff
+from tests.faults.files.patches import decode_srgb
+
 SIZE = (48, 32)
 SKIN, SPOT, CORNER = (200, 160, 140), (70, 40, 30), (250, 20, 20)
 ORIENTATION_TAG = 0x0112
@@ -59,6 +62,34 @@ def with_broken_exif() -> bytes:
 def sixteen_bit_grey() -> bytes:
     """The picture's grey values over the whole range of 16 bits."""
     return encoded(Image.fromarray(np.asarray(picture().convert("L")).astype(np.uint16) * 257))
+
+
+def sixteen_bit_tiff(*, white_is_zero: bool) -> bytes:
+    """The same in a TIFF, in the order of bytes that Pillow reads least of."""
+    levels = np.asarray(picture().convert("L")).astype(int) * 257
+    page = tiff.page(65535 - levels, 0, bits=16, big_endian=True) if white_is_zero else tiff.page(levels, 1, bits=16)
+    return tiff.tiff(page, big_endian=white_is_zero)
+
+
+def _copy() -> tiff.Page:
+    small = np.asarray(picture((24, 16)))
+    return tiff.page(small, 2, **{f"t{tiff.SUB_FILE_TYPE}": 1})
+
+
+def reduced_copy() -> bytes:
+    """A TIFF that says of its one page that it is a smaller copy of another image."""
+    return tiff.tiff(_copy())
+
+
+def pyramid() -> bytes:
+    """A TIFF with a smaller copy before the image."""
+    return tiff.tiff(_copy(), tiff.page(np.asarray(picture()), 2))
+
+
+def with_gamma() -> bytes:
+    """The picture in linear light, as gAMA tells."""
+    linear = decode_srgb(np.asarray(picture()) / 255)
+    return png.png((linear * 255).round().astype(np.uint8), png.RGB, 8, png.gamma(1.0))
 
 
 def see_through(mode: str) -> bytes:

@@ -4,6 +4,7 @@ It runs the same cases as the tests do, which compare what it wrote with what th
 """
 
 import json
+import os
 import re
 import tempfile
 import warnings
@@ -12,6 +13,7 @@ from pathlib import Path
 
 from lesion_core.serving import wording
 from tests.conftest import ROOT
+from tests.faults import decoder_table
 from tests.faults.acts import Bench, made_ready, try_answers, try_images, try_table
 from tests.faults.answer_cases import ANSWER_CASES, BULK_CASES
 from tests.faults.case import AnswerCase, ImageCase, TableCase
@@ -57,8 +59,8 @@ def committed(name: str) -> list[Row]:
     return [tuple(row) for row in result["table"]["rows"]]
 
 
-def _write(name: str, header: Sequence[str], rows: Iterable[Row]) -> None:
-    result = {"command": COMMAND, "table": {"header": header, "rows": list(rows)}}
+def _write(name: str, header: Sequence[str], rows: Iterable[Row], **more: str) -> None:
+    result = {"command": COMMAND, **more, "table": {"header": header, "rows": list(rows)}}
     text = json.dumps(result, indent=1, ensure_ascii=False)
     (RESULTS / f"bad-input-{name}.json").write_text(f"{text}\n", encoding="utf-8")
 
@@ -73,8 +75,15 @@ def _write_all(place: Path, bench: Bench, page: PageApi) -> None:
         _write(name, HEADER, (row_of(case, outcome) for case, outcome in answers))
 
 
+def _write_decoder() -> None:
+    made = decoder_table.make_all()
+    version, shown = decoder_table.show_all(made, os.environ.get("LESION_TEST_CHROMIUM") or "/usr/bin/chromium")
+    rows = map(decoder_table.row_of, decoder_table.DECODER_CASES, made, shown)
+    _write("decoder", decoder_table.HEADER, rows, beside=f"Chromium {version}")
+
+
 def main() -> None:
-    """Run every case and write the four tables."""
+    """Run every case and write the five tables."""
     warnings.filterwarnings("ignore", "Corrupt EXIF data")
     with (
         tempfile.TemporaryDirectory(prefix="lesion-bad-input-") as folder,
@@ -82,6 +91,7 @@ def main() -> None:
         page_api(Path(folder) / "page") as page,
     ):
         _write_all(Path(folder), bench, page)
+    _write_decoder()
 
 
 if __name__ == "__main__":
