@@ -4,12 +4,12 @@ import base64
 import binascii
 import csv
 import io
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from pydantic import ValidationError
 
 from lesion_core.isic.folder import Entry
-from lesion_core.isic.statements import MEASURED, escaped
+from lesion_core.isic.statements import MEASURED, escaped, typed
 from lesion_core.types import Licence, Value
 
 _OWN_COLUMNS = ("isic_id", "attribution", "copyright_license")
@@ -46,11 +46,19 @@ def wanted_by(token: str) -> Wanted | None:
 
 
 def metadata_csv(entries: Sequence[Entry]) -> str:
-    """Return the entries as the archive's CSV: its own columns, then every key that is used, sorted; no pixels."""
+    """Return the entries as the archive's CSV: its own columns, then every key that is used, sorted; no pixels.
+
+    An age of 0 is an empty cell: the archive's server takes it for none when it writes this table. Its JSON has it.
+    """
     used = {name for entry in entries for name in entry.row} - {*_OWN_COLUMNS, "public", *MEASURED}
     columns = (*_OWN_COLUMNS, *sorted(used))
     text = io.StringIO(newline="")
     writer = csv.writer(text)
     writer.writerow(columns)
-    writer.writerows([escaped(entry.row.get(name, "")) for name in columns] for entry in entries)
+    writer.writerows([_cell(entry.row, name) for name in columns] for entry in entries)
     return text.getvalue()
+
+
+def _cell(row: Mapping[str, str], name: str) -> str:
+    text = row.get(name, "")
+    return "" if name == "age_approx" and typed(name, text) == 0 else escaped(text)

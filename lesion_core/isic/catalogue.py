@@ -5,6 +5,7 @@ bulk comes as two files that have to be joined. A SQLite file takes it as it com
 """
 
 import contextlib
+import json
 import sqlite3
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
@@ -13,6 +14,7 @@ from types import TracebackType
 from typing import Self
 
 from lesion_core.isic.statements import Statement, statement_from_row
+from lesion_core.keys import canonical_json
 from lesion_core.stores.filesystem import translated
 
 _SETTINGS = ("journal_mode = off", "synchronous = off", "cache_size = -16000", "temp_store = file")
@@ -93,10 +95,39 @@ class Catalogue:
         with _on_disk(self._path), self._together():
             return self._base.executemany("update image set url = ? where isic_id = ?", pairs).rowcount
 
-    def missing_of(self, isic_ids: Iterable[str]) -> list[str]:
-        """Return those of the ids that are not listed."""
+    def credit(self, attributions: Iterable[tuple[str, str]]) -> int:
+        """Note whom images are attributed to, as (isic_id, attribution); return how many of them are listed."""
+        pairs = ((attribution, isic_id) for isic_id, attribution in attributions)
+        with _on_disk(self._path), self._together():
+            return self._base.executemany("update image set attribution = ? where isic_id = ?", pairs).rowcount
+
+    def complete(self, name: str, value: object, isic_ids: Iterable[str]) -> int:
+        """Give listed images a fact that they lack; return how many those were."""
+        n_completed = 0
+        with _on_disk(self._path), self._together():
+            for isic_id in isic_ids:
+                found = self._base.execute("select facts from image where isic_id = ?", (isic_id,)).fetchone()
+                facts = json.loads(found[0]) if found else {name: None}
+                if name not in facts:
+                    text = canonical_json({**facts, name: value}).decode()
+                    self._base.execute("update image set facts = ? where isic_id = ?", (text, isic_id))
+                    n_completed += 1
+        return n_completed
+
+    def remove(self, isic_ids: Iterable[str]) -> None:
+        """Forget some images."""
+        with _on_disk(self._path), self._together():
+            self._base.executemany("delete from image where isic_id = ?", ((isic_id,) for isic_id in isic_ids))
+
+    def missing_of(self, isic_ids: Iterable[str]) -> Iterator[str]:
+        """Yield those of the ids that are not listed."""
         find = "select 1 from image where isic_id = ?"
-        return [isic_id for isic_id in isic_ids if self._base.execute(find, (isic_id,)).fetchone() is None]
+        return (isic_id for isic_id in isic_ids if self._base.execute(find, (isic_id,)).fetchone() is None)
+
+    def without_file(self, most: int) -> list[str]:
+        """Return the first images whose file is unknown, sorted by id."""
+        find = "select isic_id from image where url is null order by isic_id limit ?"
+        return [isic_id for (isic_id,) in self._base.execute(find, (most,))]
 
     def rows(self) -> Iterator[CatalogueRow]:
         """Yield every image, sorted by id."""

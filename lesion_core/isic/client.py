@@ -1,5 +1,6 @@
 """The archive's v2 API over HTTP: pages, bulk tables, single answers and files, with retries and time limits."""
 
+import contextlib
 import json
 import logging
 import random
@@ -14,12 +15,18 @@ from pydantic import BaseModel, ValidationError
 
 from lesion_core.errors import ConfigError, SourceResponseError
 from lesion_core.isic.models import CollectionOut, ImageOut, Page, SearchSize
-from lesion_core.isic.transport import Answer, Patience, Transport
+from lesion_core.isic.transport import Answer, Patience, Transport, in_short
 from lesion_core.types import JsonDict
 
 # Never less: the archive orders rows by creation time alone, and its cursor skips rows that tie across a
 # smaller page (25 images asked for two at a time came back as 15).
 PAGE_SIZE = 100
+# Pages are told apart by creation times alone: some two hundred images of one moment, and a page points at itself.
+READ_IN_BULK = (
+    "many images were added to the archive in one moment, and its pages cannot tell them apart; set the source's "
+    "listing to bulk, which has no pages, or narrow the query"
+)
+API_PATH = "/api/v2/"
 _Value = TypeVar("_Value", bound=BaseModel)
 log = logging.getLogger(__name__)
 
@@ -82,7 +89,7 @@ class ArchiveClient:
     def search(self, query: str | None = None, collections: Sequence[int] = ()) -> Iterator[ImagePage]:
         """Yield the pages of a search: images that match a query and lie in any of the collections.
 
-        The archive may repeat images whose creation times tie, and skip others; see ``routes``.
+        The archive may repeat images whose creation times tie, and skip others; see ``page_listing``.
         """
         for page in self._pages(
             self._address("images/search/", limit=str(PAGE_SIZE), **_criteria(query, collections))
@@ -121,26 +128,27 @@ class ArchiveClient:
     def bulk_token(self, query: str | None = None, collections: Sequence[int] = ()) -> str:
         """Return a token for the bulk tables of a search; it holds for a day."""
         wanted = {"query": (query or "").strip() or None, "collections": list(collections) or None}
-        answer = self._transport.post(self._address("zip-download/url/"), wanted)
-        try:
-            token = httpx.URL(json.loads(answer.body)).params["zsid"]
-        except (ValueError, TypeError, KeyError, httpx.InvalidURL) as error:
-            raise SourceResponseError(
-                f"expected {self.url}zip-download/url/ to answer an address with a token, got {answer.body[:80]!r}"
-            ) from error
-        return str(token)
+        with self._hinting():
+            answer = self._transport.post(self._address("zip-download/url/"), wanted)
+            try:
+                return str(httpx.URL(json.loads(answer.body)).params["zsid"])
+            except (ValueError, TypeError, KeyError, httpx.InvalidURL) as error:
+                raise SourceResponseError(
+                    f"expected {self.url}zip-download/url/ to answer an address with a token, got "
+                    f"{in_short(answer.body)}"
+                ) from error
 
     def save_metadata(self, token: str, sink: BinaryIO) -> None:
         """Write the table of all images of a search, CSV: isic_id, attribution, copyright_license, metadata."""
-        self._transport.get(self._address("zip-download/metadata-file/", token=token), sink=sink)
+        self._save(self._address("zip-download/metadata-file/", token=token), sink)
 
     def save_collection_metadata(self, number: int, sink: BinaryIO) -> None:
         """Write the same table of a whole collection, from the archive's site rather than its API."""
-        self._transport.get(self._base.join(f"/collections/{number}/metadata/"), sink=sink)
+        self._save(self._base.join(f"/collections/{number}/metadata/"), sink)
 
     def save_file_listing(self, token: str, sink: BinaryIO) -> None:
         """Write the addresses of all files of a search, JSON: ``{"files": [{"url", "zipPath"}]}``."""
-        self._transport.get(self._address("zip-download/file-listing/", token=token), sink=sink)
+        self._save(self._address("zip-download/file-listing/", token=token), sink)
 
     def download(self, url: str, *, unless: str | None = None) -> Answer:
         """Return a file's whole body, of the length that the server announced for it.
@@ -158,11 +166,32 @@ class ArchiveClient:
         return address.copy_merge_params(params) if params else address
 
     def _get(self, kind: type[_Value], address: httpx.URL) -> _Value:
-        body = self._transport.get(address).body
+        with self._hinting():
+            body = self._transport.get(address).body
+            try:
+                return kind.model_validate_json(body)
+            except ValidationError as error:
+                raise _unexpected(address.path, error, body) from error
+
+    def _save(self, address: httpx.URL, sink: BinaryIO) -> None:
+        with self._hinting():
+            self._transport.get(address, sink=sink)
+
+    @contextlib.contextmanager
+    def _hinting(self) -> Iterator[None]:
+        """Where the archive refuses and the address is not that of an API, say which one may be meant."""
         try:
-            return kind.model_validate_json(body)
-        except ValidationError as error:
-            raise _unexpected(address.path, error, body) from error
+            yield
+        except SourceResponseError as error:
+            if self._base.path.endswith(API_PATH):
+                raise
+            before = self._base.path.partition(API_PATH)[0] if API_PATH in self._base.path else ""
+            meant = self._base.copy_with(path=f"{before}{API_PATH}", query=None, username=None, password=None)
+            raise SourceResponseError(
+                f"{error}. An archive's address ends in {API_PATH}, and {self.url} does not: set the source's url or "
+                f"LESION_ARCHIVE_URL to {meant}, if that is the one",
+                **error.context,
+            ) from error
 
     def _pages(self, address: httpx.URL) -> Iterator[Page]:
         """Yield pages until there is no next one; a cursor that leads nowhere or back ends in an error."""
@@ -176,8 +205,7 @@ class ArchiveClient:
             if address in seen or not page.results:
                 fault = "the same page again" if address in seen else "a further page after an empty one"
                 raise SourceResponseError(
-                    f"expected {self.url} to list every image once, but it points at {fault}; "
-                    "report it to the archive"
+                    f"expected {self.url} to list every image once, but it points at {fault}: {READ_IN_BULK}"
                 )
             seen.add(address)
 
@@ -210,7 +238,7 @@ def _criteria(query: str | None, collections: Sequence[int]) -> dict[str, str]:
 
 def _unexpected(what: str, error: ValidationError, body: bytes) -> SourceResponseError:
     fields = ", ".join(sorted({".".join(map(str, problem["loc"])) or problem["msg"] for problem in error.errors()}))
-    start = f"; it begins {body[:80]!r}" if body else ""
+    start = f"; it is {in_short(body)}" if body else ""
     return SourceResponseError(
         f"expected the archive's answer in the form of its v2 API, but in {what} these are wrong: {fields[:300]}"
         f"{start}; check the archive's address",

@@ -11,7 +11,8 @@ import pyarrow.parquet as pq
 
 from lesion_core.isic.catalogue import Catalogue
 from lesion_core.isic.client import ArchiveClient
-from lesion_core.isic.routes import Reading, read_listing
+from lesion_core.isic.reading import Reading
+from lesion_core.isic.routes import read_listing
 from lesion_core.isic.selection import Choice, Selection, filters_of, select
 from lesion_core.isic.snapshot import ISSUES_NAME, ISSUES_SCHEMA, Issue, read_parquet
 from lesion_core.isic.statements import Statement, statement_from_row
@@ -118,9 +119,10 @@ def list_archive(
     ):
         with ArchiveClient(source.url, connections=1, patience=patience) as client:
             reading = read_listing(client, source, catalogue, on_progress)
-        on_progress(Progress(stage="list", done=len(catalogue), total=len(catalogue), message=reading.route))
+        message = "; ".join([reading.route, *reading.notes])
+        on_progress(Progress(stage="list", done=len(catalogue), total=len(catalogue), message=message))
         losses = _losses(reading, source, catalogue)
-        return _publish(store, name, select(catalogue, source), losses, shard_images, Path(folder))
+        return _publish(store, name, select(catalogue, source), reading, losses, shard_images, Path(folder))
 
 
 def scope_of(source: ArchiveSource) -> JsonDict:
@@ -166,27 +168,38 @@ def shard_name(number: int) -> str:
 def _losses(reading: Reading, source: ArchiveSource, catalogue: Catalogue) -> tuple[int, list[Issue]]:
     """Return how many images should be in the listing and are not, and an issue for each kind or id."""
     unlisted = [
-        Issue(
-            isic_id, "download", "excluded", "isic_id", isic_id, "the archive does not list it: unknown or not public"
-        )
+        Issue(isic_id, "download", "excluded", "isic_id", isic_id, _why_unlisted(isic_id, reading, source))
         for isic_id in catalogue.missing_of(source.ids)
     ]
-    n_listed = len(catalogue)
-    n_skipped = max(0, (reading.n_stated or 0) - n_listed)
-    issues = [*unlisted]
-    if n_skipped:
-        reason = f"the archive counted {reading.n_stated} images and listed {n_listed}: {_SKIPPED_BY[reading.route]}"
+    issues, n_listed = [*unlisted], len(catalogue)
+    again = f", in each of {reading.n_readings} readings" if reading.n_readings > 1 else ""
+    if reading.n_short:
+        counted = f"the archive counted {reading.n_stated} images and listed {n_listed}{again}"
+        reason = f"{counted}: {_SKIPPED_BY[reading.route]}"
         issues.append(Issue("", "metadata", "excluded", "count", str(reading.n_stated), reason))
     if reading.n_strange:
-        reason = f"of the files that the archive lists, {reading.n_strange} stand for images that its table lacks"
+        reason = (
+            f"of the files that the archive lists, {reading.n_strange} stand for images that its table lacks{again} "
+            f"({', '.join(reading.strange)})"
+        )
         issues.append(Issue("", "metadata", "excluded", "files", str(reading.n_strange), reason))
-    return len(unlisted) + max(n_skipped, reading.n_strange), issues
+    return len(unlisted) + max(reading.n_short, reading.n_strange), issues
+
+
+def _why_unlisted(isic_id: str, reading: Reading, source: ArchiveSource) -> str:
+    """Return why an image that was asked for by its id is not listed."""
+    if isic_id not in reading.left_out:
+        return "the archive does not list it: unknown or not public"
+    given = {"query": (source.query or "").strip(), "collections": source.collections}
+    filters = " and ".join(f"the source's {name}" for name, value in given.items() if value)
+    return f"the archive has it, but it does not meet {filters}: ask for it without, or leave its id out"
 
 
 def _publish(
     store: Store,
     name: str,
     selection: Selection,
+    reading: Reading,
     losses: tuple[int, list[Issue]],
     shard_images: int,
     scratch: Path,
@@ -218,6 +231,7 @@ def _publish(
         "n_lost": n_lost,
         "n_shards": n_shards,
     }
+    inputs["credited"] = reading.credited  # said, but no part of the name: what is credited is in the statements
     index, sha256 = publish(store, key, folder, step=STEP, step_version=STEP_VERSION, inputs=inputs, summary=summary)
     return ref_from_folder(ListingRef, key, index, sha256)
 

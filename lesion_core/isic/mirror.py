@@ -1,8 +1,10 @@
 """A folder of images served by the archive's own API, so that a place without internet can use it, too.
 
 The same routes, forms, paging and errors as ``https://api.isic-archive.com/api/v2/`` for what a downloader
-needs. What differs: images come in the order of their ids, thumbnails are the full files (nothing here makes
-pixels), negative limits count as none, and ``-field:*ending`` excludes what it says.
+needs, its faults included: the bulk table has no age of 0 (``bulk``), ``-field:*ending`` excludes nothing that it
+should (``conditions``), and some queries end in an error of the server. What differs: images come in the order of
+their ids, none are skipped where pages meet, thumbnails are the full files (nothing here makes pixels), negative
+limits count as none, and an image has one attribution on every route.
 """
 
 import contextlib
@@ -36,6 +38,11 @@ API_PATH = "/api/v2"
 FILES_PATH = "/files"
 _SEARCHES_KEPT = 8
 _START_SECONDS = 20.0
+_SERVER_ERROR = "<!doctype html><title>Server Error (500)</title><h1>Server Error (500)</h1>"
+
+
+class _ServerFault(Exception):
+    """A query that the archive's server understands and fails to answer."""
 
 
 class _Selection:
@@ -161,14 +168,16 @@ class _Mirror:
         return self._selected(params.get("query", ""), _wanted_collections(params))
 
     def _select(self, query: str, collections: tuple[int, ...]) -> "_Selection":
-        condition = parse_query(query)
+        asked = parse_query(query)
+        if asked.breaks:
+            raise _ServerFault
         entries = self._folder.entries
         if collections and not any(
             number in self._members and self._members[number] is None for number in collections
         ):
             union = set().union(*(self._members.get(number) or () for number in collections))
             entries = tuple(entry for entry in entries if entry.isic_id in union)
-        return _Selection(tuple(entry for entry in entries if condition(entry.row)))
+        return _Selection(tuple(entry for entry in entries if asked.holds(entry.row)))
 
     def _shown(self, entry: Entry, request: Request) -> JsonDict:
         file = {"url": self._file_url(entry, request), "size": entry.n_bytes}
@@ -219,6 +228,7 @@ def create_mirror(folder: Path) -> Starlette:
         HTTPException: _answer_status,
         ConfigError: _answer_bad_query,
         Unprocessable: _answer_unprocessable,
+        _ServerFault: _answer_server_fault,
     }
     return Starlette(routes=_Mirror(read_folder(folder)).routes(), exception_handlers=dict(handlers))
 
@@ -235,6 +245,10 @@ async def _answer_bad_query(request: Request, error: Exception) -> Response:
 async def _answer_unprocessable(request: Request, error: Exception) -> Response:
     assert isinstance(error, Unprocessable)
     return JSONResponse({"detail": error.detail}, 422)
+
+
+async def _answer_server_fault(request: Request, error: Exception) -> Response:
+    return Response(_SERVER_ERROR, 500, media_type="text/html")
 
 
 def serve_mirror(folder: Path, host: str = "127.0.0.1", port: int = 8011) -> None:

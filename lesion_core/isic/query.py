@@ -1,196 +1,216 @@
-"""The archive's query language, as far as the mirror speaks it.
+"""The archive's query language, as its own server reads it.
 
 ::
 
-    query   = all ("OR" all)*                     AND binds tighter than OR
-    all     = one (["AND"] one)*                  two conditions side by side mean AND
-    one     = "(" query ")" | ["-"] field ":" test
-    test    = "*"                                 present
-            | word | "quoted"                     equal; abc* begins with, *abc ends with
-            | ("[" | "{") low "TO" high ("]" | "}")   numbers; {} leaves the end out, * leaves it open
+    query   = all ("OR" all)*                      AND binds tighter than OR
+    all     = one ("AND" one)*
+    one     = "(" query ")" | condition+           conditions side by side mean AND; brackets need an AND or OR
+    condition = ["-"] field ":" test               blanks are allowed between any two of these parts
+    test    = "*"                                  present
+            | word | "quoted"                      text: equal; abc* begins with, *abc ends with
+            | number | ("[" | "{") low "TO" high ("]" | "}")   numbers; {} leaves the end out, * leaves it open
+            | "true" | "false"                     flags
 
-A minus negates, and then also matches what lacks the field. Values are case-sensitive.
+Numbers and flags are never quoted. A name (field, AND, OR) must not touch a letter or digit before it; beyond that,
+blanks may be missing: ``age_approx:[20TO40]``, ``sex:"male"AND sex:*``. Some queries the server understands and then
+cannot answer (``conditions.BROKEN_FIELDS``, a NUL in a text); such a one ``breaks``.
 """
 
 import re
-from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 from lesion_core.errors import ConfigError
-
-Row = Mapping[str, str]
-Condition = Callable[[Row], bool]
-
-NUMBER_FIELDS = frozenset({"age_approx", "clin_size_long_diam_mm", "mel_thick_mm"})
-FLAG_FIELDS = frozenset(
-    {"public", "melanocytic", "concomitant_biopsy", "mel_ulcer", "personal_hx_mm", "family_hx_mm"}
+from lesion_core.isic import conditions
+from lesion_core.isic.conditions import (
+    BROKEN_FIELDS,
+    FIELDS,
+    FLAG_FIELDS,
+    NUMBER_FIELDS,
+    PRESENT,
+    Condition,
+    Interval,
+    Row,
 )
-TEXT_FIELDS = frozenset(
-    {
-        "isic_id", "copyright_license", "image_type", "dermoscopic_type", "image_manipulation", "sex",
-        *(f"anatom_site_{level}" for level in range(1, 6)), "anatom_site_special",
-        *(f"diagnosis_{level}" for level in range(1, 6)), "diagnosis_confirm_type",
-        "mel_mitotic_index", "fitzpatrick_skin_type", "tbp_tile_type", "lesion_id", "patient_id", "rcm_case_id",
-    }
-)  # fmt: skip
+
 _MOST_BRACKETS = 50
-_TOKEN = re.compile(
-    r"""\s*(?:
-        (?P<bracket>[()])
-      | (?P<join>AND|OR)(?=[\s()]|$)
-      | (?P<minus>-)?(?P<field>[a-z][a-z0-9_]*):
-        (?: "(?P<quoted>[^"]*)"
-          | (?P<open>[\[{])\s*(?P<low>[^\s\]}]+)\s+TO\s+(?P<high>[^\s\]}]+)\s*(?P<close>[\]}])
-          | (?P<word>[A-Za-z0-9*_.-]+) )(?=[\s()]|$)
-    )""",
-    re.VERBOSE,
-)
+_BLANKS = re.compile(r"[ \t\r\n]*")
+_NAME = re.compile(r"(?<![A-Za-z0-9_$])[A-Za-z0-9_$]+")
+_WORD = re.compile(r"[A-Za-z0-9*_-]+")
+_QUOTED = re.compile(r'"([^"\r\n]*)"')
+_NUMBER = re.compile(r"[+-]?(?:\d+\.?\d*|\.\d+)(?:[eE][+-]?\d+)?")
+_FLAG = re.compile(r"true|false|\*")
 
 
-def parse_query(text: str) -> Condition:
-    """Return the condition that a query states; an empty query accepts every row.
+@dataclass(frozen=True, slots=True)
+class Query:
+    """A query that was understood.
 
-    The condition takes a row as a mapping of field names to text, absent fields absent or empty.
+    Attributes:
+        condition: Which rows it asks for.
+        breaks: Whether the server fails to answer it.
+    """
+
+    condition: Condition
+    breaks: bool = False
+
+    def holds(self, row: Row) -> bool:
+        """Return whether a row is asked for: field names to text, absent fields absent or empty."""
+        return self.condition(row)
+
+
+def parse_query(text: str) -> Query:
+    """Return what a query asks for; an empty query asks for every row.
 
     Raises:
         ConfigError: The text is no query of this language, or asks for a field that cannot be searched.
     """
-    if not text.strip():
-        return lambda row: True
-    if text.count("(") > _MOST_BRACKETS:
-        raise ConfigError(f"expected at most {_MOST_BRACKETS} brackets in a query, got {text.count('(')}")
-    parser = _Parser(_tokens(text))
+    stripped = text.strip()
+    if not stripped:
+        return Query(lambda row: True)
+    if stripped.count("(") > _MOST_BRACKETS:
+        raise ConfigError(f"expected at most {_MOST_BRACKETS} brackets in a query, got {stripped.count('(')}")
+    parser = _Parser(stripped.expandtabs())
     condition = parser.any_of()
-    if parser.rest():
-        raise _unparsable(text)
-    return condition
-
-
-def _unparsable(text: str) -> ConfigError:
-    return ConfigError(f'expected conditions such as diagnosis_3:"Basal cell carcinoma" AND sex:male, got {text!r}')
-
-
-def _tokens(text: str) -> list[re.Match[str]]:
-    found, position, end = [], 0, len(text.rstrip())
-    while position < end:
-        match = _TOKEN.match(text, position)
-        if match is None:
-            raise _unparsable(text[position:])
-        found.append(match)
-        position = match.end()
-    return found
+    if not parser.is_at_end():
+        raise parser.unparsable()
+    return Query(condition, parser.breaks)
 
 
 class _Parser:
-    """Recursive descent over the tokens of one query."""
+    """Recursive descent over the text of one query."""
 
-    def __init__(self, tokens: list[re.Match[str]]) -> None:
-        self._tokens = tokens
+    def __init__(self, text: str) -> None:
+        self._text = text
         self._position = 0
+        self.breaks = False
 
-    def rest(self) -> bool:
-        return self._position < len(self._tokens)
+    def unparsable(self) -> ConfigError:
+        """Return the error that the text from here on is none of the language."""
+        return ConfigError(
+            'expected conditions such as diagnosis_3:"Basal cell carcinoma" AND sex:male, got '
+            f"{self._text[self._position :] or 'the end'!r}"
+        )
 
-    def _takes(self, group: str, value: str) -> bool:
-        if self.rest() and self._tokens[self._position][group] == value:
-            self._position += 1
-            return True
-        return False
+    def is_at_end(self) -> bool:
+        """Return whether nothing but blanks is left."""
+        self._skip_blanks()
+        return self._position == len(self._text)
 
     def any_of(self) -> Condition:
+        """Return the condition that begins here."""
         options = [self._all_of()]
-        while self._takes("join", "OR"):
+        while self._takes_name("OR"):
             options.append(self._all_of())
-        return options[0] if len(options) == 1 else lambda row: any(option(row) for option in options)
+        return conditions.any_of(options)
 
     def _all_of(self) -> Condition:
         parts = [self._one()]
-        while self._takes("join", "AND") or self._begins_another():
+        while self._takes_name("AND"):
             parts.append(self._one())
-        return parts[0] if len(parts) == 1 else lambda row: all(part(row) for part in parts)
-
-    def _begins_another(self) -> bool:
-        if not self.rest():
-            return False
-        token = self._tokens[self._position]
-        return token["field"] is not None or token["bracket"] == "("
+        return conditions.all_of(parts)
 
     def _one(self) -> Condition:
-        if self._takes("bracket", "("):
+        if self._takes("("):
             condition = self.any_of()
-            if not self._takes("bracket", ")"):
-                raise _unparsable("a bracket that is not closed")
+            self._expect(")")
             return condition
-        if not self.rest() or self._tokens[self._position]["field"] is None:
-            raise _unparsable("a query that ends or joins where a condition is expected")
-        token = self._tokens[self._position]
-        self._position += 1
-        condition = _condition(token)
-        return (lambda row: not condition(row)) if token["minus"] else condition
+        side_by_side = [self._condition()]
+        while self._begins_condition():
+            side_by_side.append(self._condition())
+        return conditions.all_of(side_by_side)
+
+    def _begins_condition(self) -> bool:
+        """Return whether a sign or the name of a field stands here."""
+        self._skip_blanks()
+        before = self._position
+        self._takes("-")
+        is_field = self._peek(_NAME) in FIELDS
+        self._position = before
+        return is_field
+
+    def _condition(self) -> Condition:
+        is_negated = self._takes("-")
+        field = self._take(_NAME)
+        if field not in FIELDS:
+            raise ConfigError(f"expected a field that the archive can search, got {field!r}")
+        self._expect(":")
+        self.breaks |= field in BROKEN_FIELDS
+        if field in NUMBER_FIELDS:
+            return self._number_test(field, is_negated)
+        if field in FLAG_FIELDS:
+            return self._flag_test(field, is_negated)
+        return self._text_test(field, is_negated)
+
+    def _text_test(self, field: str, is_negated: bool) -> Condition:
+        value = self._peek(_WORD)
+        if value:
+            self._position += len(value)
+        else:
+            value = self._take(_QUOTED)[1:-1]
+        self.breaks |= "\0" in value
+        if value == PRESENT:
+            return _presence(field, is_negated)
+        return conditions.is_text(field, value, is_negated=is_negated)
+
+    def _flag_test(self, field: str, is_negated: bool) -> Condition:
+        value = self._take(_FLAG)
+        if value == PRESENT:
+            return _presence(field, is_negated)
+        return conditions.is_flag(field, value, is_negated=is_negated)
+
+    def _number_test(self, field: str, is_negated: bool) -> Condition:
+        for opening in "[{":
+            if self._takes(opening):
+                return conditions.is_in(field, self._interval(opening), is_negated=is_negated)
+        number = self._number()
+        if number is None:
+            return _presence(field, is_negated)
+        return conditions.is_in(field, Interval(number, number), is_negated=is_negated)
+
+    def _interval(self, opening: str) -> Interval:
+        low = self._number()
+        self._expect("TO")
+        high = self._number()
+        closing = "]" if self._takes("]") else "}"
+        if closing == "}":
+            self._expect("}")
+        return Interval(low, high, opening == "[", closing == "]")
+
+    def _number(self) -> float | None:
+        """Return the number here, or ``None`` for an asterisk."""
+        return None if self._takes(PRESENT) else float(self._take(_NUMBER))
+
+    def _skip_blanks(self) -> None:
+        blanks = _BLANKS.match(self._text, self._position)
+        self._position = blanks.end() if blanks else self._position
+
+    def _peek(self, pattern: re.Pattern[str]) -> str:
+        self._skip_blanks()
+        found = pattern.match(self._text, self._position)
+        return found[0] if found else ""
+
+    def _take(self, pattern: re.Pattern[str]) -> str:
+        found = self._peek(pattern)
+        if not found:
+            raise self.unparsable()
+        self._position += len(found)
+        return found
+
+    def _takes(self, sign: str) -> bool:
+        self._skip_blanks()
+        is_there = self._text.startswith(sign, self._position)
+        self._position += len(sign) if is_there else 0
+        return is_there
+
+    def _takes_name(self, name: str) -> bool:
+        is_there = self._peek(_NAME) == name
+        self._position += len(name) if is_there else 0
+        return is_there
+
+    def _expect(self, sign: str) -> None:
+        if not self._takes(sign):
+            raise self.unparsable()
 
 
-def _condition(token: re.Match[str]) -> Condition:
-    field = token["field"]
-    if field not in TEXT_FIELDS | NUMBER_FIELDS | FLAG_FIELDS:
-        raise ConfigError(f"expected a field that the archive can search, got {field!r}")
-    if token["open"]:
-        return _in_range(token)
-    value = token["quoted"] if token["word"] is None else token["word"]
-    if value == "*":
-        return lambda row: bool(row.get(field))
-    if field in NUMBER_FIELDS:
-        number = _number(value)
-        return lambda row: _number_of(row, field) == number
-    if field in FLAG_FIELDS:
-        if value not in ("true", "false"):
-            raise ConfigError(f"expected true, false or * for {field}, got {value!r}")
-        return lambda row: row.get(field, "").lower() == value
-    return _text_condition(field, value)
-
-
-def _text_condition(field: str, value: str) -> Condition:
-    if value.endswith("*"):
-        start = value.removesuffix("*")
-        return lambda row: bool(row.get(field)) and row[field].startswith(start)
-    if value.startswith("*"):
-        end = value.removeprefix("*")
-        return lambda row: bool(row.get(field)) and row[field].endswith(end)
-    return lambda row: row.get(field) == value
-
-
-@dataclass(frozen=True, slots=True)
-class _Range:
-    """An interval of numbers; ``None`` is an open end."""
-
-    low: float | None
-    high: float | None
-    includes_low: bool
-    includes_high: bool
-
-    def holds(self, value: float) -> bool:
-        above = self.low is None or value > self.low or (self.includes_low and value == self.low)
-        below = self.high is None or value < self.high or (self.includes_high and value == self.high)
-        return above and below
-
-
-def _in_range(token: re.Match[str]) -> Condition:
-    field = token["field"]
-    if field not in NUMBER_FIELDS:
-        raise ConfigError(f"expected a field of numbers before a range, got {field!r}")
-    low, high = (None if end == "*" else _number(end) for end in (token["low"], token["high"]))
-    interval = _Range(low, high, token["open"] == "[", token["close"] == "]")
-    return lambda row: (value := _number_of(row, field)) is not None and interval.holds(value)
-
-
-def _number_of(row: Row, field: str) -> float | None:
-    try:
-        return float(row.get(field, ""))
-    except ValueError:
-        return None
-
-
-def _number(text: str) -> float:
-    try:
-        return float(text)
-    except ValueError:
-        raise ConfigError(f"expected a number, got {text!r}") from None
+def _presence(field: str, is_negated: bool) -> Condition:
+    return conditions.negated(conditions.is_present(field)) if is_negated else conditions.is_present(field)

@@ -1,7 +1,8 @@
 """What the archive states of one image, in one form whatever route it came by.
 
 The archive's JSON and its CSV say the same in other types: numbers and flags are text in the CSV, keys without
-a value are empty cells there and absent in JSON. A ``Statement`` holds the JSON's types. ``pixels_x`` and
+a value are empty cells there and absent in JSON. A ``Statement`` holds the JSON's types, of keys that are known to be
+numbers or flags; whatever else may be one is text, because the CSV does not tell. ``pixels_x`` and
 ``pixels_y``, which the CSV lacks, are left out: width and height are measured in the file.
 """
 
@@ -39,7 +40,13 @@ class Statement:
 def facts_from_json(acquisition: Mapping[str, object], clinical: Mapping[str, object]) -> JsonDict:
     """Return the facts of an image's two groups of metadata; a null counts as absent."""
     both = {**acquisition, **clinical}
-    return {name: value for name, value in both.items() if value is not None and name not in MEASURED}
+    return {name: _as_text(name, value) for name, value in both.items() if value is not None and name not in MEASURED}
+
+
+def _as_text(name: str, value: object) -> object:
+    """Return a number or flag of a key that is not known to be one as its CSV has it: as text."""
+    is_known = name in WHOLE_NUMBERS or name in FLAGS
+    return str(value) if isinstance(value, int | float) and not is_known else value
 
 
 def facts_from_cells(cells: Mapping[str, str]) -> JsonDict:
@@ -57,7 +64,8 @@ def typed(name: str, text: str) -> object:
     """Return a cell in the type that the archive's JSON has for it; decimals stay text there, too."""
     if name in WHOLE_NUMBERS or name in MEASURED:
         whole = text.removesuffix(".0")  # spreadsheets write 45 as 45.0
-        return int(whole) if whole.isascii() and whole.isdecimal() else text
+        digits = whole.removeprefix("-")  # the days of an acquisition are counted from another one
+        return int(whole) if digits.isascii() and digits.isdecimal() else text
     if name in FLAGS and text.lower() in ("true", "false"):
         return text.lower() == "true"
     return text

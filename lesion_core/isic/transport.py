@@ -284,9 +284,16 @@ def _refusal(status: int, address: httpx.URL, retry_after: str | None, body: byt
             f"the archive could not parse the search query {address.params['query']!r}; {_QUERY_HINT}", **facts
         )
     return SourceResponseError(
-        f"expected {shown} to be there for everybody, got {stated} ({body[:120].decode(errors='replace').strip()})",
+        f"expected {shown} to be there for everybody, got {stated} ({in_short(body)})",
         **facts,
     )
+
+
+def in_short(body: bytes) -> str:
+    """Return what an answer says, for a message: its beginning, or that it is a web page, whose text says nothing."""
+    start = body[:120].decode(errors="replace").strip()
+    is_page = start.lower().startswith(("<!doctype html", "<html"))
+    return "an HTML page" if is_page else start or "nothing"
 
 
 def _collected(blocks: Iterator[bytes], sink: BinaryIO | None) -> bytes:

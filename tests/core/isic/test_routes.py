@@ -12,7 +12,8 @@ from lesion_core.errors import SourceResponseError
 from lesion_core.isic.catalogue import Catalogue, CatalogueRow
 from lesion_core.isic.client import ArchiveClient
 from lesion_core.isic.mirror import running_mirror
-from lesion_core.isic.routes import Reading, read_listing
+from lesion_core.isic.reading import Reading
+from lesion_core.isic.routes import read_listing
 from lesion_core.isic.statements import Statement
 from lesion_core.isic.transport import Patience
 from lesion_core.types import ArchiveSource, ignore_progress
@@ -87,7 +88,7 @@ def test_ids_are_asked_for_by_name_a_page_at_a_time(folder: Path, catalogue: Cat
         reading = read(url, catalogue, ids=wanted, query="melanocytic:true")
     assert reading.route == "pages"
     assert len(catalogue) == 125
-    assert catalogue.missing_of(wanted) == [isic_id(999)]
+    assert list(catalogue.missing_of(wanted)) == [isic_id(999)]
 
 
 def answer_bulk(faulty: FaultyServer, table: str, files: object) -> None:
