@@ -47,7 +47,7 @@ from lesion_core.types import (
 )
 
 STEP = "prepare"
-STEP_VERSION = 3
+STEP_VERSION = 4
 
 
 def prepare(
