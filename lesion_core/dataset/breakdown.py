@@ -3,13 +3,16 @@
 A value that is missing is counted as missing; nothing is filled in. Counts by class are in ``CLASS_ORDER``.
 """
 
+import json
 from collections import Counter
+from collections.abc import Iterable
 
 import numpy as np
 import pandas as pd
 from pydantic import Field
 
 from lesion_core.dataset.summary import RECORDED_FIELDS, UNKNOWN
+from lesion_core.isic.placeholders import ID_FIELDS
 from lesion_core.labels import CLASS_ORDER, N_CLASSES, SEX_ORDER, SITE_ORDER
 from lesion_core.types import LICENCE_ORDER, Licence, Value
 
@@ -51,12 +54,17 @@ class Breakdown(Value):
     missing: dict[str, ByClass] = Field(description="Pictures without a value, by field and class")
     sizes: tuple[SizeCount, ...] = Field(description="The most frequent sizes, most frequent first")
     n_sizes: int = Field(ge=1, description="How many sizes there are")
+    placeholders: dict[str, dict[str, int]] = Field(
+        description="Pictures by field and value that the archive states for an id and that stands for nobody"
+    )
+    manipulations: dict[str, int] = Field(description="Pictures by how they were manipulated, as the archive states")
 
 
 def break_down(manifest: pd.DataFrame) -> Breakdown:
     """Count the rows of a manifest."""
     classes = _classes(manifest)
     sizes, by_size = sizes_by_class(manifest)
+    stated = [json.loads(facts) for facts in manifest["raw_metadata"]]
     return Breakdown(
         images=_counts(classes),
         values={name: _crossed(manifest[name], classes, _KNOWN_VALUES.get(name, ())) for name in _CROSSED},
@@ -65,7 +73,22 @@ def break_down(manifest: pd.DataFrame) -> Breakdown:
         missing={name: _counts(classes[manifest[name].isna().to_numpy()]) for name in RECORDED_FIELDS},
         sizes=_named_sizes(sizes, by_size),
         n_sizes=len(sizes),
+        placeholders={
+            name: _frequent(
+                facts[name]
+                for facts, is_none in zip(stated, manifest[name].isna(), strict=True)
+                if is_none and name in facts
+            )
+            for name in ID_FIELDS
+        },
+        manipulations=_frequent(facts["image_manipulation"] for facts in stated if "image_manipulation" in facts),
     )
+
+
+def _frequent(values: Iterable[object]) -> dict[str, int]:
+    """Count values as text, the most frequent first."""
+    counts = Counter(map(str, values))
+    return dict(sorted(counts.items(), key=lambda item: (-item[1], item[0])))
 
 
 def _counts(classes: np.ndarray) -> ByClass:

@@ -1,6 +1,7 @@
 """The manifest: one row per picture, with everything that is known about it."""
 
 import io
+import logging
 from enum import StrEnum
 from pathlib import Path
 
@@ -9,6 +10,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from lesion_core.errors import LicenceRefused, ManifestError
+from lesion_core.isic.placeholders import ID_FIELDS, is_placeholder
 from lesion_core.isic.snapshot import IMAGES_NAME, IMAGES_SCHEMA
 from lesion_core.labels import CLASS_ORDER, SEX_ORDER, SITE_ORDER
 from lesion_core.stores.folders import read_file
@@ -23,10 +25,9 @@ MANIFEST_SCHEMA = pa.schema(
     [*_IMAGES, pa.field("source", pa.string(), nullable=False), pa.field("group", pa.string(), nullable=False)]
 )
 
-# A filled-in "nothing" would join everybody without an id into one patient or lesion.
-PLACEHOLDERS = frozenset({"", "nan", "none", "null", "na", "n/a", "unknown", "-"})
 MAX_AGE_YEARS = 120
 _MAX_NAMED = 5
+log = logging.getLogger(__name__)
 
 
 def source_of(attribution: str) -> str:
@@ -39,6 +40,8 @@ def source_of(attribution: str) -> str:
 
 def read_images(store: Store, snapshot: SnapshotRef) -> pd.DataFrame:
     """Return a snapshot's table of images, checked, sorted by ``isic_id``.
+
+    A placeholder for a patient or a lesion is a missing id here, too (``isic.placeholders``).
 
     Raises:
         ManifestError: The table breaks its schema.
@@ -60,6 +63,7 @@ def parse_images(body: bytes, *, source: str) -> pd.DataFrame:
         raise ManifestError(
             f"expected a table of images in {source}, got: {error}; ingest the snapshot again"
         ) from error
+    images = _without_placeholders(images, source)
     check_images(images, source=source)
     return images.sort_values("isic_id", ignore_index=True)
 
@@ -86,9 +90,19 @@ def check_images(images: pd.DataFrame, *, source: str) -> None:
     _check_words(images, "sex", SEX_ORDER, source)
     _check_words(images, "site", SITE_ORDER, source)
     _check_words(images, "licence", LICENCE_ORDER, source)
-    for name in ("isic_id", "lesion_id", "patient_id"):
-        placeholder = images[name].notna() & images[name].astype(str).str.strip().str.lower().isin(PLACEHOLDERS)
-        _refuse(images, placeholder, name, "an id, or null where there is none", source)
+    _refuse(images, images["isic_id"].map(is_placeholder), "isic_id", "an id", source)
+
+
+def _without_placeholders(images: pd.DataFrame, source: str) -> pd.DataFrame:
+    """Return the images with null for each id of a patient or lesion that stands for nobody."""
+    cleaned = images.copy()
+    for name in ID_FIELDS:
+        is_none = images[name].notna() & images[name].map(is_placeholder)
+        if is_none.any():
+            values = ", ".join(sorted({repr(value) for value in images.loc[is_none, name]})[:_MAX_NAMED])
+            log.warning("%s in %d images of %s is a placeholder (%s), not an id", name, is_none.sum(), source, values)
+            cleaned[name] = images[name].where(~is_none, None)
+    return cleaned
 
 
 def check_licences(images: pd.DataFrame, profile: LicenceProfile) -> None:

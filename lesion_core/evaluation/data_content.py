@@ -16,6 +16,7 @@ from lesion_core.types import Value
 
 SAMPLED_SPLIT = "train"
 CONFIRMED = "histopathology"
+_VALUES_SHOWN = 5
 FIELD_NAMES: Mapping[str, str] = {
     "age_years": "age",
     "sex": "sex",
@@ -147,6 +148,9 @@ def _remarks(summary: DatasetSummary, counts: Breakdown, shortcuts: Sequence[Sho
             f"{summary.n_synthetic:,} of {sum(counts.images):,} images are generated; no number here has a clinical "
             "meaning."
         )
+    n_altered = counts.manipulations.get("altered", 0)
+    if n_altered:
+        yield f"{n_altered:,} of {sum(counts.images):,} images are recorded as altered after they were taken."
     if summary.absent_classes:
         yield f"No image at all of: {_named(summary.absent_classes)}."
     for split, classes in summary.absent_by_split.items():
@@ -172,12 +176,24 @@ def _remarks(summary: DatasetSummary, counts: Breakdown, shortcuts: Sequence[Sho
             f"{n_alone:,} images ({percent(n_alone, n_images)}) name no lesion: each stands for itself unless a "
             "look-alike joins it, so some lesions may be counted twice."
         )
+    yield from _placeholders(counts)
     if summary.n_quarantined:
         yield (
             f"{summary.n_quarantined:,} images are quarantined, because new evidence joins two splits in them; "
             "they are in no split, and in every count by class here."
         )
     yield "Skin tone is not recorded, so whether all tones are there is not known."
+
+
+def _placeholders(counts: Breakdown) -> Iterator[str]:
+    for field, values in counts.placeholders.items():
+        if values:
+            shown = ", ".join(repr(value) for value in list(values)[:_VALUES_SHOWN])
+            more = ", …" if len(values) > _VALUES_SHOWN else ""
+            yield (
+                f"In {sum(values.values()):,} images the {FIELD_NAMES[field]} is a placeholder ({shown}{more}), which "
+                "joins them to nothing: images of one patient or lesion may be in several splits."
+            )
 
 
 def _narrow_sources(counts: Breakdown) -> Iterator[str]:

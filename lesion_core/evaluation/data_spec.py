@@ -14,7 +14,7 @@ from lesion_core.stores.protocol import Store
 from lesion_core.types import DatasetRef, JsonDict, Ref, StoreKey, Value
 
 STEP = "data-report"
-STEP_VERSION = 2
+STEP_VERSION = 3
 PAGE_NAME = "report.html"
 TABLES_NAME = "tables.md"
 SUMMARY_NAME = "summary.json"

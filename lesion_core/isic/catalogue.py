@@ -7,7 +7,7 @@ bulk comes as two files that have to be joined. A SQLite file takes it as it com
 import contextlib
 import json
 import sqlite3
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import TracebackType
@@ -16,12 +16,14 @@ from typing import Self
 from lesion_core.isic.statements import Statement, statement_from_row
 from lesion_core.keys import canonical_json
 from lesion_core.stores.filesystem import translated
+from lesion_core.types import JsonDict
 
 _SETTINGS = ("journal_mode = off", "synchronous = off", "cache_size = -16000", "temp_store = file")
 _TABLE = (
     "create table image (isic_id text primary key, licence text not null, attribution text not null, "
     "facts text not null, url text) without rowid"
 )
+_FACT = "trim(cast(json_extract(facts, ?) as text))"
 _BLOCK = 1000
 
 
@@ -135,6 +137,24 @@ class Catalogue:
         while block := found.fetchmany(_BLOCK):
             for isic_id, licence, attribution, facts, url in block:
                 yield CatalogueRow(statement_from_row(isic_id, licence, attribution, facts), url, facts)
+
+    def frequent_values(self, name: str, *, more_than: int) -> list[tuple[str, int]]:
+        """Return the values of one fact that more than so many images have, as text, and how many have each."""
+        asked = (
+            f"select {_FACT} as value, count(*) from image where value is not null and value != '' "
+            "group by value having count(*) > ? order by value"
+        )
+        return [(str(value), int(n)) for value, n in self._base.execute(asked, (f"$.{name}", more_than))]
+
+    def combinations(self, names: Sequence[str], name: str, value: str) -> list[tuple[JsonDict, int]]:
+        """Return what the images with one value of a fact say under other names, and how many say the same."""
+        columns = ", ".join(f"json_extract(facts, '$.{other}')" for other in names)
+        places = ", ".join(str(number) for number in range(1, len(names) + 1))
+        asked = f"select {columns}, count(*) from image where {_FACT} = ? group by {places}"
+        return [
+            ({other: fact for other, fact in zip(names, facts, strict=True) if fact is not None}, int(n))
+            for *facts, n in self._base.execute(asked, (f"$.{name}", value))
+        ]
 
     @contextlib.contextmanager
     def _together(self) -> Iterator[None]:

@@ -8,7 +8,8 @@ from pathlib import Path
 from lesion_core.isic.client import ArchiveClient
 from lesion_core.isic.download import Arrival, MissingImage, fetch_images, file_name
 from lesion_core.isic.holdings import StoredImage, find_holdings
-from lesion_core.isic.listing import ListedImage, read_shard
+from lesion_core.isic.listing import ListedImage, read_crowds, read_shard
+from lesion_core.isic.placeholders import Crowds, id_of
 from lesion_core.isic.selection import text_of
 from lesion_core.isic.snapshot import IMAGES_NAME, ImageRow, Issue, read_parquet, write_tables
 from lesion_core.isic.taxonomy import Unmapped, age_of, sex_of, site_of
@@ -71,7 +72,7 @@ def fetch_shard(
             revalidate=source.revalidate,
             on_progress=on_progress,
         )
-    rows, issues = _tables(listed, arrived, missing)
+    rows, issues = _tables(listed, arrived, missing, read_crowds(store, listing))
     if done is not None or source.revalidate or missing:
         inputs["outcome"] = digest_of([[asdict(row) for row in rows], [asdict(issue) for issue in issues]])
     summary = _summary(listing, number, arrived, missing)
@@ -112,7 +113,7 @@ def _summary(
 
 
 def _tables(
-    listed: Sequence[ListedImage], arrived: Sequence[Arrival], missing: Sequence[MissingImage]
+    listed: Sequence[ListedImage], arrived: Sequence[Arrival], missing: Sequence[MissingImage], crowds: Crowds
 ) -> tuple[list[ImageRow], list[Issue]]:
     """Return the rows of what arrived, and why anything is left out or set to unknown."""
     issues = [image.issue for image in listed if image.issue is not None]
@@ -122,16 +123,17 @@ def _tables(
     by_id = {image.isic_id: image for image in listed}
     rows = []
     for arrival in arrived:
-        row, unmapped = _image_row(by_id[arrival.image.isic_id], arrival.image)
+        row, unmapped = _image_row(by_id[arrival.image.isic_id], arrival.image, crowds)
         rows.append(row)
         issues += [Issue.of_value(row.isic_id, value) for value in unmapped]
     return rows, sorted(issues)
 
 
-def _image_row(image: ListedImage, stored: StoredImage) -> tuple[ImageRow, list[Unmapped]]:
+def _image_row(image: ListedImage, stored: StoredImage, crowds: Crowds) -> tuple[ImageRow, list[Unmapped]]:
     """Return the row of an image, and the values that are outside the vocabulary."""
     facts = image.statement.facts
     age, sex, site = age_of(facts), sex_of(facts), site_of(facts)
+    lesion, patient = id_of(facts, "lesion_id", crowds), id_of(facts, "patient_id", crowds)
     row = ImageRow(
         isic_id=image.isic_id,
         sha256=stored.sha256,
@@ -143,8 +145,8 @@ def _image_row(image: ListedImage, stored: StoredImage) -> tuple[ImageRow, list[
         age_years=age if isinstance(age, float) else None,
         sex=str(sex) if isinstance(sex, Sex) else None,
         site=str(site) if isinstance(site, Site) else None,
-        lesion_id=text_of(facts, "lesion_id"),
-        patient_id=text_of(facts, "patient_id"),
+        lesion_id=lesion if isinstance(lesion, str) else None,
+        patient_id=patient if isinstance(patient, str) else None,
         licence=image.licence,
         attribution=image.attribution,
         confirm_type=text_of(facts, "diagnosis_confirm_type"),
@@ -152,4 +154,4 @@ def _image_row(image: ListedImage, stored: StoredImage) -> tuple[ImageRow, list[
         etag=stored.etag,
         raw_metadata=image.facts,
     )
-    return row, [value for value in (age, sex, site) if isinstance(value, Unmapped)]
+    return row, [value for value in (age, sex, site, lesion, patient) if isinstance(value, Unmapped)]

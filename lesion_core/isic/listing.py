@@ -11,6 +11,7 @@ import pyarrow.parquet as pq
 
 from lesion_core.isic.catalogue import Catalogue
 from lesion_core.isic.client import ArchiveClient
+from lesion_core.isic.placeholders import Crowds
 from lesion_core.isic.reading import Reading
 from lesion_core.isic.routes import read_listing
 from lesion_core.isic.selection import Choice, Selection, filters_of, select
@@ -21,7 +22,7 @@ from lesion_core.isic.transport import Patience
 from lesion_core.isic.version import STEP_VERSION
 from lesion_core.keys import digest_of, listing_key
 from lesion_core.stores.filesystem import translated
-from lesion_core.stores.folders import publish, read_file
+from lesion_core.stores.folders import get_index, publish, read_file
 from lesion_core.stores.protocol import Store
 from lesion_core.stores.references import find_reference, ref_from_folder
 from lesion_core.types import ArchiveSource, JsonDict, ListingRef, Progress, ProgressCallback, ignore_progress
@@ -160,6 +161,12 @@ def read_losses(store: Store, listing: ListingRef) -> list[Issue]:
     return [Issue(**row) for row in read_parquet(read_file(store, listing, ISSUES_NAME))]
 
 
+def read_crowds(store: Store, listing: ListingRef) -> Crowds:
+    """Return the ids that too many of the listed images have (``placeholders``). Raises as ``read_shard`` does."""
+    _, index = get_index(store, listing)
+    return dict(index.inputs["crowds"])
+
+
 def shard_name(number: int) -> str:
     """Return the name of a shard within the listing's folder."""
     return f"shards/{number:05d}.parquet"
@@ -215,6 +222,7 @@ def _publish(
         "addresses": selection.addresses_digest,
         "shard_images": shard_images,
         "losses": digest_of([asdict(issue) for issue in issues]),
+        "crowds": selection.crowds,
     }
     key = listing_key(name, digest_of(inputs))
     if (there := find_reference(store, ListingRef, key)) is not None:

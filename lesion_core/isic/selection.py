@@ -1,17 +1,22 @@
 """Which images of a listing are wanted, and why the others are not."""
 
 import hashlib
+import logging
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
 
 from lesion_core.errors import ConfigError, ManifestError
 from lesion_core.isic.catalogue import Catalogue, CatalogueRow
+from lesion_core.isic.placeholders import ID_FIELDS, Crowds, find_crowds, id_of
 from lesion_core.isic.sample import Candidate, draw_sample
 from lesion_core.isic.taxonomy import Unmapped, classify
 from lesion_core.keys import canonical_json
 from lesion_core.labels import Diagnosis
 from lesion_core.types import ArchiveSource, JsonDict
+
+_SHOWN = 10
+log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,6 +51,7 @@ class Selection:
         n_wanted: Images that are wanted.
         digest: Digest of all that is said and decided, addresses left aside.
         addresses_digest: Digest of the addresses of the files.
+        crowds: Ids of patients and lesions that too many of the images have (``placeholders``).
     """
 
     catalogue: Catalogue
@@ -55,6 +61,7 @@ class Selection:
     n_wanted: int
     digest: str
     addresses_digest: str
+    crowds: Crowds
 
     def choices(self) -> Iterator[Choice]:
         """Yield every image with what became of it."""
@@ -69,7 +76,9 @@ def select(catalogue: Catalogue, source: ArchiveSource) -> Selection:
         ConfigError: Nothing is listed.
         ManifestError: Nothing of what is listed can be used.
     """
-    drawn = _draw(catalogue, source) if source.limit is not None else None
+    crowds = find_crowds(catalogue)
+    _warn_of_placeholders(catalogue, crowds)
+    drawn = _draw(catalogue, source, crowds) if source.limit is not None else None
     said, located, obstacles = hashlib.sha256(), hashlib.sha256(), Counter[str]()
     n_listed = n_wanted = 0
     for row in catalogue.rows():
@@ -81,7 +90,20 @@ def select(catalogue: Catalogue, source: ArchiveSource) -> Selection:
         if choice.obstacle is not None:
             obstacles[f"{choice.obstacle.field} {choice.obstacle.value!r} {choice.obstacle.reason}"] += 1
     _check_any(source, n_listed, n_wanted, obstacles)
-    return Selection(catalogue, source, drawn, n_listed, n_wanted, said.hexdigest(), located.hexdigest())
+    return Selection(catalogue, source, drawn, n_listed, n_wanted, said.hexdigest(), located.hexdigest(), crowds)
+
+
+def _warn_of_placeholders(catalogue: Catalogue, crowds: Crowds) -> None:
+    """Log which ids of patients and lesions are none, and in how many of the listed images."""
+    found = Counter[Unmapped]()
+    for row in catalogue.rows():
+        ids = (id_of(row.statement.facts, name, crowds) for name in ID_FIELDS)
+        found.update(each for each in ids if isinstance(each, Unmapped))
+    for each, n_images in found.most_common(_SHOWN):
+        log.warning(
+            "%s %r %s; in %d of %d listed images, each of which counts as an image without one",
+            *(each.field, each.value, each.reason, n_images, len(catalogue)),
+        )
 
 
 def filters_of(source: ArchiveSource) -> JsonDict:
@@ -114,16 +136,21 @@ def _obstacle(row: CatalogueRow, source: ArchiveSource, diagnosis: Diagnosis | U
     return None
 
 
-def _draw(catalogue: Catalogue, source: ArchiveSource) -> frozenset[str]:
+def _draw(catalogue: Catalogue, source: ArchiveSource, crowds: Crowds) -> frozenset[str]:
     assert source.limit is not None
     choices = (_choose(row, source, None) for row in catalogue.rows())
-    usable = (_candidate(choice.row, choice.diagnosis) for choice in choices if choice.is_wanted and choice.diagnosis)
+    wanted = ((choice.row, choice.diagnosis) for choice in choices if choice.is_wanted)
+    usable = (_candidate(row, diagnosis, crowds) for row, diagnosis in wanted if diagnosis is not None)
     return draw_sample(usable, limit=source.limit, seed=source.seed)
 
 
-def _candidate(row: CatalogueRow, diagnosis: Diagnosis) -> Candidate:
-    facts = row.statement.facts
-    return Candidate(row.statement.isic_id, diagnosis, text_of(facts, "lesion_id"), text_of(facts, "patient_id"))
+def _candidate(row: CatalogueRow, diagnosis: Diagnosis, crowds: Crowds) -> Candidate:
+    ids = {name: id_of(row.statement.facts, name, crowds) for name in ID_FIELDS}
+    return Candidate(
+        row.statement.isic_id,
+        diagnosis,
+        **{name: found if isinstance(found, str) else None for name, found in ids.items()},
+    )
 
 
 def _check_any(source: ArchiveSource, n_listed: int, n_wanted: int, obstacles: Counter[str]) -> None:
