@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from tests import schedule
+
 if TYPE_CHECKING:  # the ground floor's tests run where Playwright is not installed
     from playwright.sync_api import Browser
 
@@ -20,6 +22,19 @@ CHROMIUM_ARGUMENTS = [
     "--disable-component-update",
     "--disable-sync",
 ]
+# One thread to compute with in every process, set before it loads what reads this: two workers share the cores.
+for _name in ("OMP_NUM_THREADS", "TF_NUM_INTRAOP_THREADS", "TF_NUM_INTEROP_THREADS"):
+    os.environ.setdefault(_name, "1")
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--nightly", action="store_true", help="also run what is marked nightly")
+
+
+@pytest.hookimpl(tryfirst=True)  # before pytest-xdist reads the groups
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    schedule.leave_for_the_night(config, items)
+    schedule.arrange(items)
 
 
 def need(part: str, found: str | None) -> str:

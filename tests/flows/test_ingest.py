@@ -39,9 +39,10 @@ def ingested(running: Running, home: Path, **variables: str) -> tuple[SnapshotRe
 
 
 @pytest.mark.slow
-def test_threads_and_a_cluster_of_four_workers_bring_the_same_images(running: Running, tmp_path: Path) -> None:
+@pytest.mark.parametrize("n_workers", [2, pytest.param(4, marks=pytest.mark.nightly)])
+def test_threads_and_a_cluster_bring_the_same_images(running: Running, tmp_path: Path, n_workers: int) -> None:
     tables = {}
-    for runner, workers in (("threads", "2"), ("dask", "4")):
+    for runner, workers in (("threads", "2"), ("dask", str(n_workers))):
         home = tmp_path / runner
         home.mkdir()
         snapshot, log = ingested(running, home, LESION_RUNNER=runner, LESION_SHARDS_AT_ONCE=workers)
@@ -52,7 +53,7 @@ def test_threads_and_a_cluster_of_four_workers_bring_the_same_images(running: Ru
         assert len(list(store.list("archive/"))) == snapshot.n_images
         if runner == "dask":
             assert "LocalCluster" in log
-            assert "4" in re.findall(r"workers=(\d+)", log) or "Dask" in log
+            assert workers in re.findall(r"workers=(\d+)", log) or "Dask" in log
     assert tables["threads"].equals(tables["dask"])
 
 

@@ -79,13 +79,23 @@ def test_a_misspelt_parameter_is_refused_before_any_work(running: Running) -> No
         )
 
 
+# As many attempts as ever, by the client and by the task; only the waits between them are short.
+UNREACHABLE = """
+from functools import partial
+from lesion_core.isic import client
+from lesion_core.types import ArchiveSource
+from tasks.policies import RETRY_TRANSIENT
+
+client.Patience = partial(client.Patience, first_wait_seconds=0.01)
+RETRY_TRANSIENT.update(retry_delay_seconds=0.1, retry_jitter_factor=None)
+from flows.ingest import ingest_flow
+
+ingest_flow(ArchiveSource(url="http://127.0.0.1:9/api/v2/"))
+"""
+
+
 def test_an_unreachable_archive_ends_in_one_sentence(running: Running) -> None:
-    outcome = running.python(
-        "-c",
-        "from flows.ingest import ingest_flow; from lesion_core.types import ArchiveSource\n"
-        "ingest_flow(ArchiveSource(url='http://127.0.0.1:9/api/v2/'))",
-        PYTHONPATH=str(ROOT),
-    )
+    outcome = running.python("-c", UNREACHABLE, PYTHONPATH=str(ROOT))
     assert outcome.returncode != 0
     assert "SourceUnavailable" in outcome.stderr
     assert "127.0.0.1:9" in outcome.stderr

@@ -12,13 +12,15 @@ from tests.flows.conftest import Running
 
 
 @pytest.mark.slow
-def test_the_pipeline_runs_on_minio(running: Running, minio_store: dict[str, str], tmp_path: Path) -> None:
+def test_the_pipeline_runs_on_minio(
+    running: Running, minio_store: dict[str, str], other_recipe: Path, tmp_path: Path
+) -> None:
     """Only settings differ from the local run; nothing of the flow knows where bytes live."""
     variables = {**minio_store, "LESION_WORK": str(tmp_path), "PYTHONPATH": str(ROOT)}
     script = (
         "from flows.pipeline import pipeline_flow\n"
         "from lesion_core.types import ArchiveSource\n"
-        "pipeline_flow(ArchiveSource(limit=120, tolerance=0.05), 'demo-synthetic')\n"
+        f"pipeline_flow(ArchiveSource(limit=120, tolerance=0.05), {str(other_recipe)!r})\n"
     )
     outcome = running.python("-c", script, **variables)
     assert outcome.returncode == 0, outcome.stdout[-3000:] + outcome.stderr[-3000:]

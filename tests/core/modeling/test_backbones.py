@@ -2,6 +2,7 @@
 
 import ast
 import functools
+from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import get_args
@@ -32,6 +33,13 @@ BUILT_IN = {
     "convnext-tiny": _KERAS.ConvNeXtTiny,
 }
 SCALES = {"tiny": (-1, 1), "efficientnet-lite0": (-127 / 128, 1), "mobilenet-v2-0.35": (-1, 1)}
+
+
+@pytest.fixture(scope="module", autouse=True)
+def forgotten() -> Iterator[None]:
+    """Give the memory of all these networks back to the tests that follow."""
+    yield
+    _untrained.cache_clear()
 
 
 def _picture(size_px: int) -> np.ndarray:

@@ -1,12 +1,16 @@
 """Layers that ONNX lacks are replaced, and nothing else changes: names, weights, results."""
 
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import keras
 import numpy as np
 import onnxruntime
 import pytest
+from keras.src.applications import convnext
 
+from lesion_core.modeling.applications import APPLICATIONS
 from lesion_core.modeling.export import export_onnx
 from lesion_core.modeling.portable import as_portable, exact_gelu
 from lesion_core.modeling.saved import load_network
@@ -50,12 +54,21 @@ def test_gelu_is_the_exact_one(value: float) -> None:
     assert float(exact_gelu(np.float32(value))) == pytest.approx(float(expected), abs=1e-6)
 
 
-@pytest.mark.slow
+def _narrow_convnext(**options: Any) -> keras.Model:
+    """The same layers, one block at each resolution, and few channels."""
+    return convnext.ConvNeXt(depths=(1, 1, 1, 1), projection_dims=(8, 16, 32, 64), name="convnext_tiny", **options)
+
+
+@pytest.mark.parametrize("width", ["narrow", pytest.param("whole", marks=pytest.mark.nightly)])
 def test_convnext_is_served_as_it_was_trained(
-    make_network: MakeNetwork, make_inputs: MakeInputs, tmp_path: Path
+    make_network: MakeNetwork, make_inputs: MakeInputs, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, width: str
 ) -> None:
+    if width == "narrow":
+        narrow = replace(APPLICATIONS["convnext-tiny"], build=_narrow_convnext)
+        monkeypatch.setitem(APPLICATIONS, "convnext-tiny", narrow)
     network = make_network(backbone="convnext-tiny", size_px=32)
     generator = np.random.default_rng(5)
+    assert [weight.path for weight in network.weights if "layer_scale" in weight.path]
     for weight in network.weights:
         if "layer_scale" in weight.path:  # begins so small that its block would not be seen in the answer
             weight.assign(generator.uniform(0.5, 1.5, weight.shape))

@@ -1,6 +1,10 @@
-"""Trials in real children: kept, judged, stopped, and taken up again after kill -9 of their study."""
+"""Trials: kept, judged, stopped, and taken up again after kill -9 of their study, in real children.
+
+Where the child is not what is tested, the trial runs in this process, which has loaded TensorFlow already.
+"""
 
 import contextlib
+import json
 import os
 import signal
 import subprocess
@@ -14,7 +18,7 @@ import pytest
 
 from lesion_core.errors import ConfigError, StudyEnded
 from lesion_core.modeling.recipe import Recipe
-from lesion_core.search import signals
+from lesion_core.search import signals, trial, trial_process
 from lesion_core.search.course import Ask, conduct
 from lesion_core.search.proposals import opened_search
 from lesion_core.search.study import StudyPlan
@@ -24,7 +28,8 @@ from lesion_core.search.trial_spec import TrialJob, TrialOrder, TrialOutcome, tr
 from lesion_core.settings import LesionSettings
 from lesion_core.stores.folders import get_index, read_file
 from lesion_core.stores.local import LocalStore
-from lesion_core.types import DatasetRef, Progress
+from lesion_core.stores.references import find_reference
+from lesion_core.types import DatasetRef, Progress, ProgressCallback, TrialRef
 from tests.conftest import ROOT
 from tests.core.search.studies import make_plan
 
@@ -36,11 +41,29 @@ def settings(store: LocalStore, tmp_path: Path) -> LesionSettings:
     return LesionSettings(store=str(store.root), work=tmp_path / "work")
 
 
+@pytest.fixture
+def in_this_process(store: LocalStore, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let trials run without a child: by the same code, on the same job, with the same news."""
+
+    def run(
+        kind: str, job: TrialJob, result: type[TrialRef], *, key: str, settings: LesionSettings,
+        on_progress: ProgressCallback,
+    ) -> TrialRef:  # fmt: skip
+        assert (kind, key) == ("trial", trial_key_of(job))
+        if (made := find_reference(store, result, key)) is not None:
+            return made
+        return trial.run(
+            json.loads(job.model_dump_json()), store=store, workdir=settings.work, on_progress=on_progress
+        )
+
+    monkeypatch.setattr(trial_process.jobs, "run", run)
+
+
 def order_of(job: TrialJob, name: str, n_epochs: int) -> TrialOrder:
     return TrialOrder(study=name, number=0, channel=0, job=job, n_epochs=n_epochs, is_judged=True)
 
 
-@pytest.mark.slow
+@pytest.mark.usefixtures("in_this_process")
 def test_a_trial_is_judged_after_each_epoch_and_keeps_its_score_but_no_model(
     store: LocalStore, settings: LesionSettings, dataset_ref: DatasetRef, make_recipe: Callable[..., Recipe]
 ) -> None:
@@ -62,13 +85,13 @@ def test_a_trial_is_judged_after_each_epoch_and_keeps_its_score_but_no_model(
     assert news
     news.clear()
     assert run_trial(order, store=store, settings=settings, on_progress=news.append) == outcome
-    assert not news  # found in the store, without a child
+    assert not news  # found in the store
     other = job.model_copy(update={"fold": 2})
     assert trial_key_of(other) != trial_key_of(job)
 
 
-@pytest.mark.slow
-def test_a_trial_that_is_given_up_ends_with_its_child_and_its_backups(
+@pytest.mark.usefixtures("in_this_process")  # that the child ends: a cancelled study's, below, by the same way
+def test_a_trial_that_is_given_up_ends_with_its_backups(
     store: LocalStore, settings: LesionSettings, dataset_ref: DatasetRef, make_recipe: Callable[..., Recipe]
 ) -> None:
     recipe = make_recipe(name="given-up", optimisation={"epochs": 400, "backup_seconds": 0.1})
@@ -79,7 +102,6 @@ def test_a_trial_that_is_given_up_ends_with_its_child_and_its_backups(
     assert outcome == TrialOutcome(stopped_after=2)
     assert list(signals.read_epochs(store, order)) == [1, 2]
     assert not scratch_of(trial_key_of(order.job), settings.work).exists()
-    assert not children_of(os.getpid())
 
 
 def test_a_silent_study_does_not_hold_a_trial_for_ever(store: LocalStore, dataset_ref: DatasetRef) -> None:
@@ -154,7 +176,8 @@ def test_a_trial_of_a_study_that_ended_is_not_begun_and_keeps_its_backups(
     assert backup.exists()
 
 
-def test_a_recipe_that_does_not_fit_fails_in_the_child_by_its_own_name(
+@pytest.mark.usefixtures("in_this_process")
+def test_a_recipe_that_does_not_fit_fails_by_its_own_name(
     store: LocalStore, settings: LesionSettings, dataset_ref: DatasetRef, make_recipe: Callable[..., Recipe]
 ) -> None:
     recipe = make_recipe(name="too-large", optimisation={"batch_size": 512})
@@ -165,8 +188,9 @@ def test_a_recipe_that_does_not_fit_fails_in_the_child_by_its_own_name(
 @pytest.mark.slow
 @pytest.mark.timeout(600)
 def test_a_cancelled_study_ends_its_trial_and_goes_on_from_its_backup(
-    store: LocalStore, settings: LesionSettings, dataset_ref: DatasetRef, make_recipe: Callable[..., Recipe]
-) -> None:
+    store: LocalStore, settings: LesionSettings, dataset_ref: DatasetRef, make_recipe: Callable[..., Recipe],
+    request: pytest.FixtureRequest,
+) -> None:  # fmt: skip
     recipe = make_recipe(name="cancelled", optimisation={"epochs": 60, "backup_seconds": 0.1})
     plan = make_plan(recipe, dataset_ref, n_trials=1, pruner="none")
     news: list[Progress] = []
@@ -191,6 +215,7 @@ def test_a_cancelled_study_ends_its_trial_and_goes_on_from_its_backup(
         assert not children_of(os.getpid())
         assert list((scratch_of(trial_key_of(order.job), settings.work) / "backup").iterdir())
         news.clear()
+        request.getfixturevalue("in_this_process")  # a child that goes on from a backup: kill -9, below
         record = conduct(plan, store=store, settings=settings, start=start)
     assert [trial.state for trial in record.trials] == ["lost", "complete"]
     assert next(each.done for each in news if each.stage == "training") > 0  # steps that were made before
@@ -231,7 +256,7 @@ def test_kill_9_of_a_study_loses_no_finished_trial_and_takes_up_the_one_that_ran
     tmp_path: Path,
 ) -> None:
     recipe = make_recipe(name="killed", optimisation={"epochs": 30, "backup_seconds": 0.1})
-    plan = make_plan(recipe, dataset_ref, n_trials=3, pruner="none")
+    plan = make_plan(recipe, dataset_ref, n_trials=2, pruner="none")
     with running_study(plan, settings, tmp_path) as study:
         wait_until(lambda: len(stored_trials(store)) == 1 and epochs_of(store, plan, 1) >= 3, study)
         children = children_of(study.pid)
@@ -246,9 +271,9 @@ def test_kill_9_of_a_study_loses_no_finished_trial_and_takes_up_the_one_that_ran
         assert study.wait(timeout=_PATIENCE_SECONDS) == 0, (tmp_path / "study.log").read_text()[-3000:]
     with opened_search(plan, settings) as search:
         record = search.record()
-    assert [trial.state for trial in record.trials] == ["complete", "lost", "complete", "complete"]
+    assert [trial.state for trial in record.trials] == ["complete", "lost", "complete"]
     assert record.trials[2].values == record.trials[1].values
-    assert len(record.told) == 3
+    assert len(record.told) == 2
     assert set(first) < set(stored_trials(store))
     assert stored_trials(store)[record.trials[0].trial] == first[record.trials[0].trial]  # not made again
     assert list(record.trials[2].epochs) == list(range(1, 31))

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from lesion_core.errors import ArtifactCorrupt, ArtifactNotFound, ConfigError, ImageRejected
+from lesion_core.images import preprocess
 from lesion_core.labels import CLASS_ORDER, SEX_ORDER, SITE_ORDER, Diagnosis, Sex, Site, code_of
 from lesion_core.serving.predictor import OnnxModel, Predictor, centre, explain_answer, softmax
 from lesion_core.types import PatientMetadata
@@ -50,6 +51,17 @@ def test_probabilities_are_the_calibrated_logits(tmp_path: Path) -> None:
     folder = write_model_folder(tmp_path / "a", temperature=2.5)
     predictions = Predictor.load(folder).predict(_pixels(n=3), *_columns(3))
     np.testing.assert_allclose(predictions.probs, softmax(predictions.logits / 2.5), atol=1e-7)
+
+
+def test_a_file_is_answered_as_its_preprocessed_pixels_are(tmp_path: Path) -> None:
+    """Each class has the very probability that the model gives the pixels of the one way from bytes to pixels."""
+    predictor = Predictor.load(write_model_folder(tmp_path / "a"))
+    pixels = preprocess(_jpeg(), predictor.preprocessing, image_id="test")
+    codes = (code_of(Sex.MALE, SEX_ORDER), code_of(Site.HEAD_NECK, SITE_ORDER))
+    columns = (np.array([61], np.float32), *(np.array([code], np.int32) for code in codes))
+    probs = predictor.predict(pixels[None], *columns).probs[0]
+    answered = {item.diagnosis: item.probability for item in predictor.predict_bytes(_jpeg(), KNOWN).classes}
+    assert answered == pytest.approx(dict(zip(CLASS_ORDER, map(float, probs), strict=True)), abs=1e-6)
 
 
 def test_no_image_gives_empty_outputs(tmp_path: Path) -> None:

@@ -45,7 +45,12 @@ def _logits_and_gradients(call: Callable[..., dict[str, tf.Tensor]], model: kera
 
 
 @pytest.mark.parametrize(
-    ("backbone", "n_folded"), [("tiny", 4), ("efficientnet-lite0", 49), ("mobilenet-v2-0.35", 52)]
+    ("backbone", "n_folded"),
+    [
+        ("tiny", 4),
+        ("efficientnet-lite0", 49),
+        pytest.param("mobilenet-v2-0.35", 52, marks=pytest.mark.nightly),
+    ],
 )
 def test_logits_and_gradients_are_those_of_the_network(
     make_recipe: Callable[..., Recipe], backbone: str, n_folded: int

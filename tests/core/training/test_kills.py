@@ -1,10 +1,11 @@
 """A training child that is killed again and again ends as one that was left alone: same steps, same bits.
 
-LESION_TEST_KILLS says how often (3), LESION_TEST_SEED at which points (others in every run).
+LESION_TEST_KILLS says how often (2), LESION_TEST_SEED at which points (others in every run).
 """
 
 import hashlib
 import io
+import json
 import os
 import signal
 import subprocess
@@ -28,9 +29,10 @@ from lesion_core.settings import LesionSettings
 from lesion_core.stores.folders import materialise, read_file
 from lesion_core.stores.local import LocalStore
 from lesion_core.training.identity import training_key
+from lesion_core.training.job import run
 from lesion_core.training.logs import EVENTS_FILE, STEPS_FILE
 from lesion_core.training.spec import TrainJob
-from lesion_core.types import DatasetRef, ModelRef
+from lesion_core.types import DatasetRef, ModelRef, ignore_progress
 
 _EPOCHS, _BATCH, _BACKUP_STEPS = (2, 4), 8, 3  # epochs of the head, and of all layers
 _DECIDED = ["epoch", "stage", "step", "learning_rate", "loss", "val_balanced_accuracy", "selection_score"]
@@ -56,8 +58,8 @@ def _recipe(name: str, folder: Path) -> Recipe:
 
 
 def _train(job: TrainJob, store: LocalStore, work: Path) -> ModelRef:
-    settings = LesionSettings(store=str(store.root), work=work)
-    return jobs.run("train", job, ModelRef, key=training_key(job), settings=settings)
+    """Train to the end in this process, which has loaded TensorFlow already: nobody kills it."""
+    return run(json.loads(job.model_dump_json()), store=store, workdir=work, on_progress=ignore_progress)
 
 
 def _kill(job: TrainJob, store: LocalStore, work: Path, *, after_backup: int, delay_seconds: float) -> bool:
@@ -81,12 +83,14 @@ def _kill(job: TrainJob, store: LocalStore, work: Path, *, after_backup: int, de
         return child.wait() == -signal.SIGKILL
 
 
+# Keras 3.15 saves variables through a NumPy call that NumPy 2 warns about.
+@pytest.mark.filterwarnings("ignore:__array__ implementation doesn't accept a copy keyword:DeprecationWarning")
 @pytest.mark.slow
 @pytest.mark.timeout(1200)
 def test_a_training_killed_at_random_points_has_the_planned_steps_and_the_same_bits(
     store: LocalStore, dataset_ref: DatasetRef, tmp_path: Path
 ) -> None:
-    n_kills = int(os.environ.get("LESION_TEST_KILLS", "3"))
+    n_kills = int(os.environ.get("LESION_TEST_KILLS", "2"))
     seed = int(os.environ.get("LESION_TEST_SEED", time.time_ns() % 2**32))
     print(f"LESION_TEST_SEED={seed}")  # shown with a failure, to repeat it
     rng = np.random.default_rng(seed)

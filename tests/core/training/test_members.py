@@ -75,13 +75,24 @@ def both(
     return _run(job, store, work, heard.append), heard
 
 
+@pytest.fixture(scope="module")
+def single(recipe: Recipe) -> Recipe:
+    """The recipe without views, which only what is served has: each export with them takes as long as a training."""
+    return recipe.model_copy(update={"views": 1})
+
+
+@pytest.fixture(scope="module")
+def alone(
+    store: LocalStore, dataset_ref: DatasetRef, single: Recipe, tmp_path_factory: pytest.TempPathFactory
+) -> list[ModelRef]:
+    """The two networks, each trained as a model of its own."""
+    work = tmp_path_factory.mktemp("alone")
+    return [_run(TrainJob(recipe=single.member(number), dataset=dataset_ref), store, work) for number in (0, 1)]
+
+
 def test_each_network_is_the_one_that_its_seed_gives_alone(
-    both: tuple[ModelRef, list[Progress]], store: LocalStore, dataset_ref: DatasetRef, recipe: Recipe, tmp_path: Path
+    both: tuple[ModelRef, list[Progress]], alone: list[ModelRef], store: LocalStore, recipe: Recipe, tmp_path: Path
 ) -> None:
-    alone = [
-        _run(TrainJob(recipe=recipe.member(number), dataset=dataset_ref), store, tmp_path / "work")
-        for number in (0, 1)
-    ]
     assert recipe.member(1).seed == 4
     networks = _networks(store, both[0], tmp_path)
     assert any((one != other).any() for one, other in zip(*networks, strict=True))
@@ -119,10 +130,10 @@ def test_what_is_kept_tells_of_every_network(
 
 
 def test_what_is_said_of_the_network_does_not_tell_whether_it_was_killed(
-    store: LocalStore, dataset_ref: DatasetRef, recipe: Recipe, tmp_path: Path
+    store: LocalStore, dataset_ref: DatasetRef, single: Recipe, tmp_path: Path
 ) -> None:
     """A network that was finished before the kill is restored, and never set up for training again."""
-    half = {**recipe.model_dump(mode="json"), "weights": _backbone_weights(recipe, tmp_path)}
+    half = {**single.model_dump(mode="json"), "weights": _backbone_weights(single, tmp_path)}
     half["optimisation"] |= {"head_epochs": 0, "epochs": 1, "unfreeze": 0.5}
 
     def kill(progress: Progress) -> None:
@@ -146,12 +157,13 @@ def _backbone_weights(recipe: Recipe, place: Path) -> str:
 
 
 def test_each_starts_from_its_own_or_all_from_one(
-    both: tuple[ModelRef, list[Progress]], store: LocalStore, dataset_ref: DatasetRef, recipe: Recipe, tmp_path: Path
-) -> None:
-    still = recipe.optimisation.model_copy(
+    both: tuple[ModelRef, list[Progress]], alone: list[ModelRef], store: LocalStore, dataset_ref: DatasetRef,
+    single: Recipe, tmp_path: Path,
+) -> None:  # fmt: skip
+    still = single.optimisation.model_copy(
         update={"head_epochs": 0, "epochs": 1, "learning_rate": 1e-12, "batch_size": 64}
     )
-    tuned = recipe.model_copy(update={"name": "tuned", "optimisation": still})
+    tuned = single.model_copy(update={"name": "tuned", "optimisation": still})
 
     def start(members: int, base: ModelRef) -> ModelRef:
         changed = tuned.model_copy(update={"members": members})
@@ -161,7 +173,6 @@ def test_each_starts_from_its_own_or_all_from_one(
         return [network[0] for network in _networks(store, ref, tmp_path)]
 
     np.testing.assert_allclose(kernels(start(2, both[0])), kernels(both[0]), atol=1e-6)
-    alone = _run(TrainJob(recipe=recipe.member(0), dataset=dataset_ref), store, tmp_path / "work")
-    np.testing.assert_allclose(kernels(start(2, alone)), kernels(alone) * 2, atol=1e-6)
+    np.testing.assert_allclose(kernels(start(2, alone[0])), kernels(alone[0]) * 2, atol=1e-6)
     with pytest.raises(ConfigError, match="to have 1 network or the 3 of recipe 'tuned', got 2; set members to 2"):
         start(3, both[0])

@@ -1,0 +1,124 @@
+"""Faults planted in the product's own code, each with a test of CI that must find it."""
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class Fault:
+    """One protection taken away.
+
+    Attributes:
+        name: What no longer holds.
+        path: The file, from the project's folder.
+        right: The code as it is; it occurs once.
+        wrong: What is planted in its place.
+        test: The test that finds it, as pytest names it; without a parameter, any of its cases may.
+    """
+
+    name: str
+    path: str
+    right: str
+    wrong: str
+    test: str
+
+
+FAULTS = (
+    Fault(
+        "pictures of one lesion share a split",
+        "lesion_core/dataset/groups.py",
+        'EVIDENCE = ("patient_id", "lesion_id", "sha256")',
+        'EVIDENCE = ("patient_id", "sha256")',
+        "tests/core/dataset/test_groups.py::test_groups_are_the_closure_of_the_evidence_in_any_order",
+    ),
+    Fault(
+        "a frozen test split gains no picture",
+        "lesion_core/dataset/splits.py",
+        '(held == "test") & ~manifest["isic_id"].isin(',
+        '(held == "nothing") & ~manifest["isic_id"].isin(',
+        "tests/core/dataset/test_splits.py::test_a_frozen_test_never_gains_whatever_is_added",
+    ),
+    Fault(
+        "a folder is published whole or not at all",
+        "lesion_core/stores/folders.py",
+        "    home = files_folder(folder_key, index)\n    try:\n",
+        "    home = files_folder(folder_key, index)\n    _create_index(store, folder_key, index)\n    try:\n",
+        "tests/core/stores/test_folders.py::test_a_half_published_folder_does_not_exist",
+    ),
+    Fault(
+        "of two updates at once, none is lost",
+        "lesion_core/stores/local.py",
+        "if not target.is_file() or file_digest(target) != expected_tag:",
+        "if not target.is_file():",
+        "tests/core/stores/test_conditions.py::test_a_plain_write_between_reading_and_replacing_is_not_lost",
+    ),
+    Fault(
+        "a killed training repeats no step",
+        "lesion_core/training/fit.py",
+        "self._awaited(bench.batches(state.epoch, state.batch))",
+        "self._awaited(bench.batches(state.epoch, 0))",
+        "tests/core/training/test_fit.py::test_interruptions_in_the_middle_of_an_epoch_change_nothing",
+    ),
+    Fault(
+        "what is served sees the pixels that the model learnt from",
+        "lesion_core/serving/predictor.py",
+        "explain_answer(self, resize(picture, self.preprocessing), metadata, notes)",
+        "explain_answer(self, resize(picture[..., ::-1], self.preprocessing), metadata, notes)",
+        "tests/core/serving/test_predictor.py::test_a_file_is_answered_as_its_preprocessed_pixels_are",
+    ),
+    Fault(
+        "a model that answers in another order of classes is not served",
+        "lesion_core/serving/model_folder.py",
+        "        if labels.get(field) != ours:\n",
+        "        if sorted(labels.get(field, [])) != sorted(ours):\n",
+        "tests/core/serving/test_predictor.py::test_another_order_is_refused",
+    ),
+    Fault(
+        "an answer gives each class its own probability",
+        "lesion_core/serving/predictor.py",
+        "                diagnosis=CLASS_ORDER[index],\n",
+        "                diagnosis=CLASS_ORDER[index - 1],\n",
+        "tests/core/serving/test_predictor.py::test_a_file_is_answered_as_its_preprocessed_pixels_are",
+    ),
+    Fault(
+        "only images under an accepted licence are taken",
+        "lesion_core/isic/selection.py",
+        "    if licence not in source.licences:\n",
+        "    if not licence:\n",
+        "tests/core/isic/test_ingest.py::test_a_licence_that_is_not_accepted_excludes_with_a_reason",
+    ),
+    Fault(
+        "a model worse than the approved one does not pass the gate",
+        "lesion_core/registry/gate.py",
+        "is_kept = found.difference.value >= -allowed - 1e-9",
+        "is_kept = found.difference.value >= -1.0",
+        "tests/core/registry/test_gate.py::test_a_worse_model_does_not_replace_a_better_one",
+    ),
+    Fault(
+        "a step whose code changed has another version",
+        "lesion_core/dataset/groups.py",
+        'transform("min")',
+        'transform("max")',
+        "tests/architecture/test_house.py::test_a_change_of_a_step_raises_its_version",
+    ),
+    Fault(
+        "a photograph is seen upright",
+        "lesion_core/images.py",
+        "        return ImageOps.exif_transpose(image)\n",
+        "        return image\n",
+        "tests/core/test_images.py::test_exif_orientation_is_applied",
+    ),
+    Fault(
+        "the record of an answer singles nobody out",
+        "lesion_core/serving/audit.py",
+        '        "age_decade": decade,\n',
+        '        "age_decade": metadata.age_years,\n',
+        "tests/core/serving/test_audit.py::test_neither_pixels_nor_exact_age_are_in_it",
+    ),
+    Fault(
+        "only what may succeed later is tried again",
+        "tasks/policies.py",
+        'return bool(getattr(error, "transient", False))',
+        "return True",
+        "tests/tasks/test_policies.py::test_only_what_may_succeed_later_is_tried_again",
+    ),
+)

@@ -1,0 +1,44 @@
+"""Which tests run, where and in which order: groups for the workers of pytest-xdist, and what waits for the night.
+
+A group runs on one worker, in the order of its files, so that what its tests share is set up once. The local stack's
+tests mostly wait, so their group is the first; the longest of the others follow.
+"""
+
+from pathlib import Path
+
+import pytest
+
+STACK = "stack"
+_ROOT = Path(__file__).parent
+# Folders in the order in which their tests are handed out; what is not named comes after them.
+_FIRST = ("flows", "core/training", "core/search", "core/modeling", "faults", "core/evaluation", "app", "core/isic")
+
+
+def arrange(items: list[pytest.Item]) -> None:
+    """Give every test its group and sort the groups, the longest first; keep the order inside each."""
+    for item in items:
+        item.add_marker(pytest.mark.xdist_group(_group(item)))
+    items.sort(key=_place)
+
+
+def leave_for_the_night(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Deselect what only ``make nightly`` runs, unless ``--nightly`` asks for it."""
+    if config.getoption("--nightly"):
+        return
+    left = [item for item in items if item.get_closest_marker("nightly")]
+    if left:
+        config.hook.pytest_deselected(items=left)
+        items[:] = [item for item in items if item not in left]
+
+
+def _folder(item: pytest.Item) -> str:
+    return item.path.parent.relative_to(_ROOT).as_posix()
+
+
+def _group(item: pytest.Item) -> str:
+    return STACK if _folder(item) == "flows" else item.path.relative_to(_ROOT).as_posix()
+
+
+def _place(item: pytest.Item) -> int:
+    folder = _folder(item)
+    return _FIRST.index(folder) if folder in _FIRST else len(_FIRST)
