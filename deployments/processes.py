@@ -55,8 +55,8 @@ class Stack:
     def wait_until(self, name: str, is_ready: Callable[[], bool], seconds: float = 600) -> None:
         """Wait until ``is_ready``; fail with the end of the log if the process ended or time is up.
 
-        The limit is long: a Prefect server's first start takes half a minute of one core, which a busy machine may not
-        have to spare. One that cannot start ends by itself.
+        The limit is long: a Prefect server's first start takes half a minute of one core, and a busy machine may have
+        none to spare. One that cannot start ends by itself.
         """
         process = dict(self._running)[name]
         deadline = time.monotonic() + seconds

@@ -18,7 +18,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from lesion_core.errors import ManifestError
-from lesion_core.isic.query import FLAG_FIELDS, NUMBER_FIELDS, TEXT_FIELDS
+from lesion_core.isic.conditions import FIELDS
 from lesion_core.isic.statements import MEASURED
 from lesion_core.labels import CLASS_ORDER
 
@@ -32,7 +32,7 @@ _METADATA = (*AGE, *SEX, *SITE, *SITE_PATH)
 # ones, those of the challenges of 2018, 2019, 2020 and 2024, and those of HAM10000.
 _NOT_USED = frozenset(
     {
-        *TEXT_FIELDS, *NUMBER_FIELDS, *FLAG_FIELDS, *MEASURED, *(name.lower() for name in CLASS_ORDER), "unk",
+        *FIELDS, *MEASURED, *(name.lower() for name in CLASS_ORDER), "unk",
         "attribution", "acquisition_day", "benign_malignant", "diagnosis", "nevus_type", "mel_class", "mel_type",
         "target", "score_weight", "akiec", "iddx_full", *(f"iddx_{level}" for level in range(1, 6)),
         "dx", "dx_type", "dataset",

@@ -37,7 +37,22 @@ _MISTYPED = 0.05  # share of one patient's images that may have a wrong sex or a
 _WORDS = frozenset(
     {
         *("", "?", "??", "???", "-", "--", "---", "–", "—", ".", "..", "...", "/", "*", "#", "_"),
-        *("na", "n/a", "n.a.", "n.a", "n\\a", "#n/a", "#na", "<na>", "nan", "nat", "nil", "none", "null", "undefined"),
+        *(
+            "na",
+            "n/a",
+            "n.a.",
+            "n.a",
+            "n\\a",
+            "#n/a",
+            "#na",
+            "<na>",
+            "nan",
+            "nat",
+            "nil",
+            "none",
+            "null",
+            "undefined",
+        ),
         *("unknown", "unkn", "unk", "unspecified", "unidentified", "unavailable", "unassigned", "not unique"),
         *("anonymous", "anonymised", "anonymized", "anon", "missing", "empty", "blank", "other", "tbd", "no id"),
         *(f"not {word}" for word in ("available", "applicable", "assigned", "known", "recorded", "given", "stated")),

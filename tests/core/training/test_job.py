@@ -150,7 +150,10 @@ def test_work_that_is_done_is_returned_at_once(
 
 @pytest.mark.slow
 def test_fine_tuning_starts_from_another_version_and_names_it(
-    trained: tuple[ModelRef, list[Progress]], tuned: tuple[ModelRef, list[Progress]], store: LocalStore, tmp_path: Path
+    trained: tuple[ModelRef, list[Progress]],
+    tuned: tuple[ModelRef, list[Progress]],
+    store: LocalStore,
+    tmp_path: Path,
 ) -> None:
     assert json.loads(read_file(store, tuned[0], "provenance.json"))["start_from"] == trained[0].id
     kernels = [[w for w in _weights(store, model, tmp_path) if w.ndim == 4] for model in (trained[0], tuned[0])]
@@ -174,7 +177,10 @@ def test_a_model_of_another_shape_is_no_start(
 
 @pytest.mark.slow
 def test_views_are_served_and_left_behind_in_fine_tuning(
-    trained: tuple[ModelRef, list[Progress]], tuned: tuple[ModelRef, list[Progress]], store: LocalStore, tmp_path: Path
+    trained: tuple[ModelRef, list[Progress]],
+    tuned: tuple[ModelRef, list[Progress]],
+    store: LocalStore,
+    tmp_path: Path,
 ) -> None:
     served = load_network(materialise(store, trained[0], tmp_path) / "model.keras")
     assert single_view(served) is not served
@@ -187,9 +193,9 @@ def test_views_are_served_and_left_behind_in_fine_tuning(
         told.logits,
         atol=1e-4,
     )
-    single = load_network(materialise(store, tuned, tmp_path) / "model.keras")
+    single = load_network(materialise(store, tuned[0], tmp_path) / "model.keras")
     assert single_view(single) is single
-    for one, other in zip(_weights(store, tuned, tmp_path), single_view(served).get_weights(), strict=True):
+    for one, other in zip(_weights(store, tuned[0], tmp_path), single_view(served).get_weights(), strict=True):
         assert one.shape == other.shape
 
 
