@@ -1,3 +1,3 @@
 """The version of the steps of ingestion: their code decides what a listing, a shard and a snapshot hold."""
 
-STEP_VERSION = 2
+STEP_VERSION = 3
