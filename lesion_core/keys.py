@@ -38,6 +38,7 @@ from lesion_core.types import StoreKey
 INDEX_NAME = "index.json"
 LOOKS, COMPARISONS = "looks", "comparisons"
 DIGEST_LENGTH = 12
+SHARD_PREFIX_LENGTH = 4
 _PART = re.compile(r"^[A-Za-z0-9][A-Za-z0-9._-]{0,126}$")
 
 
@@ -70,9 +71,22 @@ def listing_key(name: str, digest: str) -> StoreKey:
     return _join("listings", name, digest[:DIGEST_LENGTH])
 
 
-def shard_key(name: str, digest: str) -> StoreKey:
-    """Return the folder of what became of one shard of a listing."""
-    return _join("shards", name, digest[:DIGEST_LENGTH])
+def shard_key(name: str, digest: str, outcome: str = "") -> StoreKey:
+    """Return the folder of what became of one shard of a listing.
+
+    Args:
+        name: Of the listing.
+        digest: Of the listing and the shard's number.
+        outcome: Digest of what became of it; empty for the first complete outcome. All outcomes of one shard lie
+            below ``shard_prefix``, so that they are found without knowing what they are.
+    """
+    begun = digest[:SHARD_PREFIX_LENGTH] + outcome if outcome else digest
+    return _join("shards", name, begun[:DIGEST_LENGTH])
+
+
+def shard_prefix(name: str, digest: str) -> StoreKey:
+    """Return how the keys of all outcomes of one shard begin; few other shards' do."""
+    return _join("shards", name, digest[:SHARD_PREFIX_LENGTH])
 
 
 def withdrawn_key(isic_id: str) -> StoreKey:

@@ -80,8 +80,10 @@ class ShardRef(Ref):
     number: int = Field(ge=0, description="Which of its shards")
     n_arrived: int = Field(ge=0, description="Images that are in the store and decode")
     n_missing: int = Field(ge=0, description="Images that did not arrive usable")
-    n_transferred: int = Field(ge=0, description="Images that were transferred rather than found in the store")
-    n_bytes: int = Field(ge=0, description="Bytes that were transferred")
+    n_transferred: int = Field(
+        default=0, ge=0, description="Images that this run transferred rather than found in the store"
+    )
+    n_bytes: int = Field(default=0, ge=0, description="Bytes that this run transferred")
 
 
 class SnapshotRef(Ref):

@@ -5,7 +5,7 @@ import logging
 import re
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor, as_completed
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import PurePosixPath
 from typing import Literal
 
@@ -175,7 +175,9 @@ class _Worker:
         """Return what the store holds of an image: as a snapshot describes it, or looked at anew."""
         known = self._holdings.known.get(isic_id)
         unproven = self._holdings.unproven.get(isic_id)
-        return known or (self._proven(isic_id, unproven) if unproven else None)
+        held = known or (self._proven(isic_id, unproven) if unproven else None)
+        tag = self._holdings.tags.get(held.image_key) if held else None
+        return replace(held, etag=tag) if held and tag else held
 
     def _proven(self, isic_id: str, key: StoreKey) -> StoredImage | None:
         """Return a stored image whose bytes are those of its key and decode; else ``None``."""
@@ -190,13 +192,14 @@ class _Worker:
         return stored
 
     def _download(self, isic_id: str, url: str, held: StoredImage | None) -> Outcome:
+        tag = self._tag_of(held) if held else None
         try:
-            answer = self._whole(url, held.etag if held else None)
+            answer = self._whole(url, tag)
         except SourceError as error:
             reason = str(error.context.get("reason", error.message))
             return MissingImage(isic_id, "download", url, reason, error.transient)
         if held is not None and answer.is_unchanged:
-            return Arrival(held)
+            return Arrival(replace(held, etag=tag))
         try:
             stored = _examined(isic_id, answer.body, answer.etag)
         except ImageRejected as error:
@@ -204,6 +207,13 @@ class _Worker:
         if held is None or held.image_key != stored.image_key:
             self._store.stage(stored.image_key, answer.body)
         return Arrival(stored, len(answer.body))
+
+    def _tag_of(self, held: StoredImage) -> str:
+        """Return the version tag of stored bytes: the server's own, or else their MD5, which it is of most objects.
+
+        An object store tags what was sent to it in one part with its MD5; of several parts, or encrypted, it is not.
+        """
+        return held.etag or hashlib.md5(self._store.read(held.image_key), usedforsecurity=False).hexdigest()
 
     def _whole(self, url: str, unless: str | None) -> Answer:
         """Return the answer whose body is what its version tag says, where the tag is an MD5 of it.

@@ -15,12 +15,20 @@ from lesion_core.isic.snapshot import IMAGES_NAME, ImageRow, Issue, read_parquet
 from lesion_core.isic.taxonomy import Unmapped, age_of, sex_of, site_of
 from lesion_core.isic.transport import Patience
 from lesion_core.isic.version import STEP_VERSION
-from lesion_core.keys import digest_of, shard_key
+from lesion_core.keys import digest_of, shard_key, shard_prefix
 from lesion_core.labels import Sex, Site
-from lesion_core.stores.folders import publish, read_file
+from lesion_core.stores.folders import list_folders, publish, read_file
 from lesion_core.stores.protocol import Store
 from lesion_core.stores.references import find_reference, ref_from_folder
-from lesion_core.types import ArchiveSource, JsonDict, ListingRef, ProgressCallback, ShardRef, ignore_progress
+from lesion_core.types import (
+    ArchiveSource,
+    JsonDict,
+    ListingRef,
+    ProgressCallback,
+    ShardRef,
+    StoreKey,
+    ignore_progress,
+)
 
 STEP = "fetch"
 
@@ -56,12 +64,14 @@ def fetch_shard(
     """
     inputs: JsonDict = {"step": STEP, "step_version": STEP_VERSION, "listing": listing.id, "number": number}
     name = listing.name
-    done = find_reference(store, ShardRef, shard_key(name, digest_of(inputs)))
+    digest = digest_of(inputs)
+    done = find_reference(store, ShardRef, shard_key(name, digest))
     if done is not None and not source.revalidate and _is_current(store, done, tables):
         return done
     listed = list(read_shard(store, listing, number))
     wanted = [image for image in listed if image.is_wanted]
-    holdings = find_holdings(store, tables, [image.isic_id for image in wanted])
+    tags = _known_tags(store, listing, number, shard_prefix(name, digest))
+    holdings = find_holdings(store, tables, [image.isic_id for image in wanted], tags)
     with ArchiveClient(source.url, connections=source.connections, patience=patience) as client:
         arrived, missing = fetch_images(
             client,
@@ -73,16 +83,35 @@ def fetch_shard(
             on_progress=on_progress,
         )
     rows, issues = _tables(listed, arrived, missing, read_crowds(store, listing))
+    outcome = ""
     if done is not None or source.revalidate or missing:
-        inputs["outcome"] = digest_of([[asdict(row) for row in rows], [asdict(issue) for issue in issues]])
-    summary = _summary(listing, number, arrived, missing)
-    key = shard_key(name, digest_of(inputs))
+        inputs["outcome"] = outcome = digest_of([[asdict(row) for row in rows], [asdict(issue) for issue in issues]])
+    summary = {"listing": listing.id, "number": number, "n_arrived": len(arrived), "n_missing": len(missing)}
+    key = shard_key(name, digest, outcome)
     with tempfile.TemporaryDirectory(prefix="lesion-shard-") as folder:
         write_tables(Path(folder), rows, issues)
         index, sha256 = publish(
             store, key, Path(folder), step=STEP, step_version=STEP_VERSION, inputs=inputs, summary=summary
         )
-    return ref_from_folder(ShardRef, key, index, sha256)
+    return ref_from_folder(ShardRef, key, index, sha256).model_copy(update=_transfers(arrived))
+
+
+def _known_tags(store: Store, listing: ListingRef, number: int, prefix: str) -> dict[StoreKey, str]:
+    """Return the version tags that the server gave with stored bytes, as earlier outcomes of the shard have them.
+
+    A run that fell short made no snapshot, and one that found the same bytes again made no new one; what the server
+    said of them is in the shard alone. The newest word on each counts.
+    """
+    outcomes = [
+        (index.created, key)
+        for key, index, _ in list_folders(store, prefix)
+        if (index.inputs.get("listing"), index.inputs.get("number")) == (listing.id, number)
+    ]
+    tags: dict[StoreKey, str] = {}
+    for _, key in sorted(outcomes):
+        rows = read_parquet(read_file(store, key, IMAGES_NAME), columns=["image_key", "etag"])
+        tags.update({row["image_key"]: row["etag"] for row in rows if row["etag"]})
+    return tags
 
 
 def _is_current(store: Store, shard: ShardRef, tables: Sequence[Path]) -> bool:
@@ -98,18 +127,10 @@ def _is_current(store: Store, shard: ShardRef, tables: Sequence[Path]) -> bool:
     )
 
 
-def _summary(
-    listing: ListingRef, number: int, arrived: Sequence[Arrival], missing: Sequence[MissingImage]
-) -> JsonDict:
+def _transfers(arrived: Sequence[Arrival]) -> JsonDict:
+    """Return what this run transferred: no part of the outcome, which another run finds without any transfer."""
     sizes = [arrival.n_transferred_bytes for arrival in arrived]
-    return {
-        "listing": listing.id,
-        "number": number,
-        "n_arrived": len(arrived),
-        "n_missing": len(missing),
-        "n_transferred": sum(size > 0 for size in sizes),
-        "n_bytes": sum(sizes),
-    }
+    return {"n_transferred": sum(size > 0 for size in sizes), "n_bytes": sum(sizes)}
 
 
 def _tables(

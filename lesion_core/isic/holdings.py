@@ -41,11 +41,14 @@ class Holdings:
         known: Images that an earlier snapshot describes.
         unproven: Keys of images that are stored but in no snapshot (an earlier run was interrupted), by id;
             their bytes are yet to be checked.
+        tags: Version tags that the archive's server gave with stored bytes, by their key, where they are newer than
+            what a snapshot has.
     """
 
     keys: Mapping[str, Sequence[StoreKey]] = field(default_factory=dict)
     known: Mapping[str, StoredImage] = field(default_factory=dict)
     unproven: Mapping[str, StoreKey] = field(default_factory=dict)
+    tags: Mapping[StoreKey, str] = field(default_factory=dict)
 
 
 def earlier_tables(store: Store, name: str, cache: Path) -> tuple[Path, ...]:
@@ -54,13 +57,16 @@ def earlier_tables(store: Store, name: str, cache: Path) -> tuple[Path, ...]:
     return tuple(materialise(store, key, cache) / IMAGES_NAME for key, _, _ in folders[:_SNAPSHOTS_READ])
 
 
-def find_holdings(store: Store, tables: Sequence[Path], wanted: Collection[str]) -> Holdings:
+def find_holdings(
+    store: Store, tables: Sequence[Path], wanted: Collection[str], tags: Mapping[StoreKey, str] | None = None
+) -> Holdings:
     """Look up the wanted ids, which should lie close together, in the store and in earlier snapshots.
 
     Args:
         store: Where.
         tables: Images of earlier snapshots, from ``earlier_tables``; of each, only rows near the ids are read.
         wanted: Archive ids.
+        tags: What is known besides of the tags of stored bytes, by their key.
     """
     keys = _stored_keys(store, wanted)
     known: dict[str, StoredImage] = {}
@@ -70,7 +76,8 @@ def find_holdings(store: Store, tables: Sequence[Path], wanted: Collection[str])
         for image in _described(table, min(keys), max(keys)):
             if image.image_key in keys.get(image.isic_id, ()):
                 known.setdefault(image.isic_id, image)
-    return Holdings(keys, known, {isic_id: some[-1] for isic_id, some in keys.items() if isic_id not in known})
+    unproven = {isic_id: some[-1] for isic_id, some in keys.items() if isic_id not in known}
+    return Holdings(keys, known, unproven, tags or {})
 
 
 def _stored_keys(store: Store, wanted: Collection[str]) -> dict[str, list[StoreKey]]:

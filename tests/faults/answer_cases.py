@@ -2,7 +2,7 @@
 
 import gzip
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from lesion_core.errors import SourceResponseError, SourceUnavailable
@@ -316,11 +316,29 @@ def _located(server: FaultyServer, number: int) -> dict[str, str]:
     return {"url": f"{server.host}/{number}.jpg", "zipPath": f"{isic_id(number)}.jpg"}
 
 
-def _csv(separator: str = ",") -> bytes:
-    cells = ["Clinic A", "CC-0", "45", *NEVUS.values()]
+def _csv(separator: str = ",", listed: Sequence[int] = numbers([SPOILED]), spoiled_age: str = "45") -> bytes:
     header = ["isic_id", "attribution", "copyright_license", "age_approx", *NEVUS]
-    rows = [header, *([isic_id(number), *cells] for number in numbers([SPOILED]))]
+    rows = [header]
+    for number in listed:
+        age = spoiled_age if number == SPOILED else "45"
+        rows.append([isic_id(number), "Clinic A", "CC-0", age, *NEVUS.values()])
     return "\r\n".join(separator.join(row) for row in rows).encode()
+
+
+def _meanwhile(
+    *, counts: Sequence[int] = (5,), tables: Sequence[bytes], files: Sequence[Sequence[int]] = (numbers([SPOILED]),)
+) -> Spoil:
+    """Answer otherwise the second time: the archive goes on while it is read."""
+
+    def spoil(server: FaultyServer) -> None:
+        _in_bulk()(server)
+        server.answers[SEARCH] = [send(page([], count)) for count in counts]
+        server.answers[_TABLE] = [send(table) for table in tables]
+        server.answers[_FILES] = [
+            send({"files": [_located(server, number) for number in listed]}) for listed in files
+        ]
+
+    return spoil
 
 
 def _strange_file(server: FaultyServer) -> Answer:
@@ -351,11 +369,40 @@ BULK_CASES = (
     AnswerCase(
         "a table that lacks a row",
         Reported(
-            "the archive counted 5 images and listed 4: its bulk table lacks the others; of the files that the "
-            "archive lists, 1 stand for images that its table lacks",
+            "the archive counted 5 images and listed 4, in each of 3 readings: its bulk table lacks the others; of "
+            "the files that the archive lists, 1 stand for images that its table lacks, in each of 3 readings "
+            "(ISIC_0000005)",
             "missed",
         ),
         _in_bulk(table=send(_ONE_ROW_SHORT)),
+    ),
+    AnswerCase(
+        "an image published after the count: one row and one file more",
+        Arrived("a newer image is no loss"),
+        _meanwhile(counts=(4,), tables=[_csv()]),
+    ),
+    AnswerCase(
+        "an image published after the table: a file without a row, and a row the second time",
+        Arrived("read again"),
+        _meanwhile(counts=(4, 5), tables=[_csv(listed=numbers([])), _csv()]),
+    ),
+    AnswerCase(
+        "an image withdrawn after the count: one row and one file less, and the second time counted so",
+        Arrived("read again; the withdrawn image is in the log"),
+        _meanwhile(counts=(6, 5), tables=[_csv()]),
+    ),
+    AnswerCase(
+        "an image withdrawn after the table: a row without a file, and no row the second time",
+        Arrived("read again; the withdrawn image is in the log"),
+        _meanwhile(counts=(6, 5), tables=[_csv(listed=numbers([SPOILED, 77])), _csv()]),
+    ),
+    AnswerCase(
+        "an age of 0 as an empty cell, as the archive writes it",
+        Arrived("0 years: asked for, and found", value=0.0),
+        _meanwhile(
+            counts=(5, 1),
+            tables=[_csv(spoiled_age=""), _csv(listed=[SPOILED], spoiled_age="")],
+        ),
     ),
     AnswerCase("half a list of files", _BY_PAGES, _in_bulk(files=lambda server: send('{"files": [{"url": "a"'))),
     AnswerCase("a list of files that is a JSON list", _BY_PAGES, _in_bulk(files=lambda server: send("[]"))),
@@ -366,7 +413,11 @@ BULK_CASES = (
     ),
     AnswerCase(
         "a file that the table has no row of",
-        Reported("of the files that the archive lists, 1 stand for images that its table lacks", "missed"),
+        Reported(
+            "of the files that the archive lists, 1 stand for images that its table lacks, in each of 3 readings "
+            "(ISIC_0000077)",
+            "missed",
+        ),
         _in_bulk(files=_strange_file),
     ),
     AnswerCase(

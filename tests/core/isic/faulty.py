@@ -1,6 +1,7 @@
 """An HTTP server that misbehaves on request: what no real archive will show on demand."""
 
 import contextlib
+import hashlib
 import json
 import socket
 import ssl
@@ -178,6 +179,37 @@ class FaultyServer:
         self._thread.join()
         self._server.block_on_close = False
         self._server.server_close()
+
+
+class Shelf:
+    """Files with version tags, as an object store has them, and what was sent of them.
+
+    Attributes:
+        sent: For each request its path, its status, and the bytes of its body.
+    """
+
+    def __init__(self, server: FaultyServer) -> None:
+        self.sent: list[tuple[str, int, int]] = []
+        self._server = server
+
+    def put(self, path: str, body: bytes, tag: str | None = None) -> None:
+        """Keep a file under a tag; the MD5 of its bytes, unless another is given."""
+        stated = f'"{tag or hashlib.md5(body, usedforsecurity=False).hexdigest()}"'
+
+        def answer(handler: BaseHTTPRequestHandler) -> None:
+            is_known = handler.headers.get("If-None-Match") == stated
+            status, payload = (304, b"") if is_known else (200, body)
+            self.sent.append((path, status, len(payload)))
+            send(payload, status, {"ETag": stated})(handler)
+
+        self._server.answers[path] = [answer]
+
+    def take_count(self) -> tuple[int, int, int]:
+        """Return the answers 304, the answers 200 and their bytes, and begin again."""
+        statuses = [status for _, status, _ in self.sent]
+        counted = statuses.count(304), statuses.count(200), sum(n_bytes for *_, n_bytes in self.sent)
+        self.sent.clear()
+        return counted
 
 
 @contextlib.contextmanager
