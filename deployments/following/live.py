@@ -3,6 +3,7 @@
 import time
 from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager
+from typing import Any
 
 from rich.console import Console
 from rich.markup import escape
@@ -62,21 +63,22 @@ class LiveScreen(AbstractContextManager["LiveScreen"]):
         self._console.print(f"  [yellow]…[/] {escape(text)}")
 
     def _move(self, task: TaskNews) -> None:
-        if task.id not in self._lines:
-            self._lines[task.id] = self._progress.add_task("", total=None, numbers="", message="")
         pace, now = self._paces.setdefault(task.id, Pace()), self._clock()
         news = task.progress
         if news is not None:
             pace.note(news, now)
         is_countable = news is not None and words.is_countable(news)
-        self._progress.update(
-            self._lines[task.id],
-            description=escape(_name(task, self._stages)),
-            completed=news.done if news is not None and is_countable else 0,
-            total=news.total if news is not None and is_countable else None,
-            numbers=words.numbers_of(task, pace, now),
-            message=escape(news.message if news is not None else ""),
-        )
+        line: dict[str, Any] = {
+            "description": escape(_name(task, self._stages)),
+            "completed": news.done if news is not None and is_countable else 0,
+            "total": news.total if news is not None and is_countable else None,
+            "numbers": words.numbers_of(task, pace, now),
+            "message": escape(news.message if news is not None else ""),
+        }
+        if task.id in self._lines:
+            self._progress.update(self._lines[task.id], **line)
+        else:
+            self._lines[task.id] = self._progress.add_task(**line)
 
 
 def _columns(width: int) -> list[ProgressColumn]:

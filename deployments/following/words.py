@@ -73,9 +73,13 @@ def numbers_of(task: TaskNews, pace: Pace, at: float) -> str:
 
 def in_time(seconds: float, *, about: bool = False) -> str:
     """Return a time in words; ``about`` rounds it as an estimate should be."""
-    if seconds < 60:
-        return f"about {max(10, round(seconds / 10) * 10)} s" if about else f"{seconds:.0f} s"
-    minutes = round(seconds / 60)
-    if minutes < 60:
-        return f"about {minutes} min" if about else f"{minutes} min"
-    return f"{'about ' if about else ''}{minutes // 60} h {minutes % 60:02d} min"
+    if about and seconds < 60:
+        return f"about {max(10, round(seconds / 10) * 10)} s"
+    minutes, rest = divmod(round(seconds), 60)
+    if about:
+        minutes, rest = round(seconds / 60), 0
+    if minutes >= 60:
+        return f"{'about ' if about else ''}{minutes // 60} h {minutes % 60:02d} min"
+    if about:
+        return f"about {minutes} min"
+    return f"{minutes} min {rest:02d} s" if minutes else f"{rest} s"

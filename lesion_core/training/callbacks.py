@@ -67,14 +67,12 @@ class Reporter:
         """Name what follows: steps of another kind are a stage of their own, because they take another time."""
         self.stage, self.end_step = stage, end_step
 
-    def images(self, done: int, total: int) -> None:
-        """Report images done in a stage that counts images, not steps; the last one in any case."""
+    def features(self, split: str, done: int, total: int) -> None:
+        """Report images of a split that went through the frozen backbone; the last one in any case."""
         if done < total and not self.is_due():
             return
         self._said = self.clock()
-        self.on_progress(
-            Progress(stage=FEATURES, done=done, total=total, message="images through the frozen backbone")
-        )
+        self.on_progress(Progress(stage=f"{FEATURES}, {split}", done=done, total=total, message="images"))
 
     def is_due(self) -> bool:
         """Return whether it is time for news."""

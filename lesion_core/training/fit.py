@@ -116,7 +116,8 @@ class _Fit:
             position = self.restored.facts["logs"]
             self.timer.last_step = self.state.n_steps
             log.info("resuming at step %d of %d", self.state.n_steps, self.plan.n_steps)
-        self._announce()
+        if absent := absent_classes(self.material.train):
+            log.warning("no training image of %s: the model will never name them", ", ".join(absent))
         self.logs = Logs(self.backups / LOGS_FOLDER, self.plan.n_steps, position)
         with contextlib.closing(self.logs):
             for stage in self.plan.stages:
@@ -137,13 +138,12 @@ class _Fit:
     def _announce(self) -> None:
         self.reporter.tell(self.state, force=True)
         if absent := absent_classes(self.material.train):
-            log.warning("no training image of %s: the model will never name them", ", ".join(absent))
             self.reporter.say(self.state, f"no training image of {', '.join(absent)}", force=True)
 
     def _run_stage(self, stage: Stage) -> None:
-        bench = self.material.set_up(stage.name, self.reporter.images)
+        bench = self.material.set_up(stage.name, self.reporter.features)
         self.reporter.enter(TRAINING if stage is self.plan.stages[-1] else HEAD, self._end_step(stage))
-        self.reporter.tell(self.state, force=True)
+        self._announce()
         if self.restored is not None:
             restore_optimizer(self.restored, bench.trainer.optimizer, stage.name)
             self.restored = None

@@ -17,6 +17,7 @@ from lesion_core.modeling.network import build_network
 from lesion_core.modeling.recipe import Recipe
 from lesion_core.modeling.saved import load_network
 from lesion_core.modeling.views import single_view
+from lesion_core.progress import Tally
 from lesion_core.serving.model_folder import ModelFolder
 from lesion_core.training.checkpoint import member_backups
 from lesion_core.training.devices import as_float32, set_up
@@ -58,9 +59,11 @@ def fit_members(
         set_up(own)
         # A model's own weights replace all others, which need not be at hand any more.
         built = own if start is None else own.model_copy(update={"weights": "none"})
-        network = build_network(built, name=member_name(number, recipe.members))
-        if start is not None:
-            _set_weights(network, start[number], recipe)
+        name = "network" if recipe.members == 1 else f"network {number + 1} of {recipe.members}"
+        with Tally(on_progress, name, 1).part("building"):
+            network = build_network(built, name=member_name(number, recipe.members))
+            if start is not None:
+                _set_weights(network, start[number], recipe)
         told = on_progress if recipe.members == 1 else _as_part(on_progress, number, recipe.members)
         backups = member_backups(scratch, number)
         is_tuning = start is not None

@@ -20,7 +20,7 @@ from lesion_core.training.layers import rate_shares, release
 from lesion_core.training.plan import StageName
 from lesion_core.training.step import Loss, Trainer, make_logits, make_trainer
 
-OnFeatures = Callable[[int, int], None]  # images done, and of how many
+OnFeatures = Callable[[str, int, int], None]  # a split, images done of it, and of how many
 OnImages = Callable[[int], None]  # images done
 
 
@@ -83,8 +83,8 @@ def _full_bench(material: Material) -> Bench:
 
 
 def _head_bench(material: Material, on_features: OnFeatures) -> Bench:
-    feed = replace(_features(material, material.train, on_features), targets=material.targets)
-    check = None if material.validation.empty else _features(material, material.validation, on_features)
+    feed = replace(_features(material, "train", material.train, on_features), targets=material.targets)
+    check = None if material.validation.empty else _features(material, "validation", material.validation, on_features)
     head = make_head(material.model)
     logits = make_logits(head)
     return Bench(
@@ -102,7 +102,9 @@ def _told(batches: Iterable[dict[str, np.ndarray]], on_images: OnImages) -> Iter
         on_images(done)
 
 
-def _features(material: Material, rows: pd.DataFrame, on_features: OnFeatures) -> FeatureFeed:
+def _features(material: Material, split: str, rows: pd.DataFrame, on_features: OnFeatures) -> FeatureFeed:
     size = material.recipe.optimisation.batch_size
-    pooled = pool_features(material.model, material.dataset, rows, size, lambda done: on_features(done, len(rows)))
+    pooled = pool_features(
+        material.model, material.dataset, rows, size, lambda done: on_features(split, done, len(rows))
+    )
     return FeatureFeed(pooled, rows, material.recipe)

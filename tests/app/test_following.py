@@ -249,6 +249,14 @@ def test_an_estimate_is_rounded(seconds: float, words: str) -> None:
     assert in_time(seconds, about=True) == words
 
 
+@pytest.mark.parametrize(
+    ("seconds", "words"),
+    [(0.4, "0 s"), (59.7, "1 min 00 s"), (119.7, "2 min 00 s"), (125, "2 min 05 s"), (3600, "1 h 00 min")],
+)
+def test_a_time_that_passed_is_not_rounded_to_minutes(seconds: float, words: str) -> None:
+    assert in_time(seconds) == words
+
+
 def test_silence_is_spoken_of_after_a_while_and_ever_less_often() -> None:
     clock = _Clock()
     silence = Silence(clock)

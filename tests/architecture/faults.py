@@ -40,8 +40,8 @@ FAULTS = (
     Fault(
         "a folder is published whole or not at all",
         "lesion_core/stores/folders.py",
-        "    home = files_folder(folder_key, index)\n    try:\n",
-        "    home = files_folder(folder_key, index)\n    _create_index(store, folder_key, index)\n    try:\n",
+        "    home = files_folder(folder_key, index)\n    tally",
+        "    home = files_folder(folder_key, index)\n    _create_index(store, folder_key, index)\n    tally",
         "tests/core/stores/test_folders.py::test_a_half_published_folder_does_not_exist",
     ),
     Fault(
@@ -102,9 +102,9 @@ FAULTS = (
     ),
     Fault(
         "a photograph is seen upright",
-        "lesion_core/images.py",
-        "        return ImageOps.exif_transpose(image)\n",
-        "        return image\n",
+        "lesion_core/images/samples.py",
+        "return image if turn is None else image.transpose(turn)",
+        "return image",
         "tests/core/test_images.py::test_exif_orientation_is_applied",
     ),
     Fault(

@@ -62,7 +62,7 @@ def test_every_task_is_seen_below_its_stage_and_ends(running: Running, approved:
 
     with temporary_settings({PREFECT_API_URL: f"{running.addresses.prefect}/api"}):
         assert asyncio.run(ask()) == (
-            "nothing new for 2 min: no task runs; worker local of work pool 'lesion' is online"
+            "nothing new for 2 min 30 s: no task runs; worker local of work pool 'lesion' is online"
         )
 
 

@@ -122,7 +122,7 @@ def test_every_long_part_of_a_training_is_a_stage_that_tells_how_far_it_is(
     ref, heard = trained
     parts = finished_stages(heard)
     assert list(parts) == [
-        "fetch dataset", "training", "export", "parity check", "calibration", "model files", "publish"
+        "fetch dataset", "network", "training", "export", "parity check", "calibration", "model files", "publish"
     ]  # fmt: skip
     assert parts["training"] == _history(store, ref)["step"].iloc[-1]
     assert parts["parity check"] == 2 * json.loads(read_file(store, ref, "parity.json"))["n_images"]
@@ -201,7 +201,7 @@ def test_views_are_served_and_left_behind_in_fine_tuning(
 
 @pytest.mark.slow
 def test_fine_tuning_needs_no_pretrained_weights_and_freezes_what_was_learnt(
-    tuned: tuple[ModelRef, list[Progress]], store: LocalStore
+    tuned: tuple[ModelRef, list[Progress]], store: LocalStore, dataset: OpenDataset
 ) -> None:
     """The file that the first training began with is gone, or the model began with none: its own weights count."""
     ref, heard = tuned
@@ -210,10 +210,11 @@ def test_fine_tuning_needs_no_pretrained_weights_and_freezes_what_was_learnt(
     n_steps = [int(step) for step in _history(store, ref)["step"]]
     training = [each for each in heard if each.stage == "training"]
     head = [each for each in heard if each.stage == "head training"]
-    features = [each for each in heard if each.stage == "frozen features"]
     assert (head[-1].done, head[-1].total) == (n_steps[1], n_steps[1])
     assert (training[-1].done, training[-1].total) == (n_steps[2], n_steps[2])
-    assert features[-1].done == features[-1].total
+    parts = finished_stages(heard)
+    assert list(parts)[1:5] == ["network", "frozen features, train", "frozen features, validation", "head training"]
+    assert parts["frozen features, validation"] == len(dataset.split("validation"))
 
 
 def test_memory_that_runs_out_at_the_end_is_said_with_what_is_kept(
