@@ -68,15 +68,25 @@ class Verdict:
     n_shown: int
 
 
-def judge(files: Mapping[str, File], shown: Mapping[str, np.ndarray | None]) -> Verdict:
-    """Decode a case's files and compare them with the definition and with what Chromium showed."""
+def decoded(file: File) -> np.ndarray | str:
+    """Return a file's pixels, or the reason why it is refused."""
+    try:
+        return decode(file.body, image_id="a")
+    except ImageRejected as error:
+        return str(error.reason)
+
+
+def judge(
+    files: Mapping[str, File], came: Mapping[str, np.ndarray | str], shown: Mapping[str, np.ndarray | None]
+) -> Verdict:
+    """Compare what a case's files became with the definition, and with what Chromium showed of them."""
     reasons, defined, beside = set(), [], []
     for name, file in files.items():
-        try:
-            pixels = decode(file.body, image_id=name).astype(float)
-        except ImageRejected as error:
-            reasons.add(error.reason)
+        result = came[name]
+        if isinstance(result, str):
+            reasons.add(result)
             continue
+        pixels = result.astype(float)
         if file.meant is not None:
             assert pixels.shape == file.meant.shape, name
             defined.append(np.abs(pixels - file.meant).max())

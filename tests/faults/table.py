@@ -8,11 +8,10 @@ import os
 import re
 import tempfile
 import warnings
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
 from lesion_core.serving import wording
-from tests.conftest import ROOT
 from tests.faults import decoder_table
 from tests.faults.acts import Bench, made_ready, try_answers, try_images, try_table
 from tests.faults.answer_cases import ANSWER_CASES, BULK_CASES
@@ -20,13 +19,11 @@ from tests.faults.case import AnswerCase, ImageCase, TableCase
 from tests.faults.expected import Outcome, cleaned
 from tests.faults.image_cases import IMAGE_CASES
 from tests.faults.page import PageApi, page_api
+from tests.faults.results import Row, write
 from tests.faults.table_cases import TABLE_CASES
 
-RESULTS = ROOT / "docs" / "results"
-COMMAND = "python -m tests.faults.table && python docs/write_results.py"
 HEADER = ("what comes", "what happens", "in these words")
 ON_THE_PAGE = "on the page"
-Row = tuple[str, ...]
 
 
 def row_of(case: ImageCase | TableCase | AnswerCase, outcome: Outcome) -> Row:
@@ -53,33 +50,21 @@ def image_rows(outcomes: Sequence[Outcome], page: PageApi) -> list[Row]:
     ]
 
 
-def committed(name: str) -> list[Row]:
-    """Return the rows that the documentation shows."""
-    result = json.loads((RESULTS / f"bad-input-{name}.json").read_text(encoding="utf-8"))
-    return [tuple(row) for row in result["table"]["rows"]]
-
-
-def _write(name: str, header: Sequence[str], rows: Iterable[Row], **more: str) -> None:
-    result = {"command": COMMAND, **more, "table": {"header": header, "rows": list(rows)}}
-    text = json.dumps(result, indent=1, ensure_ascii=False)
-    (RESULTS / f"bad-input-{name}.json").write_text(f"{text}\n", encoding="utf-8")
-
-
 def _write_all(place: Path, bench: Bench, page: PageApi) -> None:
     outcomes = try_images(IMAGE_CASES, place / "images", bench)
-    _write("images", (*HEADER, ON_THE_PAGE), image_rows(outcomes, page))
+    write("images", (*HEADER, ON_THE_PAGE), image_rows(outcomes, page))
     tables = [(case, try_table(case, place / f"table-{n}", bench)) for n, case in enumerate(TABLE_CASES)]
-    _write("metadata", HEADER, (row_of(case, outcome) for case, outcome in tables))
+    write("metadata", HEADER, (row_of(case, outcome) for case, outcome in tables))
     for name, cases in (("answers", ANSWER_CASES), ("bulk", BULK_CASES)):
         answers = [(case, try_answers(case, place / f"{name}-{n}", bench)) for n, case in enumerate(cases)]
-        _write(name, HEADER, (row_of(case, outcome) for case, outcome in answers))
+        write(name, HEADER, (row_of(case, outcome) for case, outcome in answers))
 
 
 def _write_decoder() -> None:
     made = decoder_table.make_all()
     version, shown = decoder_table.show_all(made, os.environ.get("LESION_TEST_CHROMIUM") or "/usr/bin/chromium")
-    rows = map(decoder_table.row_of, decoder_table.DECODER_CASES, made, shown)
-    _write("decoder", decoder_table.HEADER, rows, beside=f"Chromium {version}")
+    rows = map(decoder_table.row_of, decoder_table.DECODER_CASES, made, decoder_table.decode_all(made), shown)
+    write("decoder", decoder_table.HEADER, rows, beside=f"Chromium {version}")
 
 
 def main() -> None:

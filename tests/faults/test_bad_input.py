@@ -25,7 +25,8 @@ from tests.faults.expected import Outcome, Used, cleaned
 from tests.faults.image_cases import IMAGE_CASES
 from tests.faults.page import PageApi, page_api
 from tests.faults.pictures import noise
-from tests.faults.table import committed, page_cell, row_of
+from tests.faults.results import committed
+from tests.faults.table import page_cell, row_of
 from tests.faults.table_cases import TABLE_CASES
 
 NAMED = {"ids": lambda case: case.came}

@@ -3,13 +3,11 @@
 Chromium starts once and draws them all. ``python -m tests.faults.table`` writes what is seen into the documentation.
 """
 
-import json
-
 import pytest
 
-from tests.faults.decoder_case import judge
-from tests.faults.decoder_table import DECODER_CASES, Made, Shown, make_all, row_of, show_all
-from tests.faults.table import RESULTS, committed
+from tests.faults.decoder_case import decoded, judge
+from tests.faults.decoder_table import DECODER_CASES, Decoded, Made, Shown, decode_all, make_all, row_of, show_all
+from tests.faults.results import committed, compared_with
 
 NUMBERS = pytest.mark.parametrize(
     "number", range(len(DECODER_CASES)), ids=[f"{case.format}: {case.came}" for case in DECODER_CASES]
@@ -25,23 +23,29 @@ def made() -> Made:
 
 
 @pytest.fixture(scope="module")
+def came(made: Made) -> Decoded:
+    """What becomes of each file."""
+    return decode_all(made)
+
+
+@pytest.fixture(scope="module")
 def shown(made: Made, chromium: str) -> tuple[str, Shown]:
     """Chromium's version, and what it shows of each file."""
     return show_all(made, chromium)
 
 
 @NUMBERS
-def test_files_become_what_their_format_says(number: int, made: Made) -> None:
+def test_files_become_what_their_format_says(number: int, made: Made, came: Decoded) -> None:
     case = DECODER_CASES[number]
-    verdict = judge(made[number], {})
+    verdict = judge(made[number], came[number], {})
     assert verdict.words == (case.becomes if case.is_refused else "")
     assert verdict.from_definition is None or verdict.from_definition <= case.off
 
 
 @NUMBERS
-def test_chromium_shows_the_same(number: int, made: Made, shown: tuple[str, Shown]) -> None:
+def test_chromium_shows_the_same(number: int, made: Made, came: Decoded, shown: tuple[str, Shown]) -> None:
     case, seen = DECODER_CASES[number], shown[1][number]
-    verdict = judge(made[number], seen)
+    verdict = judge(made[number], came[number], seen)
     if case.apart:
         assert verdict.from_chromium is None or verdict.from_chromium > case.within, "no longer apart"
     elif verdict.from_chromium is not None:
@@ -52,10 +56,11 @@ def test_chromium_shows_the_same(number: int, made: Made, shown: tuple[str, Show
 
 
 @NUMBERS
-def test_the_documentation_says_so(number: int, made: Made, shown: tuple[str, Shown]) -> None:
-    row, told = row_of(DECODER_CASES[number], made[number], shown[1][number]), committed("decoder")[number]
+def test_the_documentation_says_so(number: int, made: Made, came: Decoded, shown: tuple[str, Shown]) -> None:
+    row = row_of(DECODER_CASES[number], made[number], came[number], shown[1][number])
+    told = committed("decoder")[number]
     assert row[:-1] == told[:-1]
-    if json.loads((RESULTS / "bad-input-decoder.json").read_text(encoding="utf-8"))["beside"].endswith(shown[0]):
+    if compared_with("decoder") == f"Chromium {shown[0]}":
         assert row == told
 
 
@@ -65,5 +70,5 @@ def test_the_documentation_has_these_rows_and_no_others() -> None:
 
 def test_decoding_prints_nothing(made: Made, capfd: pytest.CaptureFixture[str]) -> None:
     for files in made:
-        judge(files, {})
+        decoded(next(iter(files.values())))
     assert capfd.readouterr() == ("", "")
