@@ -22,9 +22,9 @@ from lesion_core.types import JsonDict
 # smaller page (25 images asked for two at a time came back as 15).
 PAGE_SIZE = 100
 # Pages are told apart by creation times alone: some two hundred images of one moment, and a page points at itself.
+_WITHOUT_PAGES = "set the source's listing to bulk, which has no pages, or narrow the query"
 READ_IN_BULK = (
-    "many images were added to the archive in one moment, and its pages cannot tell them apart; set the source's "
-    "listing to bulk, which has no pages, or narrow the query"
+    f"many images were added to the archive in one moment, and its pages cannot tell them apart; {_WITHOUT_PAGES}"
 )
 API_PATH = "/api/v2/"
 _Value = TypeVar("_Value", bound=BaseModel)
@@ -203,10 +203,12 @@ class ArchiveClient:
                 return
             address = self._own(page.next)
             if address in seen or not page.results:
-                fault = "the same page again" if address in seen else "a further page after an empty one"
-                raise SourceResponseError(
-                    f"expected {self.url} to list every image once, but it points at {fault}: {READ_IN_BULK}"
+                fault = (
+                    f"the same page again: {READ_IN_BULK}"
+                    if address in seen
+                    else f"a further page after an empty one; {_WITHOUT_PAGES}"
                 )
+                raise SourceResponseError(f"expected {self.url} to list every image once, but it points at {fault}")
             seen.add(address)
 
     def _own(self, following: str) -> httpx.URL:
@@ -238,7 +240,7 @@ def _criteria(query: str | None, collections: Sequence[int]) -> dict[str, str]:
 
 def _unexpected(what: str, error: ValidationError, body: bytes) -> SourceResponseError:
     fields = ", ".join(sorted({".".join(map(str, problem["loc"])) or problem["msg"] for problem in error.errors()}))
-    start = f"; it is {in_short(body)}" if body else ""
+    start = f"; it answered {in_short(body)}" if body else ""
     return SourceResponseError(
         f"expected the archive's answer in the form of its v2 API, but in {what} these are wrong: {fields[:300]}"
         f"{start}; check the archive's address",

@@ -21,6 +21,7 @@ from lesion_core.proxies import LOOPBACK, goes_direct
 _TOO_MANY_REQUESTS = 429
 _BAD_REQUEST = 400
 _NOT_MODIFIED = 304
+_SERVER_ERROR = 500
 _NOT_IMPLEMENTED = 501
 _AGENT = "lesionflow"
 # httpx's own reading of NO_PROXY decides about all other hosts.
@@ -31,6 +32,10 @@ _FILE_HEADERS = {"User-Agent": _AGENT, "Accept": "*/*", "Accept-Encoding": "iden
 _QUERY_HINT = (
     'write field:value with values of several words in double quotes, as in diagnosis_3:"Basal cell carcinoma", and '
     "AND / OR in capitals; a shell needs single quotes around the whole query"
+)
+# The archive's parser takes these, and its database then fails.
+_FAULT_HINT = (
+    ", and leave blurry, hairy, marker_pen and color_tint out of the query: the archive fails on these fields"
 )
 
 
@@ -274,8 +279,9 @@ def _refusal(status: int, address: httpx.URL, retry_after: str | None, body: byt
     facts = {"status": status, "host": address.host, "reason": f"the archive answered {stated}"}
     shown = _shown(address)
     if status == _TOO_MANY_REQUESTS or (status >= 500 and status != _NOT_IMPLEMENTED):
+        hint = _FAULT_HINT if status == _SERVER_ERROR and "query" in address.params else ""
         return SourceUnavailable(
-            f"expected {shown} to answer, got {stated} again and again; wait and run it again",
+            f"expected {shown} to answer, got {stated} again and again; wait and run it again{hint}",
             retry_after_seconds=_retry_after(retry_after),
             **facts,
         )

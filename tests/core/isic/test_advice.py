@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from lesion_core.errors import ShortfallError, SourceResponseError
+from lesion_core.errors import ShortfallError, SourceResponseError, SourceUnavailable
 from lesion_core.isic.client import ArchiveClient
 from lesion_core.isic.ingest import ingest
 from lesion_core.isic.mirror import running_mirror
@@ -79,6 +79,11 @@ def test_pages_that_cannot_be_told_apart_are_to_be_read_in_bulk(faulty: FaultySe
     with pytest.raises(SourceResponseError, match=r"added to the archive in one moment.* listing to bulk") as caught:
         run(faulty.url, store, listing="pages")
     assert "report it" not in str(caught.value)
+
+
+def test_a_query_that_the_archive_fails_on_names_the_fields(folder: Path, store: LocalStore) -> None:
+    with running_mirror(folder) as url, pytest.raises(SourceUnavailable, match=r"500 .*leave blurry, hairy"):
+        run(url, store, query="sex:male AND hairy:true")
 
 
 @pytest.fixture
