@@ -6,7 +6,7 @@ from types import TracebackType
 from typing import Self
 
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Task, TaskID, TextColumn, TimeRemainingColumn
+from rich.progress import BarColumn, Task, TaskID, TextColumn, TimeRemainingColumn
 from rich.progress import Progress as Bar
 from rich.progress import ProgressColumn as Column
 from rich.text import Text
@@ -43,7 +43,7 @@ class ScoringProgress:
     def __enter__(self) -> Self:
         """Take the lower edge of a terminal."""
         if self._console.is_terminal:
-            columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), _Rate(), _Left())
+            columns = (TextColumn("{task.description}"), BarColumn(), _Count(), _Rate(), _Left())
             self._bar = Bar(*columns, console=self._console, transient=True, get_time=self._clock)
             self._task = self._bar.add_task("", total=None, visible=False)
             self._bar.start()
@@ -87,6 +87,12 @@ class ScoringProgress:
 
     def _print(self, line: str) -> None:
         self._console.print(line, highlight=False, markup=False, soft_wrap=True)
+
+
+class _Count(Column):
+    def render(self, task: Task) -> Text:
+        """Return images done and in all; nothing for a stage that has no images."""
+        return Text(f"{task.completed:,.0f}/{task.total:,.0f}" if task.total else "")
 
 
 class _Rate(Column):
