@@ -55,8 +55,8 @@ class Stack:
     def wait_until(self, name: str, is_ready: Callable[[], bool], seconds: float = 600) -> None:
         """Wait until ``is_ready``; fail with the end of the log if the process ended or time is up.
 
-        The limit is long: a Prefect server's first start takes half a minute of one core, and a busy machine may have
-        none to spare. One that cannot start ends by itself.
+        The limit is long: a Prefect server's first start takes half a minute of one core, which a busy machine may
+        not have to spare. One that cannot start ends by itself.
         """
         process = dict(self._running)[name]
         deadline = time.monotonic() + seconds
@@ -96,12 +96,14 @@ class Stack:
 
         One after the other: the worker's last words go to the server, which must still be there.
         """
+        below = descendants({process.pid for _, process in self._running})
         for _, process in reversed(self._running):
             _signal_session(process, signal.SIGTERM)
             with contextlib.suppress(subprocess.TimeoutExpired):
                 process.wait(timeout=_STOP_SECONDS)
             _signal_session(process, signal.SIGKILL)
             process.wait()
+        kill(below)
         self._running.clear()
         for end in self._lifeline or ():
             os.close(end)
@@ -111,3 +113,27 @@ class Stack:
 def _signal_session(process: "subprocess.Popen[bytes]", number: signal.Signals) -> None:
     with contextlib.suppress(ProcessLookupError, PermissionError):
         os.killpg(process.pid, number)
+
+
+def descendants(pids: set[int]) -> set[int]:
+    """Return the pids of all that these processes have started, directly or not, also in sessions of their own.
+
+    A flow run is such a process: its worker ends it, unless it has no time left to. Empty where there is no ``ps``.
+    """
+    try:
+        table = subprocess.run(["ps", "-A", "-o", "pid=,ppid="], capture_output=True, text=True, check=True).stdout
+    except (OSError, subprocess.CalledProcessError):
+        return set()
+    pairs = [tuple(map(int, line.split())) for line in table.splitlines()]
+    found, grown = set(pids), True
+    while grown:
+        more = {pid for pid, parent in pairs if parent in found} - found
+        grown, found = bool(more), found | more
+    return found - pids
+
+
+def kill(pids: set[int]) -> None:
+    """Kill what of these processes is left."""
+    for pid in pids:
+        with contextlib.suppress(ProcessLookupError, PermissionError):
+            os.kill(pid, signal.SIGKILL)

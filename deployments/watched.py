@@ -1,9 +1,8 @@
 """``python -m deployments.watched FD MODULE ARGUMENTS…``: run a module that ends when its stack's process is gone.
 
 The stack holds the other end of the pipe ``FD`` and never writes to it. When that process dies, however it dies, the
-pipe closes, on Linux as on macOS; this process then ends itself and all that it started in its process group. A child
-in a session of its own (a flow run) has stdin, or a server that answers no more, to notice it by; the next start of
-the stack ends what is left.
+pipe closes, on Linux as on macOS; this process then ends itself and all that it started in its process group,
+and what is left after ten seconds in any session below it.
 """
 
 import contextlib
@@ -13,6 +12,8 @@ import signal
 import sys
 import threading
 import time
+
+from deployments.processes import descendants, kill
 
 _GRACE_SECONDS = 10
 
@@ -26,6 +27,7 @@ def end_with(descriptor: int) -> None:
                 pass
         os.killpg(0, signal.SIGTERM)
         time.sleep(_GRACE_SECONDS)
+        kill(descendants({os.getpid()}))
         os.killpg(0, signal.SIGKILL)
 
     threading.Thread(target=watch, daemon=True, name="watch-the-stack").start()

@@ -198,13 +198,11 @@ def _child(shell: Shell, name: str) -> int:
 
 def _states(shell: Shell, kind: str) -> dict[str, tuple[str, str]]:
     """Return state and message of every flow or task run, by name, from the database of a stack that is down."""
+    by_hand = "where run.auto_scheduled = 0" if kind == "flow_run" else ""
     with contextlib.closing(sqlite3.connect(shell.home / "prefect" / "prefect.db")) as database:
         rows = database.execute(
             f"select run.name, run.state_name, state.message from {kind} run "
-            f"join {kind}_state state on state.id = run.state_id where run.auto_scheduled = 0"
-            if kind == "flow_run"
-            else f"select run.name, run.state_name, state.message from {kind} run "
-            f"join {kind}_state state on state.id = run.state_id"
+            f"join {kind}_state state on state.id = run.state_id {by_hand}"
         )
         return {name: (state, message) for name, state, message in rows}
 
@@ -223,11 +221,11 @@ def test_a_stack_in_a_hostile_shell(shell: Shell, proxy: Proxy, foreign_database
     assert set(proxy.requests) == {f"GET {ELSEWHERE}images/search/?limit=1"}
     pids = family(first.pid)
     assert len(pids) >= 6  # itself, server, worker, mirror, page, the flow run and its training
-    for pid in pids:
+    for pid in pids - {child}:
         with contextlib.suppress(ProcessLookupError):
             os.kill(pid, signal.SIGKILL)
     first.wait()
-    wait_for("the end of the training", lambda: not is_alive(child), 30)
+    wait_for("the end of the training", lambda: not is_alive(child))
 
     second = shell.up()
     with shell.wait_until_up(second) as client:
@@ -237,20 +235,20 @@ def test_a_stack_in_a_hostile_shell(shell: Shell, proxy: Proxy, foreign_database
         child = _child(shell, "holding")
     pids = family(second.pid)
     os.kill(second.pid, signal.SIGHUP)  # the terminal is closed
-    second.wait(timeout=120)
+    second.wait(timeout=300)
     assert [pid for pid in {*pids, child} if is_alive(pid)] == []
     for kind, name in (("flow_run", "holding"), ("flow_run", "waiting"), ("task_run", "train-model holding")):
         assert _states(shell, kind)[name] == ("Cancelled", STOPPED)
-    assert {name for name, _ in _states(shell, "flow_run").items()} == {"killed", "next", "holding", "waiting"}
+    assert set(_states(shell, "flow_run")) == {"killed", "next", "holding", "waiting"}
     assert all(request.startswith(f"GET {ELSEWHERE}") for request in proxy.requests)
     assert not list(shell.folder.glob("foreign.db*"))
 
 
 def _what_the_shell_says_is_left_aside(shell: Shell, client: httpx.Client, foreign_database: str) -> None:
     said = shell.said()
-    assert said.count("Ignored, since the local stack has its own Prefect server: ") == 1
-    for name in shell.variables:
-        assert (name in said) == (name.startswith("PREFECT_") and name != "PREFECT_LOGGING_LEVEL"), name
+    (line,) = [line for line in said.splitlines() if line.startswith("Ignored, since the local stack has its own")]
+    named = set(line.partition(": ")[2].split(", "))
+    assert named == {name for name in shell.variables if name.startswith("PREFECT_")} - {"PREFECT_LOGGING_LEVEL"}
     assert "secret" not in said
     assert len(client.post("/deployments/filter", json={}).raise_for_status().json()) >= 13
     assert not list(shell.folder.glob("foreign.db*"))
@@ -270,7 +268,7 @@ def _a_second_stack_is_refused(shell: Shell, first: "subprocess.Popen[bytes]") -
         env=shell.variables,
         capture_output=True,
         text=True,
-        timeout=120,
+        timeout=300,
     )
     assert outcome.returncode == 1, outcome.stderr
     assert f"process {first.pid}, since " in outcome.stderr

@@ -3,19 +3,27 @@
 from pathlib import Path
 
 import pytest
+from typer.testing import CliRunner
 
+from deployments.cli import app
+from lesion_core.errors import ConfigError
 from tests.app.test_cli import lesion
 
 _READING = (("models",), ("card", "quick/0123456789ab"), ("looks",), ("gc",), ("gc", "--delete"), ("predict", "."))
 
 
 @pytest.mark.parametrize("arguments", _READING, ids=" ".join)
-def test_a_store_that_is_not_there(tmp_path: Path, arguments: tuple[str, ...]) -> None:
+def test_a_store_that_is_not_there(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, arguments: tuple[str, ...]
+) -> None:
     missing = tmp_path / "nowhere" / "store"
-    outcome = lesion(*arguments, home=tmp_path, LESION_STORE=str(missing))
-    assert outcome.returncode == 1
-    assert f"ConfigError: expected a store in {missing}, found nothing there" in outcome.stderr
-    assert outcome.stdout == ""
+    for store in (str(missing), missing.as_uri()):
+        monkeypatch.setenv("LESION_STORE", store)
+        outcome = CliRunner().invoke(app, arguments)
+        assert outcome.exit_code == 1
+        assert isinstance(outcome.exception, ConfigError)
+        assert f"expected a store in {missing}, found nothing there" in str(outcome.exception)
+        assert outcome.stdout == ""
     assert not missing.parent.exists()
 
 
@@ -23,7 +31,7 @@ def test_a_file_is_no_store(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     outcome = lesion("models", home=tmp_path, LESION_STORE=f"file://{tmp_path}/file")
     assert outcome.returncode == 1
-    assert "found a file there" in outcome.stderr
+    assert outcome.stderr.startswith(f"ConfigError: expected a store in {tmp_path}/file, found a file there")
 
 
 @pytest.mark.parametrize(
@@ -35,10 +43,13 @@ def test_a_file_is_no_store(tmp_path: Path) -> None:
         (("gc",), "Nothing to delete in file://"),
     ],
 )
-def test_an_empty_store_is_called_empty(tmp_path: Path, arguments: tuple[str, ...], said: str) -> None:
+def test_an_empty_store_is_called_empty(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, arguments: tuple[str, ...], said: str
+) -> None:
     (tmp_path / "store").mkdir()
-    outcome = lesion(*arguments, home=tmp_path)
-    assert outcome.returncode == 0, outcome.stderr
+    monkeypatch.setenv("LESION_STORE", str(tmp_path / "store"))
+    outcome = CliRunner().invoke(app, arguments)
+    assert outcome.exit_code == 0, outcome.exception
     assert said in outcome.stdout
     assert list((tmp_path / "store").iterdir()) == []
 
@@ -50,15 +61,17 @@ def test_a_setting_that_cannot_be_one_is_one_sentence(tmp_path: Path) -> None:
     assert "Traceback" not in outcome.stderr
 
 
-def test_certificates_that_are_gone_matter_where_tls_is_spoken(tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("address", "said"),
+    [
+        ("http://127.0.0.1:9/api", "expected a Prefect server at http://127.0.0.1:9/api"),
+        ("https://127.0.0.1:9/api", "expected SSL_CERT_FILE to name"),
+    ],
+)
+def test_certificates_that_are_gone_matter_where_tls_is_spoken(tmp_path: Path, address: str, said: str) -> None:
     """Prefect alone would not start: it reads the variable when it is imported."""
-    gone = {"SSL_CERT_FILE": str(tmp_path / "none.pem")}
-    outcome = lesion("deploy", home=tmp_path, PREFECT_API_URL="http://127.0.0.1:9/api", **gone)
-    assert "expected a Prefect server at http://127.0.0.1:9/api" in outcome.stderr
-    outcome = lesion("deploy", home=tmp_path, PREFECT_API_URL="https://127.0.0.1:9/api", **gone)
-    assert "ConfigError: expected SSL_CERT_FILE" in outcome.stderr
-    assert "none.pem" in outcome.stderr
-    outcome = lesion("up", "--home", str(tmp_path / "home"), home=tmp_path, **gone)  # asks the real archive
-    assert "ConfigError: expected SSL_CERT_FILE" in outcome.stderr
-    for text in (outcome.stdout, outcome.stderr):
-        assert "Traceback" not in text
+    missing = str(tmp_path / "none.pem")
+    outcome = lesion("deploy", home=tmp_path, PREFECT_API_URL=address, SSL_CERT_FILE=missing)
+    assert f"ConfigError: {said}" in outcome.stderr
+    assert (missing in outcome.stderr) == address.startswith("https")
+    assert "Traceback" not in outcome.stderr
