@@ -9,8 +9,8 @@ from typing import Annotated
 import typer
 from pydantic import ValidationError
 
-from deployments.environment import leave_out_inherited
-from deployments.occupancy import hold
+from deployments.stack.environment import leave_out_inherited
+from deployments.stack.occupancy import hold
 from lesion_core.certificates import set_unusable_aside
 from lesion_core.errors import LesionError
 from lesion_core.paths import absolute_path, expanded

@@ -14,11 +14,12 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from deployments import local, runs
+from deployments import runs
 from deployments.continuing import find_continuation
 from deployments.following.screen import choose_screen
 from deployments.following.words import finished_line
 from deployments.schedules import ISIC_2019_TRAINING
+from deployments.stack import local
 from lesion_core.errors import ConfigError, LesionError
 from lesion_core.evaluation.report import latest_report, read_metrics
 from lesion_core.isic.folder import is_archive_folder, read_folder

@@ -10,10 +10,10 @@ from prefect.client.orchestration import PrefectClient, get_client
 from prefect.client.schemas.objects import FlowRun
 from prefect.exceptions import ObjectNotFound
 
-from deployments.clients import DIRECT, own_settings
 from deployments.following.news import ENDED, RunNews, read_news
 from deployments.following.screen import NoScreen, Screen
 from deployments.following.silence import Silence, explain
+from deployments.stack.clients import DIRECT, own_settings
 from lesion_core.errors import LesionError
 
 StageCallback = Callable[[str, float], None]

@@ -55,7 +55,7 @@ def test_only_the_edges_read_the_environment() -> None:
     """
     allowed = {
         *("lesion_core/settings.py", "lesion_core/jobs.py", "lesion_core/serving/predictor.py"),
-        "deployments/environment.py",
+        "deployments/stack/environment.py",
     }
     for path in SOURCES:
         name = path.relative_to(ROOT).as_posix()

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from deployments import local
+from deployments.stack import local
 from lesion_core.registry.channels import approved_model
 from lesion_core.settings import LesionSettings
 from lesion_core.stores.open import open_store

@@ -11,8 +11,8 @@ from prefect.client.schemas.objects import FlowRun
 from prefect.client.schemas.schedules import IntervalSchedule
 from prefect.settings import PREFECT_API_URL, temporary_settings
 
-from deployments import local
 from deployments.schedules import ScheduleState, read_schedules
+from deployments.stack import local
 from lesion_core.types import ModelRef
 from tests.flows.conftest import Running
 from tests.logs import LogWatch

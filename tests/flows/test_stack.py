@@ -20,7 +20,7 @@ from typing import Any
 import httpx
 import pytest
 
-from deployments.leftovers import GONE, STOPPED
+from deployments.stack.leftovers import GONE, STOPPED
 from tests.conftest import ROOT
 from tests.flows.held import ELSEWHERE
 from tests.proxies import Proxy, running_proxy

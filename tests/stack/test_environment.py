@@ -14,9 +14,9 @@ from prefect.settings import (
     temporary_settings,
 )
 
-from deployments.addresses import Addresses
-from deployments.clients import asking, own_settings
-from deployments.environment import ALLOWED, environment, is_left_out, leave_out_inherited
+from deployments.stack.addresses import Addresses
+from deployments.stack.clients import asking, own_settings
+from deployments.stack.environment import ALLOWED, environment, is_left_out, leave_out_inherited
 
 _ADDRESSES = Addresses(1, 2, 3)
 

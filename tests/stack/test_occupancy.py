@@ -9,16 +9,16 @@ from pathlib import Path
 
 import pytest
 
-from deployments.addresses import Addresses
-from deployments.occupancy import hold
+from deployments.stack.addresses import Addresses
+from deployments.stack.occupancy import hold
 from lesion_core.errors import ConfigError
 from tests.conftest import ROOT
 
 _HOLDER = """
 import subprocess, sys, time
 from pathlib import Path
-from deployments.addresses import Addresses
-from deployments.occupancy import hold
+from deployments.stack.addresses import Addresses
+from deployments.stack.occupancy import hold
 
 with hold(Path(sys.argv[1])) as held:
     held.tell(Addresses(4201, 7861, 8012))

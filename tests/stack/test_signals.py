@@ -19,8 +19,8 @@ pytestmark = pytest.mark.skipif(
 _STARTER = """
 import sys, time
 from pathlib import Path
-from deployments.processes import Stack
-from deployments.signals import ignore_signals, unwound_by_signals
+from deployments.stack.processes import Stack
+from deployments.stack.signals import ignore_signals, unwound_by_signals
 
 home = Path(sys.argv[1])
 stack = Stack(home, {"PYTHONPATH": f"{home}:{sys.argv[2]}", "HOME": str(home)})

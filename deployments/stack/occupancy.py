@@ -15,7 +15,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from deployments.addresses import Addresses
+from deployments.stack.addresses import Addresses
 from lesion_core.errors import ConfigError
 
 _NAME = "stack.lock"

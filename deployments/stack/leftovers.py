@@ -25,7 +25,7 @@ from prefect.client.schemas.filters import (
 from prefect.client.schemas.objects import FlowRun, State, StateType
 from prefect.states import Cancelled, Crashed
 
-from deployments.clients import asking
+from deployments.stack.clients import asking
 
 STOPPED = "The local stack was stopped during this run. Started again, it goes on from what is stored."
 GONE = (

@@ -4,11 +4,11 @@ import os
 from collections.abc import Mapping
 from pathlib import Path
 
-from deployments.addresses import Addresses
+from deployments.stack.addresses import Addresses
 from lesion_core.paths import absolute_address, absolute_path
 from lesion_core.proxies import loopback_excepted
 
-PROJECT = Path(__file__).resolve().parent.parent
+PROJECT = Path(__file__).resolve().parents[2]
 LEASES_ON_DISK = "prefect.server.concurrency.lease_storage.filesystem"
 # How much is logged changes nothing of what a stack does. Everything else may: a database, a password, a key or a
 # path meant for another server would be used by the stack's own, or sent to it.

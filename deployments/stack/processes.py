@@ -40,7 +40,7 @@ class Stack:
         watched = self._lifeline[0]
         with self._log(name).open("wb") as output:
             process = subprocess.Popen(
-                [sys.executable, "-m", "deployments.watched", str(watched), *arguments],
+                [sys.executable, "-m", "deployments.stack.watched", str(watched), *arguments],
                 stdin=subprocess.DEVNULL,
                 stdout=output,
                 stderr=subprocess.STDOUT,

@@ -1,4 +1,4 @@
-"""``python -m deployments.watched FD MODULE ARGUMENTS…``: run a module that ends when its stack's process is gone.
+"""``python -m deployments.stack.watched FD MODULE ARGUMENTS…``: run a module that ends when its stack is gone.
 
 The stack holds the other end of the pipe ``FD`` and never writes to it. When that process dies, however it dies, the
 pipe closes, on Linux as on macOS; this process then ends itself and all that it started in its process group,
@@ -13,7 +13,7 @@ import sys
 import threading
 import time
 
-from deployments.processes import descendants, kill
+from deployments.stack.processes import descendants, kill
 
 _GRACE_SECONDS = 10
 

@@ -5,12 +5,12 @@ import logging
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from deployments.addresses import HOST, Addresses, answers, free_port, open_directly
-from deployments.environment import LEASES_ON_DISK, PROJECT, environment
-from deployments.leftovers import cancel_runs, mark_crashed
-from deployments.occupancy import hold
-from deployments.processes import Stack
-from deployments.signals import ignore_signals, unwound_by_signals
+from deployments.stack.addresses import HOST, Addresses, answers, free_port, open_directly
+from deployments.stack.environment import LEASES_ON_DISK, PROJECT, environment
+from deployments.stack.leftovers import cancel_runs, mark_crashed
+from deployments.stack.occupancy import hold
+from deployments.stack.processes import Stack
+from deployments.stack.signals import ignore_signals, unwound_by_signals
 from lesion_core.certificates import OF_HTTPX, require_certificates
 
 __all__ = [
