@@ -70,7 +70,7 @@ def read_bulk(client: ArchiveClient, source: ArchiveSource, catalogue: Catalogue
         if not _differs(looks) or looks[-1].is_no_change or len(looks) == MOST_READINGS:
             break
         log.info("The archive's bulk answers differ (%s); reading them again.", _in_words(looks[-1]))
-    notes = _settle(looks, catalogue)
+    notes = tuple(_settle(looks, catalogue))
     restore(client, source, catalogue, looks[-1].gaps)
     strange = _in_all([look.strange for look in looks])
     return Reading(
@@ -81,7 +81,7 @@ def read_bulk(client: ArchiveClient, source: ArchiveSource, catalogue: Catalogue
         n_strange=looks[-1].n_strange if looks[-1].is_no_change else len(strange),
         strange=tuple(sorted(strange)[:_SHOWN]),
         n_readings=len(looks),
-        notes=tuple(notes),
+        notes=notes,
     )
 
 
