@@ -15,7 +15,7 @@ pytestmark = pytest.mark.skipif(
     not Path("/proc/self/stat").exists(), reason="reads process states from Linux's /proc"
 )
 
-# Two stand-ins, one of them deaf to a polite request, and a child of it that holds nothing.
+# Two stand-ins for the stack's processes, one of which has a child, as a worker has flow runs.
 _STARTER = """
 import sys, time
 from pathlib import Path
@@ -27,7 +27,7 @@ stack = Stack(home, {"PYTHONPATH": f"{home}:{sys.argv[2]}", "HOME": str(home)})
 with unwound_by_signals():
     try:
         stack.start("plain", "stand_in", "plain")
-        stack.start("parent", "stand_in", "parent")
+        stack.start("parent", "stand_in", sys.argv[3])
         (home / "started").touch()
         time.sleep(600)
     except KeyboardInterrupt:
@@ -37,11 +37,14 @@ with unwound_by_signals():
         stack.stop()
 """
 _STAND_IN = """
-import os, subprocess, sys, time
+import os, signal, subprocess, sys, time
 from pathlib import Path
 role = sys.argv[1]
-if role == "parent":
-    subprocess.Popen([sys.executable, __file__, "child"])
+if role == "deaf":  # to a polite request, and its child is in a session of its own
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)
+if role in ("parent", "deaf"):
+    subprocess.Popen([sys.executable, __file__, "child"], start_new_session=role == "deaf")
+    role = "parent"
 (Path(os.environ["HOME"]) / f"{role}.pid").write_text(str(os.getpid()))
 time.sleep(600)
 """
@@ -67,10 +70,13 @@ def _pids(home: Path) -> list[int]:
     return [int(file.read_text()) for file in files]
 
 
-def _start(home: Path, *before: str) -> "subprocess.Popen[str]":
+def _start(home: Path, *before: str, role: str = "parent") -> "subprocess.Popen[str]":
     (home / "stand_in.py").write_text(_STAND_IN)
     return subprocess.Popen(
-        [*before, sys.executable, "-c", _STARTER, str(home), str(ROOT)], cwd=ROOT, stdout=subprocess.PIPE, text=True
+        [*before, sys.executable, "-c", _STARTER, str(home), str(ROOT), role],
+        cwd=ROOT,
+        stdout=subprocess.PIPE,
+        text=True,
     )
 
 
@@ -84,6 +90,14 @@ def test_a_signal_to_the_starter_ends_every_process(tmp_path: Path, number: sign
     _wait_for(lambda: not any(map(_is_alive, pids)), 30)
     if number is not signal.SIGKILL:
         assert (output, starter.returncode) == ("unwound\n", 0)
+
+
+def test_what_does_not_listen_is_killed_as_well(tmp_path: Path) -> None:
+    starter = _start(tmp_path, role="deaf")
+    pids = _pids(tmp_path)
+    os.kill(starter.pid, signal.SIGKILL)
+    starter.communicate(timeout=60)
+    _wait_for(lambda: not any(map(_is_alive, pids)), 60)
 
 
 def test_under_nohup_a_closed_terminal_ends_nothing(tmp_path: Path) -> None:
