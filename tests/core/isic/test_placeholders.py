@@ -47,7 +47,9 @@ def test_a_value_of_another_form_is_an_id_and_stays_as_it_came(value: str) -> No
     assert id_of({"lesion_id": value}, "lesion_id", {}) == value
 
 
-@given(st.sampled_from(NOBODY + SOMEBODY), st.sampled_from([str.upper, str.lower, str.title]), st.text(" \t", max_size=3))
+@given(
+    st.sampled_from(NOBODY + SOMEBODY), st.sampled_from([str.upper, str.lower, str.title]), st.text(" \t", max_size=3)
+)
 def test_case_and_blanks_do_not_matter(value: str, case: Callable[[str], str], blanks: str) -> None:
     assert is_placeholder(f"{blanks}{case(value)}{blanks}") == is_placeholder(value)
 
@@ -100,7 +102,15 @@ def test_ids_that_come_as_numbers_are_text(faulty: FaultyServer, tmp_path: Path)
     rows = [listed(n, f"{faulty.host}/{n}.jpg", patient_id=value) for n, value in enumerate(ids)]
     faulty.answers = {SEARCH: [send(page(rows, len(rows)))]} | {f"/{n}.jpg": [send(jpeg(n))] for n in range(len(ids))}
     images, issues = taken_in(faulty.url, tmp_path)
-    assert [None if pd.isna(value) else value for value in images["patient_id"]] == [None, None, "7", "7", "7", "007", None]
+    assert [None if pd.isna(value) else value for value in images["patient_id"]] == [
+        None,
+        None,
+        "7",
+        "7",
+        "7",
+        "007",
+        None,
+    ]
     assert list(issues["value"]) == ["0", "-1"]
 
 
