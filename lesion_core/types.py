@@ -4,7 +4,7 @@ import logging
 import re
 from collections.abc import Callable
 from pathlib import PurePosixPath
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, get_args
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
@@ -39,7 +39,20 @@ IsicId = Annotated[str, Field(pattern=rf"^{ISIC_ID.pattern}$")]  # ISIC_0024306
 ColourConstancy = Literal["none", "shades-of-gray"]
 Licence = Literal["CC-0", "CC-BY", "CC-BY-NC"]
 LicenceProfile = Literal["permissive", "research-nc"]
+ImageType = Literal[
+    "dermoscopic",
+    "clinical: overview",
+    "clinical: close-up",
+    "TBP tile: close-up",
+    "TBP tile: overview",
+    "RCM: macroscopic",
+    "RCM: tile",
+    "RCM: mosaic",
+    "not stated",
+]
 
+# The archive's words for what an image is (isic-metadata 5, ``image_type``), and one where it does not say.
+IMAGE_TYPES: tuple[ImageType, ...] = get_args(ImageType)
 # Most permissive first; a set is as restricted as its most restricted row.
 LICENCE_ORDER: tuple[Licence, ...] = ("CC-0", "CC-BY", "CC-BY-NC")
 # What each profile allows: any use with attribution, or non-commercial research only.
@@ -196,20 +209,20 @@ class ArchiveSource(Value):
         json_schema_extra={"position": 2},
     )
     ids: tuple[IsicId, ...] = Field(
-        default=(), description="Exactly these images; empty: all that match", json_schema_extra={"position": 8}
+        default=(), description="Exactly these images; empty: all that match", json_schema_extra={"position": 9}
     )
     classes: tuple[Diagnosis, ...] = Field(
-        default=(), description="Only images of these classes; empty: all eight", json_schema_extra={"position": 9}
+        default=(), description="Only images of these classes; empty: all eight", json_schema_extra={"position": 10}
     )
     listing: Literal["auto", "bulk", "pages"] = Field(
         default="auto",
         description="How the archive is read: in one request, page by page, or 'auto': pages where bulk is refused",
-        json_schema_extra={"position": 10},
+        json_schema_extra={"position": 11},
     )
     revalidate: bool = Field(
         default=False,
         description="Ask for every stored image again by its ETag; only what changed is transferred",
-        json_schema_extra={"position": 11},
+        json_schema_extra={"position": 12},
     )
     limit: int | None = Field(
         default=None,
@@ -221,15 +234,21 @@ class ArchiveSource(Value):
     licences: tuple[Licence, ...] = Field(
         default=LICENCE_ORDER, min_length=1, description="Accepted licences", json_schema_extra={"position": 5}
     )
+    image_types: tuple[ImageType, ...] = Field(
+        default=("dermoscopic", "not stated"),
+        min_length=1,
+        description="Accepted kinds of image; the models are made for dermoscopic ones",
+        json_schema_extra={"position": 6},
+    )
     tolerance: float = Field(
         default=0.0,
         ge=0,
         lt=1,
         description="Share of the wanted images that may fail to arrive before the run fails",
-        json_schema_extra={"position": 6},
+        json_schema_extra={"position": 7},
     )
     connections: int = Field(
-        default=10, ge=1, le=64, description="Downloads at a time", json_schema_extra={"position": 7}
+        default=10, ge=1, le=64, description="Downloads at a time", json_schema_extra={"position": 8}
     )
 
     def with_connections(self, connections: int) -> "ArchiveSource":

@@ -1,16 +1,15 @@
 """The frozen test: under one name it never gains a picture, so that results under that name stay comparable."""
 
-import io
 from collections.abc import Collection, Iterable
 
 import pandas as pd
-import pyarrow.parquet as pq
 
 from lesion_core.dataset.lineage import find_first_of_test
 from lesion_core.dataset.records import SPLITS_NAME
 from lesion_core.dataset.splits import Reason
 from lesion_core.errors import DataError
 from lesion_core.keys import digest_of
+from lesion_core.parquet import read_table
 from lesion_core.stores.folders import read_file
 from lesion_core.stores.protocol import Store
 from lesion_core.types import DatasetRef, Sha256
@@ -68,6 +67,6 @@ def check_frozen(store: Store, name: str, test_name: str, test_ids: Collection[s
 
 
 def _test_ids(store: Store, dataset: DatasetRef) -> set[str]:
-    table = pq.read_table(io.BytesIO(read_file(store, dataset, SPLITS_NAME)), columns=["isic_id", "split"])
+    table = read_table(read_file(store, dataset, SPLITS_NAME), ["isic_id", "split"])
     rows = table.to_pandas()
     return set(rows.loc[rows["split"] == "test", "isic_id"])

@@ -4,13 +4,11 @@ It outlives the pictures: when one is withdrawn or falls out of a sample, its pa
 because a model may have learnt from it.
 """
 
-import io
-
 import pandas as pd
 import pyarrow as pa
-import pyarrow.parquet as pq
 
 from lesion_core.dataset.manifest import read_table
+from lesion_core.parquet import read_schema
 
 LEDGER_NAME = "ledger.parquet"
 LEDGER_SCHEMA = pa.schema(
@@ -40,10 +38,10 @@ def parse_ledger(body: bytes) -> pd.DataFrame:
     Raises:
         ManifestError: It is none.
     """
-    if pq.read_schema(io.BytesIO(body)).equals(_FIRST_SCHEMA):
-        rows = read_table(io.BytesIO(body), _FIRST_SCHEMA)
+    if read_schema(body).equals(_FIRST_SCHEMA):
+        rows = read_table(body, _FIRST_SCHEMA)
         return rows.assign(fold=None, reason=None, test_name=None)[LEDGER_SCHEMA.names]
-    return read_table(io.BytesIO(body), LEDGER_SCHEMA)
+    return read_table(body, LEDGER_SCHEMA)
 
 
 def past_folds(ledger: pd.DataFrame) -> dict[str, int]:

@@ -1,6 +1,5 @@
 """The manifest: one row per picture, with everything that is known about it."""
 
-import io
 import logging
 from enum import StrEnum
 from pathlib import Path
@@ -9,6 +8,7 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from lesion_core import parquet
 from lesion_core.errors import LicenceRefused, ManifestError
 from lesion_core.isic.placeholders import ID_FIELDS, is_placeholder
 from lesion_core.isic.snapshot import IMAGES_NAME, IMAGES_SCHEMA
@@ -54,11 +54,11 @@ def read_images(store: Store, snapshot: SnapshotRef) -> pd.DataFrame:
 def parse_images(body: bytes, *, source: str) -> pd.DataFrame:
     """Return the table in a parquet file's bytes, as ``read_images`` does; ``source`` names it in errors."""
     try:
-        table = pq.read_table(io.BytesIO(body))
+        table = parquet.read_table(body)
         missing = [name for name in IMAGES_SCHEMA.names if name not in table.column_names]
         if missing:
             raise ManifestError(f"{source} lacks the columns {', '.join(missing)}; ingest the snapshot again")
-        images = table.select(IMAGES_SCHEMA.names).cast(_nullable(IMAGES_SCHEMA)).to_pandas()
+        images = table.select(IMAGES_SCHEMA.names).cast(_nullable(IMAGES_SCHEMA)).to_pandas(use_threads=False)
     except (pa.ArrowException, OSError) as error:
         raise ManifestError(
             f"expected a table of images in {source}, got: {error}; ingest the snapshot again"
@@ -90,19 +90,23 @@ def check_images(images: pd.DataFrame, *, source: str) -> None:
     _check_words(images, "sex", SEX_ORDER, source)
     _check_words(images, "site", SITE_ORDER, source)
     _check_words(images, "licence", LICENCE_ORDER, source)
-    _refuse(images, images["isic_id"].map(is_placeholder), "isic_id", "an id", source)
+    _refuse(images, _placeholders(images["isic_id"]), "isic_id", "an id", source)
 
 
 def _without_placeholders(images: pd.DataFrame, source: str) -> pd.DataFrame:
     """Return the images with null for each id of a patient or lesion that stands for nobody."""
     cleaned = images.copy()
     for name in ID_FIELDS:
-        is_none = images[name].notna() & images[name].map(is_placeholder)
+        is_none = images[name].notna() & _placeholders(images[name])
         if is_none.any():
             values = ", ".join(sorted({repr(value) for value in images.loc[is_none, name]})[:_MAX_NAMED])
             log.warning("%s in %d images of %s is a placeholder (%s), not an id", name, is_none.sum(), source, values)
             cleaned[name] = images[name].where(~is_none, None)
     return cleaned
+
+
+def _placeholders(ids: pd.Series) -> pd.Series:
+    return pd.Series([is_placeholder(value) for value in ids], index=ids.index, dtype=bool)
 
 
 def check_licences(images: pd.DataFrame, profile: LicenceProfile) -> None:
@@ -141,14 +145,14 @@ def write_table(rows: pd.DataFrame, schema: pa.Schema, path: Path) -> None:
         raise ManifestError(f"expected rows with {', '.join(schema.names)} for {path.name}, got: {error}") from error
 
 
-def read_table(source: Path | io.BytesIO, schema: pa.Schema) -> pd.DataFrame:
+def read_table(source: Path | bytes, schema: pa.Schema) -> pd.DataFrame:
     """Read a table that ``write_table`` wrote, from its file or its bytes.
 
     Raises:
         ManifestError: It is not there, or has another schema.
     """
     try:
-        table = pq.read_table(source)
+        table = parquet.read_table(source)
     except (pa.ArrowException, OSError) as error:
         raise ManifestError(f"expected a table at {source}, got: {error}; prepare the dataset again") from error
     if not table.schema.equals(schema):
@@ -156,7 +160,7 @@ def read_table(source: Path | io.BytesIO, schema: pa.Schema) -> pd.DataFrame:
             f"expected the columns {', '.join(schema.names)} in {source}, got {', '.join(table.column_names)}; "
             "prepare the dataset again"
         )
-    return table.to_pandas()
+    return table.to_pandas(use_threads=False)
 
 
 def _nullable(schema: pa.Schema) -> pa.Schema:

@@ -191,8 +191,8 @@ def _placeholders(counts: Breakdown) -> Iterator[str]:
             shown = ", ".join(repr(value) for value in list(values)[:_VALUES_SHOWN])
             more = ", …" if len(values) > _VALUES_SHOWN else ""
             yield (
-                f"In {sum(values.values()):,} images the {FIELD_NAMES[field]} is a placeholder ({shown}{more}), which "
-                "joins them to nothing: images of one patient or lesion may be in several splits."
+                f"In {sum(values.values()):,} images the {FIELD_NAMES[field]} is a placeholder ({shown}{more}). It "
+                "joins them to nothing, so images of one patient or lesion may be in several splits."
             )
 
 

@@ -16,6 +16,7 @@ from lesion_core.dataset.records import SPLITS_NAME
 from lesion_core.errors import ArtifactNotFound
 from lesion_core.isic.withdrawals import withdrawn_ids
 from lesion_core.keys import members_key
+from lesion_core.parquet import read_frame
 from lesion_core.stores.folders import get_index, read_file
 from lesion_core.stores.protocol import Store
 from lesion_core.stores.references import find_reference
@@ -103,20 +104,20 @@ def read_members(store: Store, dataset: DatasetRef | StoreKey, *, fold: int | No
         ArtifactCorrupt: Its bytes are not those that were published.
     """
     try:
-        manifest = io.BytesIO(read_file(store, dataset, MANIFEST_NAME))
+        manifest = read_file(store, dataset, MANIFEST_NAME)
     except ArtifactNotFound:
         return _with_splits(_read_left_behind(store, dataset), fold)
-    files = pd.read_parquet(manifest, columns=["isic_id", "sha256"])
+    files = read_frame(manifest, columns=["isic_id", "sha256"])
     return read_splits(store, dataset, fold=fold).merge(files, on="isic_id", validate="1:1")
 
 
 def read_splits(store: Store, dataset: DatasetRef | StoreKey, *, fold: int | None = None) -> pd.DataFrame:
     """Return which split each image of a dataset is or was in: as ``read_members`` does, without sha256."""
     try:
-        table = io.BytesIO(read_file(store, dataset, SPLITS_NAME))
+        table = read_file(store, dataset, SPLITS_NAME)
     except ArtifactNotFound:
         return _with_splits(_read_left_behind(store, dataset), fold)
-    return _with_splits(pd.read_parquet(table, columns=list(_COLUMNS)), fold)
+    return _with_splits(read_frame(table, columns=list(_COLUMNS)), fold)
 
 
 def _with_splits(members: pd.DataFrame, fold: int | None) -> pd.DataFrame:
@@ -134,7 +135,7 @@ def _with_splits(members: pd.DataFrame, fold: int | None) -> pd.DataFrame:
 
 def _read_left_behind(store: Store, dataset: DatasetRef | StoreKey) -> pd.DataFrame:
     folder = dataset.key if isinstance(dataset, DatasetRef) else dataset
-    return pd.read_parquet(io.BytesIO(store.read(members_key(folder.removeprefix("datasets/")))))
+    return read_frame(store.read(members_key(folder.removeprefix("datasets/"))))
 
 
 def leave_members(store: Store, folder_key: StoreKey) -> None:

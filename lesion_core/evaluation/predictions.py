@@ -14,6 +14,7 @@ from lesion_core.evaluation.exposure import MADE_FROM, lineage_of, read_members
 from lesion_core.evaluation.report import PROBABILITY_COLUMNS
 from lesion_core.images import Preprocessing, preprocess
 from lesion_core.labels import CLASS_ORDER, MALIGNANT
+from lesion_core.parquet import read_frame
 from lesion_core.serving.predictor import Predictor
 from lesion_core.stores.protocol import Store
 from lesion_core.types import ModelRef, Progress, ProgressCallback
@@ -196,5 +197,5 @@ def table_of_mistakes(predictions: pd.DataFrame) -> pd.DataFrame:
 
 
 def _read_files(folder: Path) -> pd.DataFrame:
-    manifest = pd.read_parquet(folder / MANIFEST_NAME, columns=["isic_id", "image_key", "sha256"])
+    manifest = read_frame(folder / MANIFEST_NAME, columns=["isic_id", "image_key", "sha256"])
     return manifest.set_index("isic_id")

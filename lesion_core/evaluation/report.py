@@ -4,7 +4,6 @@
 figures/*.png · card.md · index.json.
 """
 
-import io
 from typing import Any, Literal
 
 import pandas as pd
@@ -15,6 +14,7 @@ from lesion_core.evaluation.estimates import Estimate
 from lesion_core.evaluation.looks import Looks
 from lesion_core.keys import report_key
 from lesion_core.labels import CLASS_NAMES, CLASS_ORDER, Diagnosis
+from lesion_core.parquet import read_frame
 from lesion_core.stores.folders import list_folders, read_file
 from lesion_core.stores.protocol import Store
 from lesion_core.stores.references import ref_from_folder
@@ -177,7 +177,7 @@ def read_predictions(store: Store, report: ReportRef) -> pd.DataFrame:
         ArtifactNotFound: The report is not in the store.
         ArtifactCorrupt: Its bytes are not those that were published.
     """
-    return pd.read_parquet(io.BytesIO(read_file(store, report, PREDICTIONS_NAME)))
+    return read_frame(read_file(store, report, PREDICTIONS_NAME))
 
 
 def latest_report(

@@ -4,6 +4,7 @@ import datetime
 import hashlib
 import itertools
 import tempfile
+from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict
 from pathlib import Path
@@ -33,10 +34,11 @@ from lesion_core.types import (
 STEP = "ingest"
 _SHOWN = 5
 _REPORTED = 1000
+_FREQUENT = 5
 _NOT_ARRIVED = ("download", "decode")
 _COUNTS = ("n_arrived", "n_transferred", "n_bytes", "n_missing")
 # Of a listing's inputs, what a snapshot depends on: what is said and chosen, not where it was said.
-_OF_LISTING = ("taxonomy", "licences", "classes", "limit", "seed", "statements", "losses")
+_OF_LISTING = ("taxonomy", "licences", "image_types", "classes", "limit", "seed", "statements", "losses")
 
 
 def assemble(
@@ -156,6 +158,9 @@ class IngestReport(Value):
         ge=0, description="Images that the archive counts, or that were asked for, and are not listed"
     )
     n_issues: int = Field(ge=0)
+    frequent: dict[str, int] = Field(
+        default_factory=dict, description="What of it is the same in most images, and in how many"
+    )
     issues: tuple[JsonDict, ...] = Field(
         description="The first of them, what did not arrive before the rest, with reasons"
     )
@@ -171,17 +176,22 @@ class IngestReport(Value):
             f"{self.listing}: {self.n_listed:,} images listed, {self.n_wanted:,} wanted, {self.n_arrived:,} in the "
             f"store, of which {self.n_transferred:,} were transferred now ({self.n_bytes / 1e6:,.1f} MB); "
             f"{self.n_missing:,} did not arrive and {self.n_lost:,} are not listed. Left out or unknown, with reasons"
-            f": {self.n_issues:,}{shown}"
+            f": {self.n_issues:,}{shown}{self._frequent_in_words()}"
         )
+
+    def _frequent_in_words(self) -> str:
+        words = "; ".join(f"{n:,} × {what}" for what, n in self.frequent.items())
+        return f". Most frequent: {words}" if words else ""
 
 
 def report_arrivals(listing: ListingRef, shards: Sequence[ShardRef], store: Store) -> IngestReport:
     """Return what became of a listing, what did not arrive first; raises as the store does."""
     issues = [asdict(issue) for issue in itertools.islice(missing_images(listing, shards, store), _REPORTED)]
-    n_issues = len(read_losses(store, listing))
+    n_issues, counted = len(read_losses(store, listing)), Counter[str]()
     for shard in shards:
         table = parquet_table(read_file(store, shard, ISSUES_NAME))
         n_issues += len(table)
+        counted.update(f"{row['field']} {row['value']!r} {row['reason']}" for row in table.to_pylist())
         others = table.filter(pc.invert(pc.is_in(table["stage"], pa.array(_NOT_ARRIVED))))
         issues += others.slice(0, max(0, _REPORTED - len(issues))).to_pylist()
     return IngestReport(
@@ -190,6 +200,7 @@ def report_arrivals(listing: ListingRef, shards: Sequence[ShardRef], store: Stor
         n_wanted=listing.n_images,
         n_lost=listing.n_lost,
         n_issues=n_issues,
+        frequent={what: n for what, n in counted.most_common(_FREQUENT) if n > 1},
         issues=tuple(issues),
         **{name: sum(getattr(shard, name) for shard in shards) for name in _COUNTS},
     )

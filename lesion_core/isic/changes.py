@@ -11,9 +11,9 @@ from pydantic import Field
 
 from lesion_core.errors import ManifestError
 from lesion_core.isic.statements import Statement
-from lesion_core.isic.taxonomy import Unmapped, age_of, classify, sex_of, site_of
+from lesion_core.isic.taxonomy import NOT_STATED, Unmapped, age_of, classify, image_type_of, sex_of, site_of
 from lesion_core.labels import Diagnosis, Sex, Site
-from lesion_core.types import LICENCE_ORDER, JsonDict, Value
+from lesion_core.types import IMAGE_TYPES, LICENCE_ORDER, JsonDict, Value
 
 SHOWN = 20
 LICENCE_FIELD = "copyright_license"
@@ -25,12 +25,13 @@ _MOST_VALUES = 5000
 _OTHERS = "(further values)"
 _EXAMPLES = 3
 
-# By these fields images get class, site, sex and their mark as synthetic; each with: is this statement mapped?
+# By these fields images get class, site, sex, kind and their mark as synthetic; each with: is this statement mapped?
 VOCABULARY: Mapping[str, Callable[[Statement], bool]] = {
     **dict.fromkeys(_DIAGNOSES, lambda statement: isinstance(classify(statement.facts), Diagnosis)),
     **dict.fromkeys(_SITES, lambda statement: isinstance(site_of(statement.facts), Site)),
     "sex": lambda statement: isinstance(sex_of(statement.facts), Sex),
     "image_manipulation": lambda statement: statement.facts["image_manipulation"] in _MANIPULATIONS,
+    "image_type": lambda statement: image_type_of(statement.facts) in IMAGE_TYPES,
     LICENCE_FIELD: lambda statement: statement.licence in LICENCE_ORDER,
 }
 # What a statement means to a model, and by which fields.
@@ -39,8 +40,15 @@ MEANINGS: Mapping[str, Callable[[JsonDict], object]] = {
     "site": site_of,
     "sex": sex_of,
     "age": lambda facts: "known" if isinstance(age_of(facts), float) else None,
+    "image type": lambda facts: None if image_type_of(facts) == NOT_STATED else image_type_of(facts),
 }
-_FIELDS_OF = {"class": _DIAGNOSES, "site": _SITES, "sex": ("sex",), "age": ("age_approx",)}
+_FIELDS_OF = {
+    "image type": ("image_type",),
+    "class": _DIAGNOSES,
+    "site": _SITES,
+    "sex": ("sex",),
+    "age": ("age_approx",),
+}
 
 
 class Ids(Value):
@@ -89,7 +97,7 @@ class NewValue(Value):
 class Meaning(Value):
     """What became of the images of one class, site or sex that are in both listings."""
 
-    kind: str = Field(description="'class', 'site', 'sex' or 'age'")
+    kind: str = Field(description="'class', 'site', 'sex', 'age' or 'image type'")
     value: str
     n_before: int = Field(ge=0)
     n_lost: int = Field(ge=0, description="Have none now")

@@ -28,7 +28,9 @@ GONE = "images"
 class Drift(Value):
     """One change that may lose data."""
 
-    name: str = Field(description="A field's name, or 'class', 'site', 'sex', 'age' or 'images'; accepted by it")
+    name: str = Field(
+        description="A field's name, or 'class', 'site', 'sex', 'age', 'image type' or 'images'; accepted by it"
+    )
     lines: tuple[str, ...] = Field(description="Lines of a diff")
 
 

@@ -1,6 +1,7 @@
 """A folder as the archive's official downloader leaves it: ``ISIC_*.jpg`` flat, and ``metadata.csv``.
 
-A challenge's set (images and two tables, ``challenge``) is read in the same form.
+Tables of older downloaders are read by the names that their columns have today (``columns``). A challenge's set
+(images and two tables, ``challenge``) is read in the same form.
 """
 
 import json
@@ -21,6 +22,7 @@ from lesion_core.isic.challenge import (
     isic_id_of,
     read_challenge,
 )
+from lesion_core.isic.columns import names_of_today
 from lesion_core.isic.statements import typed
 from lesion_core.isic.tables import check_ids, read_table
 from lesion_core.types import IsicId, JsonDict, Value
@@ -117,7 +119,7 @@ def is_archive_folder(path: Path) -> bool:
 def _read_rows(path: Path) -> list[Mapping[str, str]]:
     advice = "export the table from the archive again, or rename the column"
     try:
-        table = read_table(path, columns=("isic_id",), advice=advice)
+        table = read_table(path, columns=("isic_id",), advice=advice, renamed=names_of_today)
     except FileNotFoundError as error:
         raise ManifestError(
             f"expected {path}, the table that the archive's downloader writes beside the images, or a challenge's "

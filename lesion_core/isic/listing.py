@@ -17,7 +17,7 @@ from lesion_core.isic.routes import read_listing
 from lesion_core.isic.selection import Choice, Selection, filters_of, select
 from lesion_core.isic.snapshot import ISSUES_NAME, ISSUES_SCHEMA, Issue, read_parquet
 from lesion_core.isic.statements import Statement, statement_from_row
-from lesion_core.isic.taxonomy import TAXONOMY_VERSION
+from lesion_core.isic.taxonomy import TAXONOMY_VERSION, is_of_diagnosis
 from lesion_core.isic.transport import Patience
 from lesion_core.isic.version import STEP_VERSION
 from lesion_core.keys import digest_of, listing_key
@@ -83,7 +83,7 @@ class ListedImage:
         """Why it is left out, if it is for a reason of its own."""
         if self.field is None:
             return None
-        stage: Literal["label", "metadata"] = "label" if self.field.startswith("diagnosis") else "metadata"
+        stage: Literal["label", "metadata"] = "label" if is_of_diagnosis(self.field) else "metadata"
         return Issue(self.isic_id, stage, "excluded", self.field, self.value or "", self.reason or "")
 
 

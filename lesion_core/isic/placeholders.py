@@ -34,33 +34,20 @@ CROWD_SHARE = 0.05
 MOST_YEARS = 25
 PLACEHOLDER_REASON = "is a placeholder, not an id"
 _MISTYPED = 0.05  # share of one patient's images that may have a wrong sex or age
+_SIGNS = ("", "?", "??", "???", "-", "--", "---", "–", "—", ".", "..", "...", "/", "*", "#", "_")
+_NEGATED = ("available", "applicable", "assigned", "known", "recorded", "given", "stated", "specified", "provided")
 _WORDS = frozenset(
     {
-        *("", "?", "??", "???", "-", "--", "---", "–", "—", ".", "..", "...", "/", "*", "#", "_"),
-        *(
-            "na",
-            "n/a",
-            "n.a.",
-            "n.a",
-            "n\\a",
-            "#n/a",
-            "#na",
-            "<na>",
-            "nan",
-            "nat",
-            "nil",
-            "none",
-            "null",
-            "undefined",
-        ),
-        *("unknown", "unkn", "unk", "unspecified", "unidentified", "unavailable", "unassigned", "not unique"),
-        *("anonymous", "anonymised", "anonymized", "anon", "missing", "empty", "blank", "other", "tbd", "no id"),
-        *(f"not {word}" for word in ("available", "applicable", "assigned", "known", "recorded", "given", "stated")),
-        *(f"not {word}" for word in ("specified", "provided", "reported", "collected")),
+        *_SIGNS,
+        *("na", "n/a", "n.a.", "n.a", "n\\a", "#n/a", "#na", "<na>", "nan", "nat", "nil", "none", "null"),
+        *("undefined", "unknown", "unkn", "unk", "unspecified", "unidentified", "unavailable", "unassigned", "tbd"),
+        *("anonymous", "anonymised", "anonymized", "anon", "missing", "empty", "blank", "other"),
+        "no id",
+        *(f"not {word}" for word in _NEGATED),
     }
 )
-# 0, 00, -1, -9, -99, 999, 9999 …; of the archive's own ids those without a number: IP_0000000, IL_0000000. A prefix of
-# another kind proves nothing: HAM_0000000 is a lesion.
+# 0, 00, -1, -9, -99, 999, 9999 …; of the archive's own ids those without a number: IP_0000000, IL_0000000. A prefix
+# of another kind proves nothing: HAM_0000000 is a lesion.
 _NUMBERS = re.compile(r"0+|-(1|9+)|9{3,}|i[pl]_0+")
 _FROM_A_FLOAT = re.compile(r"\.0+$")
 Crowds = Mapping[str, Mapping[str, str]]

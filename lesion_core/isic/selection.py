@@ -10,7 +10,7 @@ from lesion_core.errors import ConfigError, ManifestError
 from lesion_core.isic.catalogue import Catalogue, CatalogueRow
 from lesion_core.isic.placeholders import ID_FIELDS, Crowds, find_crowds, id_of
 from lesion_core.isic.sample import Candidate, draw_sample
-from lesion_core.isic.taxonomy import Unmapped, classify
+from lesion_core.isic.taxonomy import Unmapped, classify, image_type_of
 from lesion_core.keys import canonical_json
 from lesion_core.labels import Diagnosis
 from lesion_core.types import ArchiveSource, JsonDict
@@ -70,7 +70,7 @@ class Selection:
 
 
 def select(catalogue: Catalogue, source: ArchiveSource) -> Selection:
-    """Choose from a listing: accepted licences and classes, and a sample where a limit is set.
+    """Choose from a listing: accepted licences, kinds of image and classes, and a sample where a limit is set.
 
     Raises:
         ConfigError: Nothing is listed.
@@ -110,6 +110,7 @@ def filters_of(source: ArchiveSource) -> JsonDict:
     """Return what of a source decides which listed images are wanted."""
     return {
         "licences": sorted(source.licences),
+        "image_types": sorted(source.image_types),
         "classes": sorted(source.classes),
         "limit": source.limit,
         "seed": None if source.limit is None else source.seed,
@@ -129,6 +130,9 @@ def _obstacle(row: CatalogueRow, source: ArchiveSource, diagnosis: Diagnosis | U
     licence = row.statement.licence
     if licence not in source.licences:
         return Unmapped("copyright_license", licence, f"is none of the accepted {', '.join(source.licences)}")
+    kind = image_type_of(row.statement.facts)
+    if kind not in source.image_types:
+        return Unmapped("image_type", kind, f"is none of the accepted {', '.join(source.image_types)}")
     if isinstance(diagnosis, Unmapped):
         return diagnosis
     if source.classes and diagnosis not in source.classes:
@@ -163,8 +167,8 @@ def _check_any(source: ArchiveSource, n_listed: int, n_wanted: int, obstacles: C
     if not n_wanted:
         listed = "; ".join(f"{count} × {reason}" for reason, count in obstacles.most_common(3))
         raise ManifestError(
-            f"expected images of the eight classes under an accepted licence, but none of {n_listed} is one: "
-            f"{listed}; change the query, or accept further licences and classes"
+            "expected images of the eight classes, of an accepted kind and licence, but none of "
+            f"{n_listed} is one: {listed}; change the query, or accept further licences, image types and classes"
         )
 
 

@@ -1,6 +1,5 @@
 """The tables of a snapshot: what arrived, and what was left out or set to unknown, with reasons."""
 
-import io
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -12,6 +11,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from lesion_core.isic.taxonomy import Unmapped
+from lesion_core.parquet import read_frame, read_table
 from lesion_core.stores.filesystem import translated
 from lesion_core.stores.folders import materialise
 from lesion_core.stores.protocol import Store
@@ -152,7 +152,7 @@ class SnapshotWriter:
 
 def parquet_table(body: bytes, columns: Sequence[str] | None = None) -> pa.Table:
     """Return the table in a parquet file's bytes."""
-    return pq.read_table(io.BytesIO(body), columns=None if columns is None else list(columns))
+    return read_table(body, columns)
 
 
 def read_parquet(body: bytes, columns: Sequence[str] | None = None) -> Iterator[JsonDict]:
@@ -168,7 +168,7 @@ def read_images(store: Store, snapshot: SnapshotRef | StoreKey, cache: Path) -> 
         ArtifactNotFound: There is no such snapshot.
         ArtifactCorrupt: Its files are not those that were published.
     """
-    return pd.read_parquet(materialise(store, snapshot, cache) / IMAGES_NAME)
+    return read_frame(materialise(store, snapshot, cache) / IMAGES_NAME)
 
 
 def read_issues(store: Store, snapshot: SnapshotRef | StoreKey, cache: Path) -> pd.DataFrame:
@@ -176,4 +176,4 @@ def read_issues(store: Store, snapshot: SnapshotRef | StoreKey, cache: Path) -> 
 
     An empty isic_id says that the row is about the listing as a whole. Raises as ``read_images`` does.
     """
-    return pd.read_parquet(materialise(store, snapshot, cache) / ISSUES_NAME)
+    return read_frame(materialise(store, snapshot, cache) / ISSUES_NAME)

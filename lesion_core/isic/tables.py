@@ -2,7 +2,7 @@
 
 import csv
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -31,13 +31,20 @@ class Table:
     rows: tuple[Row, ...]
 
 
-def read_table(path: Path, *, columns: Sequence[str], advice: str) -> Table:
+def read_table(
+    path: Path,
+    *,
+    columns: Sequence[str],
+    advice: str,
+    renamed: Callable[[Sequence[str]], Sequence[str]] = tuple,
+) -> Table:
     """Read a table whose header must hold ``columns``; a byte order mark is skipped.
 
     Args:
         path: Its file.
         columns: What it needs at least, in any order.
         advice: What to do where a column is missing.
+        renamed: Gives a header's columns their names of today, one for each.
 
     Raises:
         FileNotFoundError: There is no such file.
@@ -48,7 +55,7 @@ def read_table(path: Path, *, columns: Sequence[str], advice: str) -> Table:
             lines = list(csv.reader(file, strict=True))
     except (UnicodeDecodeError, csv.Error) as error:
         raise ManifestError(f"expected {path} as comma-separated UTF-8, got {error}; export it again") from error
-    header = tuple(name.strip() for name in lines[0]) if lines else ()
+    header = tuple(renamed([name.strip() for name in lines[0]])) if lines else ()
     _check_header(path, header, columns, advice)
     rows = (_row(path, number, header, cells) for number, cells in enumerate(lines[1:], start=2) if any(cells))
     return Table(path, header, tuple(rows))

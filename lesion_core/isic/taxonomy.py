@@ -7,6 +7,12 @@ the challenge's training set (https://challenge.isic-archive.com/data/#2019) fro
 A challenge's ground truth tells a class and no path (``challenge_class``). It counts where the archive says nothing,
 and must not contradict what the archive says.
 
+Until February 2025 the archive named a diagnosis by one word (``diagnosis``), and until June 2025 it also said if it
+is malignant (``benign_malignant``). Tables of that time are read by the words below: those of the former
+``DiagnosisEnum`` of isic-metadata whose place in today's paths (its ``diagnosis_hierarchical``) belongs to one of
+the eight classes, whatever is meant in detail. Other words (``lentigo NOS``, ``AIMP``, ``other`` …) name none. A
+former word counts where there is no path, or only its first level, and must not contradict what else is said.
+
 A value that no rule covers is an ``Unmapped`` with its reason; nothing is guessed. In particular
 ``diagnosis_1`` alone ("Benign") names no class, and a lower level that contradicts an upper one names none.
 """
@@ -16,10 +22,14 @@ from dataclasses import dataclass
 from functools import lru_cache
 
 from lesion_core.labels import CLASS_ORDER, SITE_ORDER, Diagnosis, Sex, Site
+from lesion_core.types import IMAGE_TYPES, ImageType
 
-TAXONOMY_VERSION = 2
+TAXONOMY_VERSION = 3
 OLDEST_YEARS = 120
 CHALLENGE_FIELD = "challenge_class"
+FORMER_FIELD = "diagnosis"
+MALIGNANCY_FIELD = "benign_malignant"
+NOT_STATED: ImageType = "not stated"
 Metadata = Mapping[str, object]
 
 
@@ -74,21 +84,74 @@ _RULES: tuple[_Rule, ...] = (
 _DIAGNOSIS_FIELDS = ("diagnosis_1", "diagnosis_2", "diagnosis_3")
 _ALL_LEVELS = (*_DIAGNOSIS_FIELDS, "diagnosis_4", "diagnosis_5")
 _CLASSES_IN_WORDS = ", ".join(CLASS_ORDER)
+_FORMER_WORDS: Mapping[str, Diagnosis] = {
+    **dict.fromkeys(("melanoma", "melanoma metastasis"), Diagnosis.MEL),
+    **dict.fromkeys(("nevus", "nevus spilus"), Diagnosis.NV),
+    "basal cell carcinoma": Diagnosis.BCC,
+    "actinic keratosis": Diagnosis.AK,
+    **dict.fromkeys(("seborrheic keratosis", "pigmented benign keratosis"), Diagnosis.BKL),
+    **dict.fromkeys(("solar lentigo", "lichenoid keratosis"), Diagnosis.BKL),
+    "dermatofibroma": Diagnosis.DF,
+    **dict.fromkeys(("vascular lesion", "angioma", "angiokeratoma", "pyogenic granuloma"), Diagnosis.VASC),
+    "squamous cell carcinoma": Diagnosis.SCC,
+}
+_MALIGNANT = (Diagnosis.MEL, Diagnosis.BCC, Diagnosis.SCC)
+_NEVER_MALIGNANT = (Diagnosis.NV, Diagnosis.BKL, Diagnosis.DF, Diagnosis.VASC)
 
 
 def classify(metadata: Metadata) -> Diagnosis | Unmapped:
     """Return the class of an image, or why it has none.
 
     A path decides down to the level that its rule names. An upper level may be absent where a lower one
-    is unambiguous, but must not contradict it. A challenge's class is taken only where there is no path at all.
+    is unambiguous, but must not contradict it. A former word counts where the path ends at its first level, a
+    challenge's class only where there is neither.
     """
-    stated = _text(metadata, CHALLENGE_FIELD)
-    if stated and not any(_text(metadata, name) for name in _ALL_LEVELS):
+    has_path = any(_text(metadata, name) for name in _ALL_LEVELS)
+    former, stated = _text(metadata, FORMER_FIELD), _text(metadata, CHALLENGE_FIELD)
+    if stated and not has_path and not former:
         return _classify_stated(stated)
-    found = _classify_path(*(_text(metadata, name) for name in _DIAGNOSIS_FIELDS))
+    malignancy = _text(metadata, MALIGNANCY_FIELD)
+    if has_path:
+        found = _classify_path(*(_text(metadata, name) for name in _DIAGNOSIS_FIELDS))
+    else:
+        found = _classify_former(former, malignancy)
+    if has_path and former:
+        found = _with_former(found, metadata, former)
     if stated and not isinstance(found, Unmapped) and stated != found:
         return Unmapped(CHALLENGE_FIELD, stated, f"contradicts the archive's diagnosis, which is {found}")
     return found
+
+
+def _classify_former(former: str, malignancy: str) -> Diagnosis | Unmapped:
+    """Return the class that a word of the archive's former vocabulary names, with what was said of malignancy."""
+    if not former and malignancy:
+        return Unmapped(
+            MALIGNANCY_FIELD,
+            malignancy,
+            "does not name one of the eight classes; that takes diagnosis_1 to diagnosis_5, or the former diagnosis: "
+            "download the table again with a current isic-cli",
+        )
+    if not former:
+        return _classify_path("", "", "")
+    found = _FORMER_WORDS.get(former.casefold())
+    if found is None:
+        return Unmapped(FORMER_FIELD, former, f"is none of the eight classes ({_CLASSES_IN_WORDS})")
+    if (malignancy == "benign" and found in _MALIGNANT) or (malignancy == "malignant" and found in _NEVER_MALIGNANT):
+        return Unmapped(MALIGNANCY_FIELD, malignancy, f"contradicts the diagnosis, {former!r}")
+    return found
+
+
+def _with_former(found: Diagnosis | Unmapped, metadata: Metadata, former: str) -> Diagnosis | Unmapped:
+    """Return what a path names, completed by a former word where it ends at its first level."""
+    named = _FORMER_WORDS.get(former.casefold())
+    if named is None:
+        return found
+    if isinstance(found, Diagnosis):
+        return found if found is named else Unmapped(FORMER_FIELD, former, f"contradicts the path, which is {found}")
+    if any(_text(metadata, name) for name in _ALL_LEVELS[1:]):
+        return found
+    first, expected = _text(metadata, "diagnosis_1"), next(rule.first for rule in _RULES if rule.diagnosis is named)
+    return named if first == expected else Unmapped("diagnosis_1", first, f"contradicts the diagnosis, {former!r}")
 
 
 def _classify_stated(stated: str) -> Diagnosis | Unmapped:
@@ -122,7 +185,7 @@ def _is_named_elsewhere(third: str, rule: _Rule | None = None) -> bool:
 
 def _unclassified(first: str, second: str, third: str) -> Unmapped:
     if not (first or second or third):
-        return Unmapped("diagnosis_1", "", "the archive gives no diagnosis")
+        return Unmapped("diagnosis_1", "", "the archive gives no diagnosis (diagnosis_1 to diagnosis_5)")
     if _is_named_elsewhere(third):
         return Unmapped("diagnosis_2", second, f"contradicts the level below it, {third!r}")
     if third:
@@ -132,6 +195,11 @@ def _unclassified(first: str, second: str, third: str) -> Unmapped:
     if second:
         return Unmapped("diagnosis_2", second, f"is none of the eight classes ({_CLASSES_IN_WORDS})")
     return Unmapped("diagnosis_2", "", f"is absent, and {first!r} alone does not name one of the eight classes")
+
+
+def is_of_diagnosis(field: str) -> bool:
+    """Return whether a field is one that a class is read from."""
+    return field in (*_ALL_LEVELS, FORMER_FIELD, MALIGNANCY_FIELD, CHALLENGE_FIELD)
 
 
 _SPECIAL_SITES: Mapping[str, Site] = {
@@ -213,6 +281,13 @@ def age_of(metadata: Metadata) -> float | Unmapped | None:
     if not 0 <= years <= OLDEST_YEARS:  # also false for NaN
         return Unmapped("age_approx", value, f"is not between 0 and {OLDEST_YEARS} years")
     return years
+
+
+def image_type_of(metadata: Metadata) -> str:
+    """Return what kind of image it is, as recorded (``IMAGE_TYPES``, or a word of before), or 'not stated'."""
+    value = _text(metadata, "image_type")
+    known = {name.casefold(): name for name in IMAGE_TYPES}
+    return known.get(value.casefold(), value) or NOT_STATED
 
 
 def _text(metadata: Metadata, name: str) -> str:

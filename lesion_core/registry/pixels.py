@@ -2,11 +2,8 @@
 
 import contextlib
 import hashlib
-import io
 from collections.abc import Iterator
 from dataclasses import dataclass
-
-import pyarrow.parquet as pq
 
 from lesion_core.dataset.records import SPLITS_NAME
 from lesion_core.errors import ArtifactCorrupt, ArtifactNotFound
@@ -14,6 +11,7 @@ from lesion_core.evaluation.exposure import read_splits
 from lesion_core.evaluation.report import PREDICTIONS_NAME
 from lesion_core.isic.listing import read_statements
 from lesion_core.isic.snapshot import IMAGES_NAME
+from lesion_core.parquet import read_table
 from lesion_core.registry.inventory import Inventory, StoredFolder
 from lesion_core.registry.reachability import Reach, needs_of
 from lesion_core.stores.folders import files_folder
@@ -85,7 +83,7 @@ def _of_dataset(store: Store, folder: StoredFolder, withdrawn: frozenset[str]) -
 
 
 def _column(store: Store, folder: StoredFolder, name: str, column: str) -> Iterator[str]:
-    table = pq.read_table(io.BytesIO(_read(store, folder, name)), columns=[column])
+    table = read_table(_read(store, folder, name), [column])
     for batch in table.to_batches():
         yield from batch.column(0).to_pylist()
 

@@ -4,7 +4,6 @@ A model to start from and a teacher hand on what they know of their own training
 of its group, is in this training's validation, calibration or test split, every number made there is flattered.
 """
 
-import io
 from collections.abc import Iterable
 from pathlib import Path
 
@@ -16,6 +15,7 @@ from lesion_core.dataset.records import SPLITS_NAME, OpenDataset
 from lesion_core.errors import ArtifactCorrupt, ArtifactNotFound, ConfigError, LeakageError
 from lesion_core.evaluation.exposure import MADE_FROM, lineage_of
 from lesion_core.modeling.recipe import Recipe
+from lesion_core.parquet import read_frame
 from lesion_core.serving.model_folder import ModelFolder
 from lesion_core.stores.folders import read_file
 from lesion_core.stores.protocol import Store
@@ -143,15 +143,15 @@ def _check_one(store: Store, model: ModelRef, each: ModelRef, dataset: OpenDatas
 
 def _read_members(store: Store, model: ModelRef) -> pd.DataFrame:
     """Return the images of a model's dataset with the splits that the model had."""
-    rows = pd.read_parquet(io.BytesIO(read_file(store, model.dataset, SPLITS_NAME)))
+    rows = read_frame(read_file(store, model.dataset, SPLITS_NAME))
     if model.fold is not None:
         rows = rows.assign(split=splits_of_fold(rows, model.fold))
-    return _with_evidence(rows, io.BytesIO(read_file(store, model.dataset, MANIFEST_NAME)))
+    return _with_evidence(rows, read_file(store, model.dataset, MANIFEST_NAME))
 
 
-def _with_evidence(rows: pd.DataFrame, manifest: Path | io.BytesIO) -> pd.DataFrame:
+def _with_evidence(rows: pd.DataFrame, manifest: Path | bytes) -> pd.DataFrame:
     """Return group and split of each image with what may join it to others."""
-    evidence = pd.read_parquet(manifest, columns=list(_EVIDENCE))
+    evidence = read_frame(manifest, columns=list(_EVIDENCE))
     return rows[["isic_id", "group", "split"]].merge(evidence, on="isic_id", validate="1:1")
 
 

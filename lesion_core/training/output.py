@@ -27,6 +27,7 @@ from lesion_core.modeling.recipe import Recipe
 from lesion_core.modeling.sampling import class_counts
 from lesion_core.modeling.summary import describe_network
 from lesion_core.modeling.views import with_views
+from lesion_core.parquet import read_frame
 from lesion_core.progress import Tally
 from lesion_core.serving.model_folder import ModelFolder
 from lesion_core.serving.predictor import OnnxModel
@@ -249,7 +250,7 @@ def describe_provenance(dataset: OpenDataset, made: Making) -> JsonDict:
 
 def _credits(dataset: OpenDataset) -> set[str]:
     """Return whom to credit for the images that the model was fitted, chosen and calibrated on."""
-    manifest = pd.read_parquet(dataset.folder / "manifest.parquet", columns=["isic_id", "attribution"])
+    manifest = read_frame(dataset.folder / "manifest.parquet", columns=["isic_id", "attribution"])
     used = dataset.rows[dataset.rows["split"].isin(("train", "validation", "calibration"))]
     return set(manifest.loc[manifest["isic_id"].isin(used["isic_id"]), "attribution"].dropna())
 

@@ -3,6 +3,7 @@
 from collections.abc import Callable
 
 from lesion_core.errors import ConfigError, ManifestError
+from lesion_core.labels import CLASS_ORDER
 from tests.core.isic.folders import isic_id
 from tests.faults.case import SPOILED, TableCase
 from tests.faults.expected import Arrived, Refused, Reported
@@ -46,6 +47,31 @@ def _without(column: str) -> Callable[[bytes], bytes]:
         return "\r\n".join(",".join([*parts[:place], *parts[place + 1 :]]) for parts in rows).encode()
 
     return spoil
+
+
+def _former(word: str, malignancy: str, *, everywhere: bool = False) -> Callable[[bytes], bytes]:
+    """Put the former vocabulary in place of the paths: nevi, and in the spoiled row what is given."""
+
+    def spoil(table: bytes) -> bytes:
+        header, *rows = [line.split(",") for line in table.decode().splitlines()]
+        kept = [place for place, name in enumerate(header) if not name.startswith("diagnosis")]
+        spoiled = [",".join([*(header[place] for place in kept), "diagnosis", "benign_malignant"])]
+        for parts in rows:
+            is_spoiled = everywhere or parts[0] == isic_id(SPOILED)
+            stated = (word, malignancy) if is_spoiled else ("nevus", "benign")
+            spoiled.append(",".join([*(parts[place] for place in kept), *stated]))
+        return "\r\n".join(spoiled).encode()
+
+    return spoil
+
+
+def _first_api(table: bytes) -> bytes:
+    """Name the columns as the archive's first API did, flattened."""
+    names, *rows = table.decode().splitlines()
+    former = {"isic_id": "name", "copyright_license": "dataset.license", "image_type": "meta.acquisition.image_type"}
+    clinical = {name: f"meta.clinical.{name}" for name in ("age_approx", "diagnosis", "benign_malignant")}
+    header = ",".join({**former, **clinical}.get(name, name) for name in names.split(","))
+    return "\r\n".join([header, *rows]).encode()
 
 
 def _shuffled(table: bytes) -> bytes:
@@ -98,6 +124,58 @@ TABLE_CASES = (
         "a row without a licence",
         Reported("is none of the accepted CC-0, CC-BY, CC-BY-NC"),
         _cells("copyright_license", ""),
+    ),
+    TableCase(
+        "a patient_id of 0",
+        Reported("is a placeholder, not an id", "set to unknown"),
+        _cells("patient_id", "0"),
+    ),
+    TableCase(
+        "a lesion_id of NA",
+        Reported("is a placeholder, not an id", "set to unknown"),
+        _cells("lesion_id", "NA"),
+    ),
+    TableCase("a patient_id of 007", Arrived("as text", "patient_id", "007"), _cells("patient_id", "007")),
+    TableCase(
+        "a clinical close-up",
+        Reported("is none of the accepted dermoscopic, not stated"),
+        _cells("image_type", "clinical: close-up"),
+    ),
+    TableCase(
+        "a tile of confocal microscopy",
+        Reported("is none of the accepted dermoscopic, not stated"),
+        _cells("image_type", "RCM: tile"),
+    ),
+    TableCase("no word on the kind of image", Arrived("as it may be dermoscopic"), _cells("image_type", "")),
+    TableCase(
+        "an older isic-cli's diagnosis: nevus, benign_malignant: benign",
+        Arrived("by the word", "diagnosis", "NV"),
+        _former("nevus", "benign"),
+    ),
+    TableCase(
+        "an older isic-cli's diagnosis: lentigo NOS",
+        Reported(f"is none of the eight classes ({', '.join(CLASS_ORDER)})"),
+        _former("lentigo NOS", "benign"),
+    ),
+    TableCase(
+        "an older isic-cli's diagnosis: melanoma, benign_malignant: benign",
+        Reported("contradicts the diagnosis, 'melanoma'"),
+        _former("melanoma", "benign"),
+    ),
+    TableCase(
+        "benign_malignant and no diagnosis",
+        Refused(ManifestError, "download the table again with a current isic-cli"),
+        _former("", "benign", everywhere=True),
+    ),
+    TableCase(
+        "diagnosis_1 and nothing below it",
+        Refused(ManifestError, "'Benign' alone does not name one of the eight classes"),
+        lambda table: _without("diagnosis_2")(_without("diagnosis_3")(table)),
+    ),
+    TableCase(
+        "names of a downloader of the first API: name, meta.clinical.…, dataset.license",
+        Arrived("by today's names", "diagnosis", "NV"),
+        lambda table: _first_api(_former("nevus", "benign")(table)),
     ),
     TableCase("no table", Refused(ManifestError, "found none"), lambda table: None),
     TableCase("an empty table", Refused(ManifestError, "an empty file"), lambda table: b""),

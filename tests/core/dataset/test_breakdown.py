@@ -46,6 +46,20 @@ def test_counts_are_those_by_hand() -> None:
     ]
 
 
+def test_placeholders_and_manipulations_are_what_the_archive_states() -> None:
+    stated = [{"patient_id": "0"}, {"patient_id": 0}, {"patient_id": "IP_1", "lesion_id": "NA"}, {}]
+    stated = [{**facts, "image_manipulation": "altered"} if n else facts for n, facts in enumerate(stated)]
+    ids = [None, None, "IP_1", None]
+    rows = [
+        {**row, "patient_id": patient, "lesion_id": None, "raw_metadata": json.dumps(facts)}
+        for row, facts, patient in zip(ROWS, stated, ids, strict=True)
+    ]
+    found = break_down(frame(rows))
+    assert found.placeholders == {"patient_id": {"0": 2}, "lesion_id": {"NA": 1}}
+    assert found.manipulations == {"altered": 3}
+    assert break_down(frame(ROWS)).placeholders == {"patient_id": {}, "lesion_id": {}}
+
+
 def test_a_missing_age_is_in_no_bin() -> None:
     """Nothing is filled in: what is known and what is missing add up to the images."""
     found = break_down(frame(ROWS))

@@ -9,6 +9,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
+from lesion_core.dataset.groups import group_images
 from lesion_core.dataset.manifest import MANIFEST_SCHEMA, parse_images, read_images, read_table, write_manifest
 from lesion_core.errors import ManifestError
 from lesion_core.isic.snapshot import IMAGES_SCHEMA
@@ -50,9 +51,7 @@ def test_a_snapshot_s_table_is_read_sorted(store: LocalStore, tmp_path: Path) ->
         ({"licence": "GPL"}, "one of CC-0"),
         ({"age_years": 130.0}, "0 to 120 years"),
         ({"age_years": -1.0}, "0 to 120 years"),
-        ({"lesion_id": ""}, "null where there is none"),
-        ({"lesion_id": "NaN"}, "null where there is none"),
-        ({"patient_id": " unknown "}, "null where there is none"),
+        ({"isic_id": "unknown"}, "an id"),
         ({"is_synthetic": None}, "a value in every row"),
     ],
 )
@@ -67,6 +66,17 @@ def test_a_wrong_value_is_refused_by_column(change: dict[str, Any], words: str) 
 def test_unknown_values_are_no_fault() -> None:
     unknown: dict[str, Any] = dict.fromkeys(("age_years", "sex", "site", "lesion_id", "patient_id", "confirm_type"))
     assert parse_images(parquet(rows(**unknown)), source="x")["sex"].isna().sum() >= 1
+
+
+@pytest.mark.parametrize("name", ["lesion_id", "patient_id"])
+@pytest.mark.parametrize("value", ["", "NaN", " unknown ", "0", "NA", "-1"])
+def test_a_placeholder_in_an_older_snapshot_is_a_missing_id(
+    name: str, value: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    images = parse_images(parquet([{**row, name: value} for row in rows()]), source="snapshots/x")
+    assert images[name].isna().all()
+    assert f"{name} in 3 images of snapshots/x is a placeholder ({value!r}), not an id" in caplog.text
+    assert group_images(images).nunique() == 3
 
 
 def test_an_empty_table_and_no_table_are_refused() -> None:

@@ -187,6 +187,16 @@ def test_it_says_what_a_reader_must_know(reported: Reported) -> None:
     assert SYNTHETIC_MARK not in page
 
 
+def test_ids_that_are_none_and_altered_images_are_remarked_on(reported: Reported) -> None:
+    assert "placeholder" not in "\n".join(remarks_on(reported.content))
+    found = {"placeholders": {"patient_id": {"0": 268, "NA": 2}, "lesion_id": {}}, "manipulations": {"altered": 3}}
+    content = reported.content.model_copy(update={"breakdown": reported.content.breakdown.model_copy(update=found)})
+    remarks = "\n".join(remarks_on(content))
+    assert "In 270 images the patient id is a placeholder ('0', 'NA'). It joins them to nothing" in remarks
+    assert "lesion id is a placeholder" not in remarks
+    assert "3 of 80 images are recorded as altered" in remarks
+
+
 def test_the_numbers_of_the_tables_are_those_of_the_dataset(reported: Reported) -> None:
     classes, licences, credits, *_ = tables_of(reported.content)
     assert classes.rows[-2][-1] == "80"

@@ -8,7 +8,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from lesion_core.isic.folder import Entry, read_folder
-from lesion_core.isic.taxonomy import Unmapped, age_of, classify, sex_of, site_of
+from lesion_core.isic.taxonomy import Unmapped, age_of, classify, image_type_of, sex_of, site_of
 from lesion_core.labels import Diagnosis, Sex, Site
 
 N_REAL = 12_760
@@ -90,6 +90,112 @@ def test_any_other_path_is_reported_and_never_guessed(levels: tuple[str, ...], f
     assert found.reason
 
 
+@pytest.mark.parametrize(
+    ("word", "expected"),
+    [
+        ("melanoma", Diagnosis.MEL),
+        ("melanoma metastasis", Diagnosis.MEL),
+        ("nevus", Diagnosis.NV),
+        ("Nevus", Diagnosis.NV),
+        ("nevus spilus", Diagnosis.NV),
+        ("basal cell carcinoma", Diagnosis.BCC),
+        ("actinic keratosis", Diagnosis.AK),
+        ("seborrheic keratosis", Diagnosis.BKL),
+        ("pigmented benign keratosis", Diagnosis.BKL),
+        ("solar lentigo", Diagnosis.BKL),
+        ("lichenoid keratosis", Diagnosis.BKL),
+        ("dermatofibroma", Diagnosis.DF),
+        ("vascular lesion", Diagnosis.VASC),
+        ("angioma", Diagnosis.VASC),
+        ("angiokeratoma", Diagnosis.VASC),
+        ("pyogenic granuloma", Diagnosis.VASC),
+        ("squamous cell carcinoma", Diagnosis.SCC),
+    ],
+)
+def test_a_word_of_the_former_vocabulary_names_its_class(word: str, expected: Diagnosis) -> None:
+    assert classify({"diagnosis": word}) is expected
+
+
+@pytest.mark.parametrize(
+    "word",
+    [
+        *(
+            "lentigo NOS",
+            "lentigo simplex",
+            "AIMP",
+            "atypical melanocytic proliferation",
+            "atypical spitz tumor",
+            "other",
+        ),
+        *("cafe-au-lait macule", "merkel cell carcinoma", "epidermal nevus", "ephelis", "unknown", "scar", "NV"),
+    ],
+)
+def test_a_former_word_that_means_none_or_several_is_reported(word: str) -> None:
+    found = classify({"diagnosis": word, "benign_malignant": "benign"})
+    assert isinstance(found, Unmapped)
+    assert (found.field, found.value) == ("diagnosis", word)
+
+
+@pytest.mark.parametrize("value", ["benign", "malignant", "indeterminate", "indeterminate/benign"])
+def test_benign_or_malignant_alone_is_no_class_and_says_what_is_needed(value: str) -> None:
+    found = classify({"benign_malignant": value})
+    assert isinstance(found, Unmapped)
+    assert (found.field, found.value) == ("benign_malignant", value)
+    for words in ("diagnosis_1 to diagnosis_5", "former diagnosis", "current isic-cli"):
+        assert words in found.reason
+
+
+@pytest.mark.parametrize(
+    ("metadata", "field"),
+    [
+        ({"diagnosis": "melanoma", "benign_malignant": "benign"}, "benign_malignant"),
+        ({"diagnosis": "nevus", "benign_malignant": "malignant"}, "benign_malignant"),
+        ({"diagnosis": "nevus", **path("Malignant")}, "diagnosis_1"),
+        ({"diagnosis": "melanoma", **path("Benign", MELANOCYTIC, "Nevus")}, "diagnosis"),
+        ({"diagnosis": "nevus", "challenge_class": "MEL"}, "challenge_class"),
+        ({"diagnosis": "nevus", **path("Benign", MELANOCYTIC)}, "diagnosis_3"),  # the path goes on, and names none
+        ({"diagnosis": "nevus", **path("Benign", EPIDERMAL, "Epidermal nevus")}, "diagnosis_3"),
+    ],
+)
+def test_a_former_word_overrules_nothing(metadata: dict[str, str], field: str) -> None:
+    found = classify(metadata)
+    assert isinstance(found, Unmapped)
+    assert found.field == field
+
+
+@pytest.mark.parametrize(
+    ("metadata", "expected"),
+    [
+        ({"diagnosis": "nevus", "benign_malignant": "benign"}, Diagnosis.NV),
+        ({"diagnosis": "actinic keratosis", "benign_malignant": "benign"}, Diagnosis.AK),
+        ({"diagnosis": "melanoma", "benign_malignant": "indeterminate/malignant"}, Diagnosis.MEL),
+        ({"diagnosis": "nevus", **path("Benign")}, Diagnosis.NV),
+        ({"diagnosis": "actinic keratosis", **path("Indeterminate")}, Diagnosis.AK),
+        ({"diagnosis": "other", **path("Benign", MELANOCYTIC, "Nevus")}, Diagnosis.NV),
+        ({"diagnosis": "vascular lesion", **path("Benign", VASC_PARENT)}, Diagnosis.VASC),
+        ({"benign_malignant": "malignant", **path("Malignant", MEL_PARENT)}, Diagnosis.MEL),
+    ],
+)
+def test_a_former_word_completes_what_it_agrees_with(metadata: dict[str, str], expected: Diagnosis) -> None:
+    assert classify(metadata) is expected
+
+
+@pytest.mark.parametrize(
+    ("stated", "expected"),
+    [
+        ("dermoscopic", "dermoscopic"),
+        (" Dermoscopic ", "dermoscopic"),
+        ("clinical: close-up", "clinical: close-up"),
+        ("rcm: TILE", "RCM: tile"),
+        ("clinical", "clinical"),  # a word of before, which does not say whether it is a close-up
+        ("", "not stated"),
+        (None, "not stated"),
+    ],
+)
+def test_a_kind_of_image_is_the_archives_word(stated: str | None, expected: str) -> None:
+    assert image_type_of({"image_type": stated}) == expected
+
+
 def sites(*levels: str, special: str = "", general: str = "") -> dict[str, str]:
     numbered = {f"anatom_site_{number}": level for number, level in enumerate(levels, start=1)}
     return {**numbered, "anatom_site_special": special, "anatom_site_general": general}
@@ -167,7 +273,13 @@ def test_an_impossible_age_is_reported(given_age: object) -> None:
 @settings(suppress_health_check=[HealthCheck.too_slow])  # making the first texts takes long on a busy machine
 @given(
     st.dictionaries(
-        st.sampled_from([*path("a", "b", "c"), *sites("a", "b"), "sex", "age_approx", "challenge_class"]),
+        st.sampled_from(
+            [
+                *path("a", "b", "c"),
+                *sites("a", "b"),
+                *("sex", "age_approx", "challenge_class", "diagnosis", "benign_malignant", "image_type"),
+            ]
+        ),
         st.one_of(st.none(), st.text(), st.integers(), st.floats(), st.booleans()),
     )
 )
@@ -176,6 +288,7 @@ def test_nothing_that_an_archive_may_say_breaks_the_rules(metadata: dict[str, ob
     assert isinstance(site_of(metadata), Site | Unmapped | None)
     assert isinstance(sex_of(metadata), Sex | Unmapped | None)
     assert isinstance(age_of(metadata), float | Unmapped | None)
+    assert image_type_of(metadata)
 
 
 @pytest.mark.parametrize("stated", list(Diagnosis))
