@@ -1,5 +1,6 @@
 """``lesion``: the commands of a person at a shell. Heavy imports happen inside the commands."""
 
+import io
 import sys
 from pathlib import Path
 from typing import Annotated
@@ -155,6 +156,11 @@ def predict(
 
 def main() -> None:
     """Run the command line; a known error ends in its message, not in a traceback."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(
+                errors="replace"
+            )  # a terminal without ✓ or → gets a question mark, and the run goes on
     try:
         app()
     except LesionError as error:
