@@ -1,13 +1,13 @@
 """``lesion``: the commands of a person at a shell. Heavy imports happen inside the commands."""
 
 import contextlib
+import io
 import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Annotated
 
 import typer
-from pydantic import ValidationError
 
 from deployments.stack.environment import leave_out_inherited
 from deployments.stack.occupancy import hold
@@ -239,17 +239,15 @@ def main() -> None:
     """Run the command line; a known error ends in its message, not in a traceback."""
     keep_loopback_direct()
     set_unusable_aside()
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(
+            stream, io.TextIOWrapper
+        ):  # a terminal without ✓ or → gets a question mark, and the run goes on
+            stream.reconfigure(errors="replace")
     try:
         app()
     except LesionError as error:
         typer.echo(f"{type(error).__name__}: {error}", err=True)
-        sys.exit(1)
-    except ValidationError as error:
-        if error.title != LesionSettings.__name__:
-            raise
-        for item in error.errors():
-            name = "_".join(("LESION", *map(str, item["loc"]))).upper()
-            typer.echo(f"ConfigError: {name}={item['input']!r} cannot be used: {item['msg']}", err=True)
         sys.exit(1)
 
 

@@ -23,6 +23,7 @@ from deployments.stack import local
 from lesion_core.errors import ConfigError, LesionError
 from lesion_core.evaluation.report import latest_report, read_metrics
 from lesion_core.isic.folder import is_archive_folder, read_folder
+from lesion_core.isic.placement import check_files
 from lesion_core.isic.survey import survey
 from lesion_core.modeling.recipe import Recipe, choose_recipe, parse_recipe
 from lesion_core.registry.channels import read_channel
@@ -173,7 +174,7 @@ def archive_folder(request: DemoRequest) -> Path | None:
                 "challenge's set (images, *_GroundTruth.csv and *_Metadata.csv), got "
                 f"{request.archive!r}, which has no metadata.csv and no *_GroundTruth.csv"
             )
-        read_folder(folder)  # a broken table is named before anything starts
+        check_files(read_folder(folder))  # a broken table is named before anything starts
         return folder
     folder = request.home / "synthetic-archive"
     if not folder.exists():

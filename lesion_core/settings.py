@@ -1,16 +1,19 @@
 """The environment, read once at the edge: ``LESION_*``, and of others what libraries read behind our back."""
 
 import os
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import Field, SecretStr, field_validator
+from pydantic import Field, SecretStr, ValidationError, field_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
+from lesion_core.errors import ConfigError
 from lesion_core.paths import expanded, expanded_address
 from lesion_core.proxies import loopback_excepted
 
 _ASIDE = "LESION_UNUSABLE_"
+_SECRET = ("s3_access_key", "s3_secret_key", "page_users", "study_storage")
 
 
 class LesionSettings(BaseSettings):
@@ -18,6 +21,9 @@ class LesionSettings(BaseSettings):
 
     Every field is read from the variable ``LESION_<FIELD>``. Values are passed down as arguments;
     nothing below the edge reads the environment.
+
+    Raises:
+        ConfigError: A value cannot be meant; the message names its variable.
     """
 
     model_config = SettingsConfigDict(env_prefix="LESION_", frozen=True, extra="ignore")
@@ -81,6 +87,12 @@ class LesionSettings(BaseSettings):
     page_users: Annotated[tuple[str, ...], NoDecode] = Field(
         default=(), description="name:password pairs, comma-separated, that may open the page; empty means no login"
     )
+    page_root: str = Field(
+        default="",
+        pattern=r"^(/[^?#]*|https?://[^?#]+)?$",
+        description="Where a proxy shows the page, if below a path or under another name: /lesion, or the whole "
+        "address, https://clinic.example/lesion",
+    )
     page_poll_seconds: float = Field(
         default=5.0, gt=0, le=3600, description="How often the page looks for a newly approved model"
     )
@@ -101,10 +113,27 @@ class LesionSettings(BaseSettings):
     def _path_at_home(cls, value: Path) -> Path:
         return expanded(value)
 
-    @field_validator("study_storage", mode="before")
+    @field_validator("study_storage", "s3_endpoint", "s3_access_key", "s3_secret_key", mode="before")
     @classmethod
     def _empty_is_unset(cls, value: object) -> object:
-        return value or None  # as a compose file hands on what nobody set
+        # A compose file hands on what nobody set; a file of secrets, or one from Windows, ends in a line break.
+        return (value.strip() if isinstance(value, str) else value) or None
+
+    def __init__(self, **values: Any) -> None:
+        try:
+            super().__init__(**values)
+        except ValidationError as error:
+            raise ConfigError("; ".join(map(_in_words, error.errors(include_url=False)))) from error
+
+
+def _in_words(problem: Mapping[str, Any]) -> str:
+    """Say what is wrong with one variable; what may be secret is not repeated."""
+    name = str(problem["loc"][0])
+    got = "one that is not shown here" if name in _SECRET else repr(problem["input"])
+    return (
+        f"expected LESION_{name.upper()} to be a usable value, got {got}: {problem['msg']}; correct the variable or "
+        "unset it"
+    )
 
 
 def first_set(variables: tuple[str, ...]) -> tuple[str, str]:

@@ -1,6 +1,7 @@
 """``python -m deployments.app``: serve the page until it is stopped."""
 
 import logging
+import os
 import signal
 import sys
 import tempfile
@@ -19,7 +20,11 @@ def main() -> int:
     """Serve the page where the settings say; return the exit code."""
     logging.basicConfig(level=logging.INFO, format="%(levelname)s %(name)s: %(message)s")
     set_unusable_aside()  # Gradio and what it brings read such variables when they are imported
-    settings = LesionSettings()
+    try:
+        settings = LesionSettings()
+    except LesionError as error:
+        return _say(error)
+    _forget_gradio_variables()
     if not settings.page_users and settings.page_host not in ("127.0.0.1", "::1", "localhost"):
         log.warning(
             "the page listens on %s and asks for no login; set LESION_PAGE_USERS=name:password", settings.page_host
@@ -32,8 +37,7 @@ def main() -> int:
         try:
             _serve(settings)
         except LesionError as error:
-            print(f"{type(error).__name__}: {error}", file=sys.stderr)
-            return 1
+            return _say(error)
         finally:
             tempfile.tempdir = None
     return 0
@@ -43,6 +47,22 @@ def _serve(settings: LesionSettings) -> None:
     from deployments.app.server import create_app  # Gradio picks its folder for uploads when it is imported
 
     uvicorn.run(create_app(settings), host=settings.page_host, port=settings.page_port, access_log=False)
+
+
+def _forget_gradio_variables() -> None:
+    """Take away what the shell sets for other pages: Gradio's variables would move uploads out of the private folder,
+    or end the start. They are read when Gradio is imported, and later.
+    """
+    unused = sorted(name for name in os.environ if name.startswith("GRADIO_"))
+    for name in unused:
+        del os.environ[name]
+    if unused:
+        log.warning("%s: not used; the settings of this page are LESION_PAGE_…", ", ".join(unused))
+
+
+def _say(error: LesionError) -> int:
+    print(f"{type(error).__name__}: {error}", file=sys.stderr)
+    return 1
 
 
 def _leave(*_: object) -> NoReturn:

@@ -53,6 +53,7 @@ def create_app(settings: LesionSettings) -> FastAPI:
         app,
         build_page(desk, poll_seconds=settings.page_poll_seconds),
         path="/",
+        root_path=settings.page_root.rstrip("/") or None,
         auth=users.accept if users.required else None,
         auth_message=wording.brief_disclaimer() if users.required else None,
         allowed_paths=[],

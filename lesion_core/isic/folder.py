@@ -30,7 +30,7 @@ from lesion_core.types import IsicId, JsonDict, Value
 METADATA_NAME = "metadata.csv"
 COLLECTIONS_NAME = "collections.json"
 WHOLE_FOLDER = 1
-_EXTENSIONS = (".jpg", ".jpeg", ".png", ".tif", ".tiff")
+EXTENSIONS = (".jpg", ".jpeg", ".png", ".tif", ".tiff")
 _OWN_COLUMNS = ("isic_id", "attribution", "copyright_license")
 _ACQUISITION = ("pixels_x", "pixels_y", "image_type", "dermoscopic_type", "image_manipulation")
 _SHOWN = 5
@@ -135,7 +135,7 @@ def _files_by_id(path: Path, id_of: Callable[[str], str] = str) -> dict[str, tup
     with os.scandir(path) as listing:
         for item in sorted(listing, key=lambda item: item.name):
             stem, extension = os.path.splitext(item.name)
-            if extension.lower() in _EXTENSIONS and id_of(stem) not in found and item.is_file():
+            if extension.lower() in EXTENSIONS and id_of(stem) not in found and item.is_file():
                 found[id_of(stem)] = (item.name, item.stat().st_size)
     return found
 

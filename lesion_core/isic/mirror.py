@@ -31,6 +31,7 @@ from lesion_core.errors import ConfigError
 from lesion_core.isic.bulk import LICENCE_TEXTS, Wanted, metadata_csv, wanted_by
 from lesion_core.isic.folder import ArchiveFolder, Entry, FolderCollection, read_folder
 from lesion_core.isic.paging import Unprocessable, answer_page
+from lesion_core.isic.placement import check_files
 from lesion_core.isic.query import parse_query
 from lesion_core.types import JsonDict
 
@@ -255,9 +256,10 @@ def serve_mirror(folder: Path, host: str = "127.0.0.1", port: int = 8011) -> Non
     """Serve a folder until the process is told to stop.
 
     Raises:
-        ManifestError: The folder has no usable ``metadata.csv``.
+        ManifestError: The folder has no usable ``metadata.csv``, or none of its images.
         ConfigError: Something listens at this address already, or the address is not ours.
     """
+    check_files(read_folder(folder))
     with _listening(host, port) as listener:
         server = _server(create_mirror(folder), "info")
         address = f"http://{host}:{listener.getsockname()[1]}{API_PATH}/"

@@ -5,6 +5,7 @@ never assumed. How an answer is taken apart is written at ``explain_answer``.
 """
 
 import os
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
@@ -16,7 +17,8 @@ import numpy as np
 os.environ["ORT_DISABLE_TELEMETRY"] = "1"
 import onnxruntime
 
-from lesion_core.errors import ArtifactCorrupt, ConfigError
+from lesion_core.cores import usable_cores
+from lesion_core.errors import ArtifactCorrupt, ConfigError, InputRejected
 from lesion_core.images import Preprocessing, decode, resize
 from lesion_core.labels import CLASS_ORDER, MALIGNANT, N_CLASSES, SEX_ORDER, SITE_ORDER, Diagnosis, code_of
 from lesion_core.serving.model_folder import ModelFolder, read_model_folder
@@ -24,6 +26,8 @@ from lesion_core.serving.quality import QualityNote, check_quality
 from lesion_core.types import PatientMetadata
 
 _NUMPY_TYPES = {"tensor(uint8)": np.uint8, "tensor(float)": np.float32, "tensor(int32)": np.int32}
+_INPUTS = ("image", "age_years", "sex_code", "site_code")
+_LATER = ("Unsupported model IR version", "Opset")  # how ONNX Runtime speaks of files made for a later one
 _OCCLUSION_CELLS = 8  # per side
 MapKind = Literal["evidence", "occlusion"]
 
@@ -33,26 +37,27 @@ class OnnxModel:
 
     Args:
         path: The ``model.onnx`` file.
-        threads: Threads inside one call; 0 leaves the choice to ONNX Runtime (all cores).
+        threads: Threads inside one call; 0 means all cores that this process may use, which are also the most.
         batch_size: Images in one call.
 
     Raises:
-        ArtifactCorrupt: ONNX Runtime cannot read the file.
+        ArtifactCorrupt: ONNX Runtime cannot read the file, or it takes other inputs.
+        ConfigError: The file is of a later version of ONNX than this ONNX Runtime knows.
     """
 
     def __init__(self, path: Path, *, threads: int = 0, batch_size: int = 32) -> None:
         options = onnxruntime.SessionOptions()
-        options.intra_op_num_threads = threads
+        # Always a number: else ONNX Runtime ties threads to cores that a container may not have, and says so in red.
+        n_cores = usable_cores()
+        options.intra_op_num_threads = min(threads, n_cores) if threads > 0 else n_cores
         options.inter_op_num_threads = 1
         options.log_severity_level = 3
         try:
             self._session = onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
         except Exception as error:  # ONNX Runtime raises a different class for every way a file can be broken
-            raise ArtifactCorrupt(
-                f"expected a readable ONNX model at {path}, got: {error}; train or copy the model again",
-                key=str(path),
-            ) from error
+            raise _unreadable(path, str(error)) from error
         self._inputs = {item.name: item for item in self._session.get_inputs()}
+        _check_inputs(path, {name: item.type for name, item in self._inputs.items()})
         self.output_names = tuple(item.name for item in self._session.get_outputs())
         self.batch_size = batch_size
 
@@ -75,7 +80,7 @@ class OnnxModel:
 
         Inputs that the file does not have (an image-only model) are left out.
         """
-        given = {"image": images, "age_years": age_years, "sex_code": sex_codes, "site_code": site_codes}
+        given = dict(zip(_INPUTS, (images, age_years, sex_codes, site_codes), strict=True))
         feed = {
             name: np.ascontiguousarray(given[name], dtype=_NUMPY_TYPES[item.type])
             for name, item in self._inputs.items()
@@ -86,6 +91,28 @@ class OnnxModel:
             for start in starts
         ]
         return {name: np.concatenate([part[i] for part in parts]) for i, name in enumerate(self.output_names)}
+
+
+def _unreadable(path: Path, said: str) -> ArtifactCorrupt | ConfigError:
+    later = next((said[said.index(words) :] for words in _LATER if words in said), "")
+    if later:
+        return ConfigError(
+            f"expected an ONNX model at {path} that this ONNX Runtime knows, got a later one: "
+            f"{later.splitlines()[0]}; install the packages of the lock file with which it was made"
+        )
+    return ArtifactCorrupt(
+        f"expected a readable ONNX model at {path}, got: {said}; train or copy the model again", key=str(path)
+    )
+
+
+def _check_inputs(path: Path, types: Mapping[str, str]) -> None:
+    strange = [f"{name} {kind}" for name, kind in types.items() if name not in _INPUTS or kind not in _NUMPY_TYPES]
+    if strange or "image" not in types:
+        raise ArtifactCorrupt(
+            f"expected inputs among {', '.join(_INPUTS)} of {', '.join(_NUMPY_TYPES)} in {path}, got "
+            f"{', '.join(strange) or 'no image'}; export the model again",
+            key=str(path),
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -256,6 +283,7 @@ class Predictor:
 
         Raises:
             ImageRejected: The bytes are no usable picture (``reason``).
+            InputRejected: The model gives no numbers for it.
         """
         picture = decode(data, image_id=image_id)
         notes = check_quality(picture, size_px=self.preprocessing.size_px)
@@ -286,9 +314,18 @@ def explain_answer(
         pixels: uint8 (s, s, 3), preprocessed for this model.
         metadata: What is known of the patient.
         notes: Quality notes to hand on.
+
+    Raises:
+        InputRejected: The model gives infinite values or NaN for this image (``field`` is ``image``).
     """
     known = predictor.predict(*_repeated(pixels[None], metadata))
     unknown = predictor.predict(*_repeated(pixels[None], PatientMetadata()))
+    if not (np.isfinite(known.logits).all() and np.isfinite(unknown.logits).all()):
+        raise InputRejected(
+            f"expected numbers from the model {predictor.model_id} for this image, got none (NaN); no probability "
+            "can be given. Tell whoever runs this program: the model must be trained again.",
+            field="image",
+        )
     scale = 1 / predictor.temperature
     value = centre(known.logits[0]) * scale
     without = centre(unknown.logits[0]) * scale

@@ -1,5 +1,6 @@
 """From the settings to a store."""
 
+import re
 from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import unquote, urlsplit
@@ -14,6 +15,7 @@ if TYPE_CHECKING:
     from lesion_core.stores.s3 import S3Store
 
 _FORMS = "a directory, file:///dir, or s3://bucket/prefix"
+_LIKE_A_SCHEME = re.compile(r"[A-Za-z][A-Za-z0-9+.-]+:")
 
 
 def open_store(settings: LesionSettings) -> Store:
@@ -25,6 +27,11 @@ def open_store(settings: LesionSettings) -> Store:
     scheme, separator, _ = settings.store.partition("://")
     if not settings.store.strip():
         raise ConfigError(f"expected LESION_STORE to be {_FORMS}, got nothing")
+    if not separator and _LIKE_A_SCHEME.match(settings.store):  # s3:/bucket would be a directory called "s3:"
+        raise ConfigError(
+            f"expected LESION_STORE to be {_FORMS}, got {settings.store!r}; write two slashes after the colon of an "
+            "address, and ./ before a directory whose name has a colon"
+        )
     if not separator:
         return RetryingStore(LocalStore(Path(settings.store)))
     if scheme == "file":
@@ -71,6 +78,11 @@ def _s3_store(settings: LesionSettings) -> "S3Store":
     if (access is None) != (secret is None):
         raise ConfigError(
             "expected LESION_S3_ACCESS_KEY and LESION_S3_SECRET_KEY both set or both unset, got one of them"
+        )
+    if "//" in parts.path:
+        raise ConfigError(
+            f"expected LESION_STORE as s3://bucket/prefix with single slashes in the prefix, got {settings.store!r}; "
+            "an empty part is a name of its own in S3"
         )
     return S3Store(
         bucket=parts.netloc,

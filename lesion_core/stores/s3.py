@@ -5,18 +5,20 @@ import io
 import re
 import threading
 import uuid
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO
 from urllib.parse import urlsplit
 
 import boto3
+import botocore.session
 from boto3.s3.transfer import TransferConfig
 from botocore.config import Config
 from botocore.exceptions import (
     BotoCoreError,
     ClientError,
     CredentialRetrievalError,
+    InvalidRegionError,
     NoAuthTokenError,
     NoCredentialsError,
     PartialCredentialsError,
@@ -36,7 +38,8 @@ from lesion_core.errors import (
 from lesion_core.proxies import is_loopback
 from lesion_core.stores.addresses import checked_key, checked_prefix
 from lesion_core.stores.protocol import ObjectEntry, ObjectStat, Store
-from lesion_core.stores.s3_answers import meaning_of
+from lesion_core.stores.s3_answers import is_no_s3, meaning_of, no_s3
+from lesion_core.stores.s3_endpoint import checked_endpoint
 from lesion_core.types import StoreKey
 
 _BUCKET = re.compile(r"^[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]$")
@@ -81,10 +84,12 @@ class S3Store:
         self._prefix = f"{checked_prefix(prefix.strip('/'))}/" if prefix.strip("/") else ""
         self._proof_lock = threading.Lock()
         self._honours: bool | None = None
+        if endpoint is not None:
+            endpoint = checked_endpoint(endpoint, bucket)
         if endpoint is None or endpoint.lower().startswith("https:"):
             require_certificates(OF_BOTO3)
         try:
-            self._client = boto3.session.Session().client(
+            self._client = _session(has_keys=access_key is not None).client(
                 "s3",
                 endpoint_url=endpoint,
                 region_name=region,
@@ -92,9 +97,12 @@ class S3Store:
                 aws_secret_access_key=secret_key,
                 config=_client_config(endpoint),
             )
-        except ValueError as error:  # boto3's answer to an endpoint without scheme or host
+        except InvalidRegionError as error:
+            raise ConfigError(f"expected LESION_S3_REGION such as eu-central-1, got {region!r}: {error}") from error
+        except (BotoCoreError, ValueError) as error:
             raise ConfigError(
-                f"expected LESION_S3_ENDPOINT as http://host:port, got {endpoint!r}: {error}"
+                f"expected AWS settings that boto3 can use, got: {error}; correct or unset them: variables AWS_…, "
+                "~/.aws/config, ~/.aws/credentials"
             ) from error
 
     @property
@@ -120,7 +128,7 @@ class S3Store:
         """Return an object's bytes and their version tag; raises ``ArtifactNotFound``."""
         answer = self._get(key)
         with self._translate(key), contextlib.closing(answer["Body"]) as body:
-            return body.read(), answer["ETag"]
+            return body.read(), str(answer["ETag"])
 
     def stat(self, key: StoreKey) -> ObjectStat | None:
         """Return size and tag of an object, or ``None``."""
@@ -130,7 +138,11 @@ class S3Store:
         except ArtifactNotFound:
             self._require_bucket()  # the answer to HEAD says nothing of why
             return None
-        return ObjectStat(size_bytes=answer["ContentLength"], tag=answer["ETag"])
+        except StoreRefused:
+            with contextlib.suppress(ArtifactNotFound):
+                self._get(key)["Body"].close()  # the same refusal, with the server's words
+            raise
+        return ObjectStat(size_bytes=answer["ContentLength"], tag=self._tag(answer, key))
 
     def write(self, key: StoreKey, source: bytes | BinaryIO) -> None:
         """Store an object whole, replacing what was there; a long stream goes in several parts."""
@@ -240,7 +252,8 @@ class S3Store:
     def _get(self, key: StoreKey) -> dict[str, Any]:
         with self._translate(key):
             answer: dict[str, Any] = self._client.get_object(Bucket=self._bucket, Key=self._full(key))
-            return answer
+        self._tag(answer, key)
+        return answer
 
     def _put(self, key: StoreKey, body: bytes, **condition: str) -> str:
         return self._put_at(self._full(key), body, **condition)
@@ -251,6 +264,12 @@ class S3Store:
                 answer = self._client.put_object(Bucket=self._bucket, Key=full_key, Body=body, **condition)
         except ArtifactNotFound as error:  # the answer to If-Match where there is nothing to match
             raise StoreConflict(f"expected {full_key!r} to be there still, found nothing", key=full_key) from error
+        return self._tag(answer, full_key)
+
+    def _tag(self, answer: Mapping[str, Any], key: str) -> str:
+        """Return an answer's version tag, which every S3 server sends."""
+        if "ETag" not in answer:
+            raise no_s3(self.url, key, "an answer without an ETag")
         return str(answer["ETag"])
 
     @contextlib.contextmanager
@@ -261,7 +280,15 @@ class S3Store:
         except ClientError as error:
             answer = error.response.get("Error", {})
             code, message = str(answer.get("Code", "")), str(answer.get("Message", ""))
-            raise meaning_of(code, _status(error), message, url=self.url, key=key) from error
+            status, is_page = _status(error), _is_web_page(error)
+            if is_no_s3(code, status, error.operation_name, is_page=is_page):
+                raise no_s3(self.url, key, f"a web page ({status})" if is_page else f"a bare {status}") from error
+            if is_page:  # a gateway's, or of something else: boto3 takes a page for a server error now and then
+                message = f"{message} with a web page; is LESION_S3_ENDPOINT the address of the S3 API?"
+            raise meaning_of(code, status, message, url=self.url, key=key) from error
+        except RecursionError as error:
+            # What boto3 makes of a redirect that it takes for one to another region: it asks again, and again.
+            raise no_s3(self.url, key, "redirects") from error
         except (
             NoCredentialsError,
             PartialCredentialsError,
@@ -321,8 +348,16 @@ class _KeptOpen:
         pass
 
 
+def _session(*, has_keys: bool) -> boto3.session.Session:
+    """Return a session; where the keys are given, the profile that the shell names for other programs is not used."""
+    unused = {"profile": (None, None, None, None)} if has_keys else None
+    return boto3.session.Session(botocore_session=botocore.session.Session(session_vars=unused))
+
+
 def _client_config(endpoint: str | None) -> Config:
     is_near = endpoint is not None and is_loopback(urlsplit(endpoint).hostname)
+    # A server of one's own is asked by path, and at no address that AWS alone has; ~/.aws/config may say otherwise.
+    own = {"addressing_style": "path", "use_accelerate_endpoint": False, "use_dualstack_endpoint": False}
     return Config(
         proxies={} if is_near else None,  # None leaves the choice to the environment
         connect_timeout=5,
@@ -331,12 +366,17 @@ def _client_config(endpoint: str | None) -> Config:
         retries={"mode": "standard", "total_max_attempts": 1},
         request_checksum_calculation="when_required",
         response_checksum_validation="when_required",
-        s3={"addressing_style": "auto" if endpoint is None else "path"},
+        s3={"addressing_style": "auto"} if endpoint is None else own,
     )
 
 
 def _status(error: ClientError) -> int:
     return int(error.response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0))
+
+
+def _is_web_page(error: ClientError) -> bool:
+    headers: Mapping[str, str] = error.response.get("ResponseMetadata", {}).get("HTTPHeaders", {})
+    return headers.get("content-type", "").startswith("text/html")
 
 
 if TYPE_CHECKING:

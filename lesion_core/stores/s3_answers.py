@@ -32,11 +32,16 @@ _MEANINGS: Mapping[str, tuple[type[StoreError], str]] = {
     "XMinioStorageFull": (StoreRefused, _ROOM),
     "XMinioAdminBucketQuotaExceeded": (StoreRefused, _ROOM),
     "507": (StoreRefused, _ROOM),
+    "407": (
+        StoreRefused,
+        "a proxy in between asks for a login: put it into HTTPS_PROXY, or name the server in NO_PROXY",
+    ),
     "SlowDown": (StoreUnavailable, "try again"),
     "RequestTimeout": (StoreUnavailable, "try again"),
     "429": (StoreUnavailable, "try again"),
 }
 _NOT_IMPLEMENTED = 501
+_PROXY_LOGIN = 407
 
 
 def meaning_of(code: str, status: int, message: str, *, url: str, key: str) -> StoreError:
@@ -58,8 +63,34 @@ def meaning_of(code: str, status: int, message: str, *, url: str, key: str) -> S
             **facts,
         )
     kind, advice = _MEANINGS.get(code) or _MEANINGS.get(str(status)) or _unknown(status)
-    said = " ".join(part for part in (code, message) if part) or str(status)
+    said = " ".join(dict.fromkeys(part for part in (code, message) if part)) or str(status)
     return kind(f"expected {url} to serve {key!r}, got: {said}; {advice}", **facts)
+
+
+def is_no_s3(code: str, status: int, operation: str, *, is_page: bool) -> bool:
+    """Tell whether an error comes from something that is no S3 server: a console, a login, a web server.
+
+    An S3 server explains errors in XML, except in its answer to HEAD; so a bare 404 to anything else does not mean
+    that an object is not there. A server error may be a gateway's and pass, and a proxy's login is named as such.
+
+    Args:
+        code: S3's error code; where the answer has none, boto3 puts the status here.
+        status: HTTP status.
+        operation: What was asked, such as ``GetObject``.
+        is_page: Whether the answer is HTML.
+    """
+    if is_page:
+        return status < 500 and status != _PROXY_LOGIN
+    return code == "404" and not operation.startswith("Head")
+
+
+def no_s3(url: str, key: str, got: str) -> StoreRefused:
+    """Return the error for an answer that no S3 server gives; ``got`` says what it was."""
+    return StoreRefused(
+        f"expected an S3 server to answer for {url}, got {got} about {key!r}; check LESION_S3_ENDPOINT: it is the "
+        "address of the S3 API, not of a console or another web page",
+        key=key,
+    )
 
 
 def _unknown(status: int) -> tuple[type[StoreError], str]:

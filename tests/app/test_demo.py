@@ -22,6 +22,7 @@ def test_a_folder_of_the_archive_and_a_challenges_set_are_taken(tmp_path: Path) 
     metadata = tmp_path / "challenge" / "X_Metadata.csv"
     metadata.write_text("image,age_approx,anatom_site_general,lesion_id,sex\nISIC_0000001,,,,\n")
     for name in ("archive", "challenge"):
+        (tmp_path / name / "ISIC_0000001.jpg").touch()
         assert _ask(tmp_path / name) == tmp_path / name
     metadata.write_text("image,sex\nISIC_0000001,male\n")
     with pytest.raises(ManifestError, match="age_approx, anatom_site_general, lesion_id"):
