@@ -27,7 +27,7 @@ CHROMIUM_ARGUMENTS = [
 for _name in ("OMP_NUM_THREADS", "TF_NUM_INTRAOP_THREADS", "TF_NUM_INTEROP_THREADS"):
     os.environ.setdefault(_name, "1")
 
-# Nor does a test of many examples fail because the other worker has the core just now; pytest-timeout ends what hangs.
+# No example fails because the other worker has the core just then; pytest-timeout ends what hangs.
 hypothesis.settings.register_profile("shared-cores", deadline=None)
 hypothesis.settings.load_profile("shared-cores")
 
