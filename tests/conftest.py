@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import hypothesis
 import pytest
 
 from tests import schedule
@@ -25,6 +26,10 @@ CHROMIUM_ARGUMENTS = [
 # One thread to compute with in every process, set before it loads what reads this: two workers share the cores.
 for _name in ("OMP_NUM_THREADS", "TF_NUM_INTRAOP_THREADS", "TF_NUM_INTEROP_THREADS"):
     os.environ.setdefault(_name, "1")
+
+# No example fails because the other worker has the core just then; pytest-timeout ends what hangs.
+hypothesis.settings.register_profile("shared-cores", deadline=None)
+hypothesis.settings.load_profile("shared-cores")
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:

@@ -108,7 +108,7 @@ def other_recipe(tmp_path: Path) -> Path:
         "name": "other",
         "backbone": "tiny",
         "weights": "none",
-        "optimisation": {"head_epochs": 0, "epochs": 8, "batch_size": 16, "learning_rate": 0.003},
+        "optimisation": {"head_epochs": 0, "epochs": 8, "batch_size": 8, "learning_rate": 0.003},
         "gate": {"max_balanced_accuracy_drop": 1.0, "max_malignant_sensitivity_drop": 1.0},
     }
     path = tmp_path / "other.yaml"

@@ -20,7 +20,7 @@ def test_the_pipeline_runs_on_minio(
     script = (
         "from flows.pipeline import pipeline_flow\n"
         "from lesion_core.types import ArchiveSource\n"
-        f"pipeline_flow(ArchiveSource(limit=120, tolerance=0.05), {str(other_recipe)!r})\n"
+        f"pipeline_flow(ArchiveSource(limit=200, tolerance=0.02), {str(other_recipe)!r})\n"
     )
     outcome = running.python("-c", script, **variables)
     assert outcome.returncode == 0, outcome.stdout[-3000:] + outcome.stderr[-3000:]

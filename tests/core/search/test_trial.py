@@ -191,7 +191,7 @@ def test_a_cancelled_study_ends_its_trial_and_goes_on_from_its_backup(
     store: LocalStore, settings: LesionSettings, dataset_ref: DatasetRef, make_recipe: Callable[..., Recipe],
     request: pytest.FixtureRequest,
 ) -> None:  # fmt: skip
-    recipe = make_recipe(name="cancelled", optimisation={"epochs": 60, "backup_seconds": 0.1})
+    recipe = make_recipe(name="cancelled", optimisation={"epochs": 30, "backup_seconds": 0.1})
     plan = make_plan(recipe, dataset_ref, n_trials=1, pruner="none")
     news: list[Progress] = []
     begun: list[tuple[TrialOrder, Future[TrialOutcome]]] = []
@@ -219,7 +219,7 @@ def test_a_cancelled_study_ends_its_trial_and_goes_on_from_its_backup(
         record = conduct(plan, store=store, settings=settings, start=start)
     assert [trial.state for trial in record.trials] == ["lost", "complete"]
     assert next(each.done for each in news if each.stage == "training") > 0  # steps that were made before
-    assert list(record.trials[1].epochs) == list(range(1, 61))
+    assert list(record.trials[1].epochs) == list(range(1, 31))
     assert not scratch_of(trial_key_of(order.job), settings.work).exists()
     assert not list(store.list(f"signals/{plan.name}/"))
 

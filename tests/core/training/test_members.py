@@ -2,24 +2,31 @@
 
 import io
 import json
+from collections.abc import Sequence
 from pathlib import Path
 
+import keras
 import numpy as np
 import pandas as pd
 import pytest
 
+from lesion_core.dataset.records import OpenDataset
 from lesion_core.errors import ConfigError
 from lesion_core.modeling.backbones import BACKBONE
 from lesion_core.modeling.members import members_of
 from lesion_core.modeling.network import build_network
 from lesion_core.modeling.recipe import Recipe
 from lesion_core.modeling.saved import load_network
+from lesion_core.modeling.summary import describe_network
 from lesion_core.modeling.views import single_view
+from lesion_core.serving.model_folder import ModelFolder, read_model_folder
 from lesion_core.stores.folders import get_index, materialise, read_file
 from lesion_core.stores.local import LocalStore
 from lesion_core.training.job import run
+from lesion_core.training.members import Weights, fit_members, starting_weights
 from lesion_core.training.spec import TrainJob
 from lesion_core.types import DatasetRef, ModelRef, Progress, ProgressCallback, ignore_progress
+from tests.model_folders import write_model_folder
 
 # Keras 3.15 saves variables through a NumPy call that NumPy 2 warns about.
 pytestmark = [
@@ -75,29 +82,29 @@ def both(
     return _run(job, store, work, heard.append), heard
 
 
-@pytest.fixture(scope="module")
-def single(recipe: Recipe) -> Recipe:
-    """The recipe without views, which only what is served has: each export with them takes as long as a training."""
-    return recipe.model_copy(update={"views": 1})
+def _train(
+    recipe: Recipe, dataset: OpenDataset, scratch: Path, *, start: Sequence[Weights] | None = None,
+    listen: ProgressCallback = ignore_progress,
+) -> keras.Model:  # fmt: skip
+    """Train without what follows: a model's export takes longer than the training of its networks."""
+    return fit_members(recipe, dataset, scratch=scratch, start=start, teaching=None, on_progress=listen)[0]
 
 
 @pytest.fixture(scope="module")
-def alone(
-    store: LocalStore, dataset_ref: DatasetRef, single: Recipe, tmp_path_factory: pytest.TempPathFactory
-) -> list[ModelRef]:
-    """The two networks, each trained as a model of its own."""
+def alone(dataset: OpenDataset, recipe: Recipe, tmp_path_factory: pytest.TempPathFactory) -> list[keras.Model]:
+    """The two networks, each trained by itself."""
     work = tmp_path_factory.mktemp("alone")
-    return [_run(TrainJob(recipe=single.member(number), dataset=dataset_ref), store, work) for number in (0, 1)]
+    return [_train(recipe.member(number), dataset, work / str(number)) for number in (0, 1)]
 
 
 def test_each_network_is_the_one_that_its_seed_gives_alone(
-    both: tuple[ModelRef, list[Progress]], alone: list[ModelRef], store: LocalStore, recipe: Recipe, tmp_path: Path
+    both: tuple[ModelRef, list[Progress]], alone: list[keras.Model], store: LocalStore, recipe: Recipe, tmp_path: Path
 ) -> None:
     assert recipe.member(1).seed == 4
     networks = _networks(store, both[0], tmp_path)
     assert any((one != other).any() for one, other in zip(*networks, strict=True))
-    for network, ref in zip(networks, alone, strict=True):
-        _assert_same(network, *_networks(store, ref, tmp_path))
+    for network, by_itself in zip(networks, alone, strict=True):
+        _assert_same(network, by_itself.get_weights())
 
 
 def test_a_finished_network_is_not_trained_again_and_the_news_count_all(
@@ -130,10 +137,10 @@ def test_what_is_kept_tells_of_every_network(
 
 
 def test_what_is_said_of_the_network_does_not_tell_whether_it_was_killed(
-    store: LocalStore, dataset_ref: DatasetRef, single: Recipe, tmp_path: Path
+    dataset: OpenDataset, recipe: Recipe, tmp_path: Path
 ) -> None:
     """A network that was finished before the kill is restored, and never set up for training again."""
-    half = {**single.model_dump(mode="json"), "weights": _backbone_weights(single, tmp_path)}
+    half = {**recipe.model_dump(mode="json"), "weights": _backbone_weights(recipe, tmp_path)}
     half["optimisation"] |= {"head_epochs": 0, "epochs": 1, "unfreeze": 0.5}
 
     def kill(progress: Progress) -> None:
@@ -142,11 +149,12 @@ def test_what_is_said_of_the_network_does_not_tell_whether_it_was_killed(
 
     texts = []
     for name, kills in (("whole", False), ("broken", True)):
-        job = TrainJob(recipe=Recipe.model_validate({**half, "name": name}), dataset=dataset_ref)
+        content = Recipe.model_validate({**half, "name": name})
         if kills:
             with pytest.raises(_Killed):
-                _run(job, store, tmp_path / "work", kill)
-        texts.append(read_file(store, _run(job, store, tmp_path / "work"), "summary.txt"))
+                _train(content, dataset, tmp_path / name, listen=kill)
+        model = _train(content, dataset, tmp_path / name)
+        texts.append(describe_network(members_of(model)[0], n_views=4, n_members=2).text)
     assert texts[0] == texts[1]
 
 
@@ -157,22 +165,27 @@ def _backbone_weights(recipe: Recipe, place: Path) -> str:
 
 
 def test_each_starts_from_its_own_or_all_from_one(
-    both: tuple[ModelRef, list[Progress]], alone: list[ModelRef], store: LocalStore, dataset_ref: DatasetRef,
-    single: Recipe, tmp_path: Path,
+    both: tuple[ModelRef, list[Progress]], alone: list[keras.Model], store: LocalStore, dataset: OpenDataset,
+    recipe: Recipe, tmp_path: Path,
 ) -> None:  # fmt: skip
-    still = single.optimisation.model_copy(
+    still = recipe.optimisation.model_copy(
         update={"head_epochs": 0, "epochs": 1, "learning_rate": 1e-12, "batch_size": 64}
     )
-    tuned = single.model_copy(update={"name": "tuned", "optimisation": still})
+    tuned = recipe.model_copy(update={"name": "tuned", "optimisation": still})
+    of_two = read_model_folder(materialise(store, both[0], tmp_path), model_id=both[0].id)
+    of_one = read_model_folder(write_model_folder(tmp_path / "one"))
+    alone[0].save(of_one.path / "model.keras")
 
-    def start(members: int, base: ModelRef) -> ModelRef:
+    def kernels(model: keras.Model) -> list[np.ndarray]:
+        return [network.get_weights()[0] for network in members_of(model)]
+
+    def start(members: int, base: ModelFolder) -> list[np.ndarray]:
         changed = tuned.model_copy(update={"members": members})
-        return _run(TrainJob(recipe=changed, dataset=dataset_ref).starting_from(base), store, tmp_path / "work")
+        weights = starting_weights(base, changed)
+        return kernels(_train(changed, dataset, tmp_path / base.model_id.replace("/", "-"), start=weights))
 
-    def kernels(ref: ModelRef) -> list[np.ndarray]:
-        return [network[0] for network in _networks(store, ref, tmp_path)]
-
-    np.testing.assert_allclose(kernels(start(2, both[0])), kernels(both[0]), atol=1e-6)
-    np.testing.assert_allclose(kernels(start(2, alone[0])), kernels(alone[0]) * 2, atol=1e-6)
+    wanted = [network[0] for network in _networks(store, both[0], tmp_path)]
+    np.testing.assert_allclose(start(2, of_two), wanted, atol=1e-6)
+    np.testing.assert_allclose(start(2, of_one), kernels(alone[0]) * 2, atol=1e-6)
     with pytest.raises(ConfigError, match="to have 1 network or the 3 of recipe 'tuned', got 2; set members to 2"):
-        start(3, both[0])
+        start(3, of_two)
