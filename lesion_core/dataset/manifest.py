@@ -154,10 +154,12 @@ def read_table(source: Path | bytes, schema: pa.Schema) -> pd.DataFrame:
     try:
         table = parquet.read_table(source)
     except (pa.ArrowException, OSError) as error:
-        raise ManifestError(f"expected a table at {source}, got: {error}; prepare the dataset again") from error
+        raise ManifestError(
+            f"expected a table at {_place(source)}, got: {error}; prepare the dataset again"
+        ) from error
     if not table.schema.equals(schema):
         raise ManifestError(
-            f"expected the columns {', '.join(schema.names)} in {source}, got {', '.join(table.column_names)}; "
+            f"expected the columns {', '.join(schema.names)} in {_place(source)}, got {', '.join(table.column_names)}; "
             "prepare the dataset again"
         )
     return table.to_pandas(use_threads=False)
@@ -183,3 +185,7 @@ def _refuse(images: pd.DataFrame, wrong: pd.Series, name: str, expected: str, so
             field=name,
             n_rows=len(rows),
         )
+
+
+def _place(source: Path | bytes) -> str:
+    return str(source) if isinstance(source, Path) else "the bytes of a stored table"
