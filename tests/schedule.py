@@ -4,7 +4,8 @@ A group runs on one worker, in the order of its files, so that what its tests sh
 tests mostly wait, so their group is the first; the longest of the others follow.
 """
 
-from pathlib import Path
+from pathlib import Path, PurePosixPath
+from typing import Any
 
 import pytest
 
@@ -15,10 +16,29 @@ _FIRST = ("flows", "core/training", "core/search", "core/modeling", "faults", "c
 
 
 def arrange(items: list[pytest.Item]) -> None:
-    """Give every test its group and sort the groups, the longest first; keep the order inside each."""
-    for item in items:
-        item.add_marker(pytest.mark.xdist_group(_group(item)))
+    """Sort the groups, the longest first; keep the order inside each."""
     items.sort(key=_place)
+
+
+def grouped(config: pytest.Config, log: Any) -> Any:
+    """Return a scheduler of pytest-xdist that hands out whole groups.
+
+    Not its own ``loadgroup``: with pytest 9.2, pytest-xdist 3.8 cannot write the group into a test's id, and each
+    worker then starts the stack.
+    """
+    from xdist.scheduler import LoadScopeScheduling
+
+    class Grouped(LoadScopeScheduling):
+        def _split_scope(self, nodeid: str) -> str:
+            return group_of(nodeid)
+
+    return Grouped(config, log)
+
+
+def group_of(nodeid: str) -> str:
+    """Return the group of a test, whose id begins with its file's path: the stack's tests, or those of one file."""
+    path = PurePosixPath(nodeid.partition("::")[0])
+    return STACK if path.parent.name == "flows" else path.as_posix()
 
 
 def leave_for_the_night(config: pytest.Config, items: list[pytest.Item]) -> None:
@@ -33,10 +53,6 @@ def leave_for_the_night(config: pytest.Config, items: list[pytest.Item]) -> None
 
 def _folder(item: pytest.Item) -> str:
     return item.path.parent.relative_to(_ROOT).as_posix()
-
-
-def _group(item: pytest.Item) -> str:
-    return STACK if _folder(item) == "flows" else item.path.relative_to(_ROOT).as_posix()
 
 
 def _place(item: pytest.Item) -> int:
