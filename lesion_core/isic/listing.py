@@ -164,7 +164,7 @@ def read_losses(store: Store, listing: ListingRef) -> list[Issue]:
 def read_crowds(store: Store, listing: ListingRef) -> Crowds:
     """Return the ids that too many of the listed images have (``placeholders``). Raises as ``read_shard`` does."""
     _, index = get_index(store, listing)
-    return dict(index.inputs["crowds"])
+    return dict(index.inputs.get("crowds", {}))  # none in a listing of before
 
 
 def shard_name(number: int) -> str:

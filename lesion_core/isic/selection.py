@@ -77,32 +77,31 @@ def select(catalogue: Catalogue, source: ArchiveSource) -> Selection:
         ManifestError: Nothing of what is listed can be used.
     """
     crowds = find_crowds(catalogue)
-    _warn_of_placeholders(catalogue, crowds)
     drawn = _draw(catalogue, source, crowds) if source.limit is not None else None
     said, located, obstacles = hashlib.sha256(), hashlib.sha256(), Counter[str]()
+    placeholders = Counter[Unmapped]()
     n_listed = n_wanted = 0
     for row in catalogue.rows():
         choice = _choose(row, source, drawn)
         said.update(choice.identity())
         located.update(canonical_json([row.statement.isic_id, row.url]))
+        ids = (id_of(row.statement.facts, name, crowds) for name in ID_FIELDS)
+        placeholders.update(found for found in ids if isinstance(found, Unmapped))
         n_listed += 1
         n_wanted += choice.is_wanted
         if choice.obstacle is not None:
             obstacles[f"{choice.obstacle.field} {choice.obstacle.value!r} {choice.obstacle.reason}"] += 1
+    _warn_of_placeholders(placeholders, n_listed)
     _check_any(source, n_listed, n_wanted, obstacles)
     return Selection(catalogue, source, drawn, n_listed, n_wanted, said.hexdigest(), located.hexdigest(), crowds)
 
 
-def _warn_of_placeholders(catalogue: Catalogue, crowds: Crowds) -> None:
+def _warn_of_placeholders(found: Counter[Unmapped], n_listed: int) -> None:
     """Log which ids of patients and lesions are none, and in how many of the listed images."""
-    found = Counter[Unmapped]()
-    for row in catalogue.rows():
-        ids = (id_of(row.statement.facts, name, crowds) for name in ID_FIELDS)
-        found.update(each for each in ids if isinstance(each, Unmapped))
     for each, n_images in found.most_common(_SHOWN):
         log.warning(
             "%s %r %s; in %d of %d listed images, each of which counts as an image without one",
-            *(each.field, each.value, each.reason, n_images, len(catalogue)),
+            *(each.field, each.value, each.reason, n_images, n_listed),
         )
 
 
