@@ -1,6 +1,7 @@
 """``lesion``: the commands of a person at a shell. Heavy imports happen inside the commands."""
 
 import io
+import os
 import sys
 from pathlib import Path
 from typing import Annotated
@@ -156,6 +157,7 @@ def predict(
 
 def main() -> None:
     """Run the command line; a known error ends in its message, not in a traceback."""
+    _speak_utf8()
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(
@@ -166,6 +168,16 @@ def main() -> None:
     except LesionError as error:
         typer.echo(f"{type(error).__name__}: {error}", err=True)
         sys.exit(1)
+
+
+def _speak_utf8() -> None:
+    """Start anew in Python's UTF-8 mode where the locale has another encoding, and have child processes do so.
+
+    In it, names of files with umlauts come as what they are, and can be written into tables, links and JSON.
+    """
+    if not sys.flags.utf8_mode and sys.getfilesystemencoding() != "utf-8":
+        os.putenv("PYTHONUTF8", "1")
+        os.execv(sys.executable, [sys.executable, *sys.orig_argv[1:]])
 
 
 if __name__ == "__main__":

@@ -47,9 +47,10 @@ def score(
 
 
 def _row(predictor: Predictor, path: Path, fields: dict[str, object]) -> dict[str, object]:
-    empty = {"image": path.name, "leading": None, **{f"p_{name}": None for name in CLASS_ORDER}, "refused": None}
+    name = path.name.encode(errors="replace").decode()  # a name that is no UTF-8 cannot be written into a table
+    empty = {"image": name, "leading": None, **{f"p_{name}": None for name in CLASS_ORDER}, "refused": None}
     try:
-        answer = predictor.predict_bytes(path.read_bytes(), _patient(fields), image_id=path.name)
+        answer = predictor.predict_bytes(path.read_bytes(), _patient(fields), image_id=name)
     except (ImageRejected, InputRejected) as error:
         return {**empty, "refused": str(error)}
     probabilities = {f"p_{item.diagnosis}": item.probability for item in answer.classes}

@@ -53,7 +53,9 @@ class OnnxModel:
         options.inter_op_num_threads = 1
         options.log_severity_level = 3
         try:
-            self._session = onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
+            self._session = onnxruntime.InferenceSession(
+                _for_onnxruntime(path), options, providers=["CPUExecutionProvider"]
+            )
         except Exception as error:  # ONNX Runtime raises a different class for every way a file can be broken
             raise _unreadable(path, str(error)) from error
         self._inputs = {item.name: item for item in self._session.get_inputs()}
@@ -91,6 +93,15 @@ class OnnxModel:
             for start in starts
         ]
         return {name: np.concatenate([part[i] for part in parts]) for i, name in enumerate(self.output_names)}
+
+
+def _for_onnxruntime(path: Path) -> str | bytes:
+    """Return the file's path, or its bytes where the locale makes of the path what is no text (umlauts in ASCII)."""
+    try:
+        str(path).encode()
+    except UnicodeEncodeError:
+        return path.read_bytes()
+    return str(path)
 
 
 def _unreadable(path: Path, said: str) -> ArtifactCorrupt | ConfigError:

@@ -50,7 +50,7 @@ ELSEWHERE = {
 NOT_PART = {
     f"isic/{name}.py"
     for name in (
-        *("mirror", "folder", "challenge", "tables", "bulk", "query", "paging", "survey"),
+        *("mirror", "folder", "challenge", "tables", "bulk", "query", "paging", "survey", "placement"),
         *("watcher", "changes", "drift", "withdrawals"),
     )
 }

