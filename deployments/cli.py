@@ -2,6 +2,7 @@
 
 import contextlib
 import io
+import os
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -237,18 +238,27 @@ def predict(
 
 def main() -> None:
     """Run the command line; a known error ends in its message, not in a traceback."""
+    _speak_utf8()
     keep_loopback_direct()
     set_unusable_aside()
     for stream in (sys.stdout, sys.stderr):
-        if isinstance(
-            stream, io.TextIOWrapper
-        ):  # a terminal without ✓ or → gets a question mark, and the run goes on
-            stream.reconfigure(errors="replace")
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="replace")  # a terminal without ✓ gets a question mark, and the run goes on
     try:
         app()
     except LesionError as error:
         typer.echo(f"{type(error).__name__}: {error}", err=True)
         sys.exit(1)
+
+
+def _speak_utf8() -> None:
+    """Start anew in Python's UTF-8 mode where the locale has another encoding, and have child processes do so.
+
+    In it, names of files with umlauts come as what they are, and can be written into tables, links and JSON.
+    """
+    if not sys.flags.utf8_mode and sys.getfilesystemencoding() != "utf-8":
+        os.putenv("PYTHONUTF8", "1")
+        os.execv(sys.executable, [sys.executable, *sys.orig_argv[1:]])
 
 
 if __name__ == "__main__":

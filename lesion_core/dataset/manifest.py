@@ -159,8 +159,8 @@ def read_table(source: Path | bytes, schema: pa.Schema) -> pd.DataFrame:
         ) from error
     if not table.schema.equals(schema):
         raise ManifestError(
-            f"expected the columns {', '.join(schema.names)} in {_place(source)}, got {', '.join(table.column_names)}; "
-            "prepare the dataset again"
+            f"expected the columns {', '.join(schema.names)} in {_place(source)}, got "
+            f"{', '.join(table.column_names)}; prepare the dataset again"
         )
     return table.to_pandas(use_threads=False)
 

@@ -5,7 +5,6 @@ never assumed. How an answer is taken apart is written at ``explain_answer``.
 """
 
 import os
-from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
@@ -22,12 +21,10 @@ from lesion_core.errors import ArtifactCorrupt, ConfigError, InputRejected
 from lesion_core.images import Preprocessing, decode, resize
 from lesion_core.labels import CLASS_ORDER, MALIGNANT, N_CLASSES, SEX_ORDER, SITE_ORDER, Diagnosis, code_of
 from lesion_core.serving.model_folder import ModelFolder, read_model_folder
+from lesion_core.serving.onnx_file import INPUTS, NUMPY_TYPES, check_inputs, for_onnxruntime, unreadable
 from lesion_core.serving.quality import QualityNote, check_quality
 from lesion_core.types import PatientMetadata
 
-_NUMPY_TYPES = {"tensor(uint8)": np.uint8, "tensor(float)": np.float32, "tensor(int32)": np.int32}
-_INPUTS = ("image", "age_years", "sex_code", "site_code")
-_LATER = ("Unsupported model IR version", "Opset")  # how ONNX Runtime speaks of files made for a later one
 _OCCLUSION_CELLS = 8  # per side
 MapKind = Literal["evidence", "occlusion"]
 
@@ -53,11 +50,13 @@ class OnnxModel:
         options.inter_op_num_threads = 1
         options.log_severity_level = 3
         try:
-            self._session = onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
+            self._session = onnxruntime.InferenceSession(
+                for_onnxruntime(path), options, providers=["CPUExecutionProvider"]
+            )
         except Exception as error:  # ONNX Runtime raises a different class for every way a file can be broken
-            raise _unreadable(path, str(error)) from error
+            raise unreadable(path, str(error)) from error
         self._inputs = {item.name: item for item in self._session.get_inputs()}
-        _check_inputs(path, {name: item.type for name, item in self._inputs.items()})
+        check_inputs(path, {name: item.type for name, item in self._inputs.items()})
         self.output_names = tuple(item.name for item in self._session.get_outputs())
         self.batch_size = batch_size
 
@@ -80,9 +79,9 @@ class OnnxModel:
 
         Inputs that the file does not have (an image-only model) are left out.
         """
-        given = dict(zip(_INPUTS, (images, age_years, sex_codes, site_codes), strict=True))
+        given = dict(zip(INPUTS, (images, age_years, sex_codes, site_codes), strict=True))
         feed = {
-            name: np.ascontiguousarray(given[name], dtype=_NUMPY_TYPES[item.type])
+            name: np.ascontiguousarray(given[name], dtype=NUMPY_TYPES[item.type])
             for name, item in self._inputs.items()
         }
         starts = range(0, max(len(images), 1), self.batch_size)
@@ -91,28 +90,6 @@ class OnnxModel:
             for start in starts
         ]
         return {name: np.concatenate([part[i] for part in parts]) for i, name in enumerate(self.output_names)}
-
-
-def _unreadable(path: Path, said: str) -> ArtifactCorrupt | ConfigError:
-    later = next((said[said.index(words) :] for words in _LATER if words in said), "")
-    if later:
-        return ConfigError(
-            f"expected an ONNX model at {path} that this ONNX Runtime knows, got a later one: "
-            f"{later.splitlines()[0]}; install the packages of the lock file with which it was made"
-        )
-    return ArtifactCorrupt(
-        f"expected a readable ONNX model at {path}, got: {said}; train or copy the model again", key=str(path)
-    )
-
-
-def _check_inputs(path: Path, types: Mapping[str, str]) -> None:
-    strange = [f"{name} {kind}" for name, kind in types.items() if name not in _INPUTS or kind not in _NUMPY_TYPES]
-    if strange or "image" not in types:
-        raise ArtifactCorrupt(
-            f"expected inputs among {', '.join(_INPUTS)} of {', '.join(_NUMPY_TYPES)} in {path}, got "
-            f"{', '.join(strange) or 'no image'}; export the model again",
-            key=str(path),
-        )
 
 
 @dataclass(frozen=True, slots=True)

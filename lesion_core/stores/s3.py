@@ -283,8 +283,10 @@ class S3Store:
             status, is_page = _status(error), _is_web_page(error)
             if is_no_s3(code, status, error.operation_name, is_page=is_page):
                 raise no_s3(self.url, key, f"a web page ({status})" if is_page else f"a bare {status}") from error
-            if is_page:  # a gateway's, or of something else: boto3 takes a page for a server error now and then
-                message = f"{message} with a web page; is LESION_S3_ENDPOINT the address of the S3 API?"
+            if (
+                is_page and status >= 500
+            ):  # a gateway's; or any page, which boto3 takes for a server error now and then
+                code, message = str(status), "a web page; is LESION_S3_ENDPOINT the address of the S3 API?"
             raise meaning_of(code, status, message, url=self.url, key=key) from error
         except RecursionError as error:
             # What boto3 makes of a redirect that it takes for one to another region: it asks again, and again.

@@ -50,7 +50,8 @@ ELSEWHERE = {
 NOT_PART = {
     f"isic/{name}.py"
     for name in (
-        *("mirror", "folder", "challenge", "columns", "tables", "bulk", "conditions", "query", "paging", "survey"),
+        *("mirror", "folder", "placement", "challenge", "columns", "tables", "bulk", "conditions", "query"),
+        *("paging", "survey"),
         *("watcher", "changes", "drift", "withdrawals"),
     )
 }

@@ -51,11 +51,12 @@ def test_upper_floors_only_decorate_and_order(floor: str) -> None:
 def test_only_the_edges_read_the_environment() -> None:
     """Core reads the environment in settings.py alone.
 
-    ``jobs`` and ``environment`` hand it on to child processes; ``predictor`` sets ONNX Runtime's switch of telemetry.
+    ``jobs`` and ``environment`` hand it on to child processes; ``predictor`` sets ONNX Runtime's switch of telemetry;
+    the page takes Gradio's variables away.
     """
     allowed = {
         *("lesion_core/settings.py", "lesion_core/jobs.py", "lesion_core/serving/predictor.py"),
-        "deployments/stack/environment.py",
+        *("deployments/stack/environment.py", "deployments/app/__main__.py"),
     }
     for path in SOURCES:
         name = path.relative_to(ROOT).as_posix()

