@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 
+from tests.faults.results import committed
 from tests.faults.surroundings import SURROUNDING_CASES
 from tests.faults.surroundings.case import SurroundingCase, try_surrounding
-from tests.faults.results import committed
 from tests.faults.table import surrounding_row
 from tests.servers import S3Server, rclone
 
