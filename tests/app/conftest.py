@@ -106,7 +106,7 @@ def running_site(folder: Path, **variables: str) -> Iterator[Site]:
 
 def _wait(url: str, process: "subprocess.Popen[bytes]", log: Path) -> None:
     with httpx.Client() as client:  # one for all: each reads the certificate authorities
-        for _ in range(600):
+        for _ in range(1800):
             if process.poll() is not None:
                 break
             with contextlib.suppress(httpx.TransportError):
