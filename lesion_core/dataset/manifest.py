@@ -151,13 +151,14 @@ def read_table(source: Path | bytes, schema: pa.Schema) -> pd.DataFrame:
     Raises:
         ManifestError: It is not there, or has another schema.
     """
+    place = "what the store has" if isinstance(source, bytes) else source
     try:
         table = parquet.read_table(source)
     except (pa.ArrowException, OSError) as error:
-        raise ManifestError(f"expected a table at {source}, got: {error}; prepare the dataset again") from error
+        raise ManifestError(f"expected a table in {place}, got: {error}; prepare the dataset again") from error
     if not table.schema.equals(schema):
         raise ManifestError(
-            f"expected the columns {', '.join(schema.names)} in {source}, got {', '.join(table.column_names)}; "
+            f"expected the columns {', '.join(schema.names)} in {place}, got {', '.join(table.column_names)}; "
             "prepare the dataset again"
         )
     return table.to_pandas(use_threads=False)
