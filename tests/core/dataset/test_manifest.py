@@ -105,5 +105,5 @@ def test_a_table_with_other_columns_is_refused(tmp_path: Path) -> None:
     pq.write_table(pa.table({"isic_id": ["a"]}), tmp_path / "other.parquet")
     with pytest.raises(ManifestError, match="got isic_id"):
         read_table(tmp_path / "other.parquet", MANIFEST_SCHEMA)
-    with pytest.raises(ManifestError, match="expected a table at"):
+    with pytest.raises(ManifestError, match="expected a table in"):
         read_table(tmp_path / "nothing.parquet", MANIFEST_SCHEMA)
