@@ -151,11 +151,9 @@ def read_table(source: Path | bytes, schema: pa.Schema) -> pd.DataFrame:
     Raises:
         ManifestError: It is not there, or has another schema.
     """
-    place = "what the store has" if isinstance(source, bytes) else source
     try:
         table = parquet.read_table(source)
     except (pa.ArrowException, OSError) as error:
-<<<<<<< HEAD
         raise ManifestError(
             f"expected a table at {_place(source)}, got: {error}; prepare the dataset again"
         ) from error
@@ -163,13 +161,6 @@ def read_table(source: Path | bytes, schema: pa.Schema) -> pd.DataFrame:
         raise ManifestError(
             f"expected the columns {', '.join(schema.names)} in {_place(source)}, got "
             f"{', '.join(table.column_names)}; prepare the dataset again"
-=======
-        raise ManifestError(f"expected a table in {place}, got: {error}; prepare the dataset again") from error
-    if not table.schema.equals(schema):
-        raise ManifestError(
-            f"expected the columns {', '.join(schema.names)} in {place}, got {', '.join(table.column_names)}; "
-            "prepare the dataset again"
->>>>>>> tables
         )
     return table.to_pandas(use_threads=False)
 
