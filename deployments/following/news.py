@@ -18,7 +18,7 @@ from prefect.client.schemas.objects import FlowRun, State, StateType, TaskRun
 from prefect.client.schemas.sorting import ArtifactSort, TaskRunSort
 
 from lesion_core.types import Progress
-from tasks.progress import read_progress
+from lesion_core.updates import read_progress
 
 Status = Literal["waiting", "running", "retrying", "done", "failed", "crashed", "cancelled"]
 ENDED: frozenset[Status] = frozenset({"done", "failed", "crashed", "cancelled"})

@@ -151,16 +151,15 @@ def read_table(source: Path | bytes, schema: pa.Schema) -> pd.DataFrame:
     Raises:
         ManifestError: It is not there, or has another schema.
     """
+    place = "what the store has" if isinstance(source, bytes) else source
     try:
         table = parquet.read_table(source)
     except (pa.ArrowException, OSError) as error:
-        raise ManifestError(
-            f"expected a table at {_place(source)}, got: {error}; prepare the dataset again"
-        ) from error
+        raise ManifestError(f"expected a table in {place}, got: {error}; prepare the dataset again") from error
     if not table.schema.equals(schema):
         raise ManifestError(
-            f"expected the columns {', '.join(schema.names)} in {_place(source)}, got "
-            f"{', '.join(table.column_names)}; prepare the dataset again"
+            f"expected the columns {', '.join(schema.names)} in {place}, got {', '.join(table.column_names)}; "
+            "prepare the dataset again"
         )
     return table.to_pandas(use_threads=False)
 
@@ -185,7 +184,3 @@ def _refuse(images: pd.DataFrame, wrong: pd.Series, name: str, expected: str, so
             field=name,
             n_rows=len(rows),
         )
-
-
-def _place(source: Path | bytes) -> str:
-    return str(source) if isinstance(source, Path) else "the bytes of a stored table"

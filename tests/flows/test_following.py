@@ -17,7 +17,7 @@ from deployments.runs import run_and_follow
 from lesion_core.errors import LesionError
 from lesion_core.modeling.recipe import choose_recipe
 from lesion_core.types import ArchiveSource, ModelRef
-from tasks.progress import read_progress
+from lesion_core.updates import read_progress
 from tests.conftest import ROOT
 from tests.flows.conftest import Running
 from tests.flows.test_pipeline import FLOW_PARAMETERS

@@ -7,8 +7,8 @@ from contextlib import contextmanager
 import pytest
 
 from lesion_core.types import Progress
+from lesion_core.updates import Courier, Update, read_progress, sentence
 from tasks import progress as telling
-from tasks.progress import Courier, Update, read_progress, sentence
 
 
 def _update(stage: str, done: int, total: int = 10) -> Update:
@@ -65,7 +65,7 @@ def sent(monkeypatch: pytest.MonkeyPatch) -> list[Update]:
     """What the artifact was told, in the place of a server."""
     updates: list[Update] = []
     monkeypatch.setattr(telling, "create_progress_artifact", lambda **_: "an id")
-    monkeypatch.setattr(telling, "_send", lambda artifact, what, update: updates.append(update))
+    monkeypatch.setattr(telling, "_update", lambda artifact, what, update: updates.append(update))
     return updates
 
 
@@ -98,15 +98,16 @@ def test_a_server_that_refuses_costs_news_and_no_work(
         raise RuntimeError("Server error '500 Internal Server Error'")
 
     monkeypatch.setattr(telling, "create_progress_artifact", lambda **_: "an id")
-    monkeypatch.setattr(telling, "_send", refuse)
+    monkeypatch.setattr(telling, "_update", refuse)
     with telling.progress("training-progress", "a recipe") as tell:
         tell(Progress(stage="training", done=1, total=2))
     assert "progress of training could not be told: Server error '500" in caplog.text
     assert "progress of finished could not be told: Server error '500" in caplog.text
+    caplog.clear()
     monkeypatch.setattr(telling, "create_progress_artifact", refuse)
     with telling.progress("training-progress", "a recipe") as tell:
         tell(Progress(stage="training", done=1, total=2))
-    assert "progress of a recipe cannot be shown: Server error '500" in caplog.text
+    assert "progress of training could not be told: Server error '500" in caplog.text
 
 
 def test_counts_come_back_from_the_metadata() -> None:
