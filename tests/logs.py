@@ -9,15 +9,18 @@ _COMPLAINT = re.compile(r"Traceback \(most recent call last\)|\b(?:ERROR|CRITICA
 # How a record begins: Prefect's clock and level, or uvicorn's and the standard library's level.
 _RECORD = re.compile(r"^(?:\d\d:\d\d:\d\d\.\d+ \| |(?:DEBUG|INFO|WARNING|ERROR|CRITICAL)[ :])", re.MULTILINE)
 
+# What a server on SQLite writes where two of its services want the database at once, and does again by itself.
+HARMLESS = (r"Worker channel heartbeat persistence failed[\s\S]*database is locked",)
+
 
 def complaints(text: str, expected: Iterable[str] = ()) -> list[str]:
     """Return the records of a log that hold a traceback or an error.
 
     Args:
         text: The log.
-        expected: Regular expressions; a record in which one is found is no complaint.
+        expected: Regular expressions; a record in which one is found is no complaint, nor what is in ``HARMLESS``.
     """
-    known = [re.compile(pattern) for pattern in expected]
+    known = [re.compile(pattern) for pattern in (*HARMLESS, *expected)]
     return [
         record.strip()
         for record in _records(text)

@@ -54,6 +54,7 @@ def _boards(running: Running) -> list[tuple[ComparisonRef, Leaderboard]]:
     return [(ref, read_leaderboard(running.store, ref)) for ref in refs]
 
 
+@pytest.mark.writes_errors(r"train-model broken", r"Finished in state NotReady")
 def test_recipes_are_trained_without_the_fold_and_a_failure_does_not_lose_the_others(
     running: Running, prepared: None, broken_weights: Path
 ) -> None:

@@ -60,6 +60,7 @@ def await_event(running: Running, name: str) -> dict[str, Any]:
     raise AssertionError(f"no event {name}")
 
 
+@pytest.mark.writes_errors(r"SchemaDrift", r"exited with status code: 1")
 def test_a_withdrawn_image_is_told_and_a_lost_field_stops_retraining(running: Running, tmp_path: Path) -> None:
     recipe = tmp_path / "watched.yaml"
     recipe.write_text(yaml.safe_dump({"name": "watched", "dataset": NAME, "backbone": "tiny", "weights": "none"}))

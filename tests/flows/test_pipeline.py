@@ -101,6 +101,7 @@ def test_an_unreachable_archive_ends_in_one_sentence(running: Running) -> None:
     assert "127.0.0.1:9" in outcome.stderr
 
 
+@pytest.mark.writes_errors(r"demo-synthetic/000000000000", r"exited with status code: 1")
 def test_only_what_passed_the_gate_can_be_approved(running: Running, approved: ModelRef) -> None:
     request = {"model_id": "demo-synthetic/000000000000", "decision": "approve", "approver": "A", "reason": "B"}
     with pytest.raises(LesionError, match="demo-synthetic/000000000000"):

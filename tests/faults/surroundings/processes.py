@@ -8,7 +8,7 @@ from pathlib import Path
 import httpx
 import pandas as pd
 
-from deployments.scoring import score
+from deployments.scoring.run import score
 from lesion_core.errors import ConfigError
 from lesion_core.registry.channels import move_channel
 from lesion_core.settings import LesionSettings
@@ -74,7 +74,8 @@ def _name_in_latin1(place: Place) -> None:
     Path(os.fsdecode(name)).write_bytes(noise())
     settings = LesionSettings(store=str(store.root), work=place.folder / "work")
     output = place.folder / "answers.csv"
-    assert score(settings, place.folder / "images", output, metadata=None, model_id=model.id) == (1, 0)
+    summary = score(settings, place.folder / "images", output, model_id=model.id)
+    assert (summary.n_scored, summary.n_refused) == (1, 0)
     assert list(pd.read_csv(output)["image"]) == ["gr??er.jpg"]
 
 
