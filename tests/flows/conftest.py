@@ -129,7 +129,7 @@ def approved(running: Running, tmp_path_factory: pytest.TempPathFactory) -> Mode
     """The model that the README's script brought to approval."""
     script = tmp_path_factory.mktemp("readme") / "adhoc.py"
     script.write_text(readme_script(), encoding="utf-8")
-    outcome = running.python(str(script), PYTHONPATH=str(ROOT))
+    outcome = running.python(str(script), timeout=800, PYTHONPATH=str(ROOT))
     assert outcome.returncode == 0, outcome.stdout[-3000:] + outcome.stderr[-3000:]
     model = approved_model(running.store)
     assert model.id in outcome.stdout

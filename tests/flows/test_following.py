@@ -110,6 +110,6 @@ def test_a_server_that_is_gone_ends_the_watching_in_words(running: Running, monk
                 await gone._read(client, run)
 
     with pytest.raises(
-        LesionError, match=r"server at http://127\.0\.0\.1:9 to answer, it has not for .* prefect-server"
+        LesionError, match=r"server at http://127\.0\.0\.1:9 to answer, it has not for .*prefect-server"
     ):
         asyncio.run(follow())

@@ -76,7 +76,7 @@ def _name_in_latin1(place: Place) -> None:
     output = place.folder / "answers.csv"
     summary = score(settings, place.folder / "images", output, model_id=model.id)
     assert (summary.n_scored, summary.n_refused) == (1, 0)
-    assert list(pd.read_csv(output)["image"]) == ["gr??er.jpg"]
+    assert list(pd.read_csv(output)["image"]) == ["gr\ufffd\ufffder.jpg"]
 
 
 def _strict_python(place: Place) -> None:
