@@ -189,7 +189,8 @@ def test_a_dataset_with_a_lesion_in_two_splits_is_refused(evaluated: Evaluated, 
     folder = tmp_path / "leaking"
     shutil.copytree(evaluated.dataset.folder, folder)
     splits = pd.read_parquet(folder / "splits.parquet")
-    place = splits.index[splits["split"] == "train"][0]
+    groups = splits["isic_id"].map(pd.read_parquet(folder / "manifest.parquet").set_index("isic_id")["group"])
+    place = splits.index[(splits["split"] == "train") & groups.duplicated(keep=False)][0]
     splits.loc[place, "split"] = "test"
     write_table(splits, SPLITS_SCHEMA, folder / "splits.parquet")
     key = "datasets/leaking/0123456789ab"

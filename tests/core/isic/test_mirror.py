@@ -241,7 +241,7 @@ def test_a_broken_list_of_collections_is_refused(tmp_path: Path, content: str) -
 
 
 def test_a_port_in_use_is_named(tmp_path: Path) -> None:
-    write_table(tmp_path, [row(1)])
+    write_folder(tmp_path, [row(1)])
     with socket.socket() as other:
         other.bind(("127.0.0.1", 0))
         other.listen()

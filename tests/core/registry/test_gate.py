@@ -310,7 +310,9 @@ def plant(kind: str) -> Callable[[Path], None]:
             twice = rows[rows["isic_id"] == one].assign(**{by: sides[1]})
             edit_table(folder / "splits.parquet", lambda table: pd.concat([table, twice]))
         else:  # half a group on the other side
-            half = rows[rows["isic_id"] == one].index
+            groups = pd.read_parquet(folder / "manifest.parquet").set_index("isic_id")["group"]
+            whole = groups.loc[pool.loc[pool[by] == sides[0], "isic_id"]]
+            half = rows[rows["isic_id"] == whole.index[whole.duplicated(keep=False)][0]].index
             edit_table(
                 folder / "splits.parquet",
                 lambda table: table.assign(**{by: table[by].mask(table.index.isin(half), sides[1])}),
