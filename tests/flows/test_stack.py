@@ -155,6 +155,7 @@ def shell(tmp_path_factory: pytest.TempPathFactory, proxy: Proxy, foreign_databa
     folder = tmp_path_factory.mktemp("hostile")
     (folder / "archive").mkdir()
     (folder / "archive" / "metadata.csv").write_text("isic_id\nISIC_0000001\n")
+    (folder / "archive" / "ISIC_0000001.jpg").touch()  # listed, and never opened
     _plant_files(folder)
     foreign = foreign_database.replace("+psycopg", "+asyncpg") or f"sqlite+aiosqlite:///{folder}/foreign.db"
     kept = {name: value for name, value in os.environ.items() if not name.startswith(("PREFECT_", "LESION_"))}
@@ -198,6 +199,10 @@ def _run(client: httpx.Client, shell: Shell, deployment: uuid.UUID, name: str, *
     return str(ask(client, f"/deployments/{deployment}/create_flow_run", body)["id"])
 
 
+def _task_runs(client: httpx.Client, name: str) -> list[dict[str, Any]]:
+    return list(ask(client, "/task_runs/filter", {"task_runs": {"name": {"any_": [name]}}}))
+
+
 def _child(shell: Shell, name: str) -> int:
     """Return the pid of a run's training child, once it has one."""
     note = shell.notes / f"{name}.pid"
@@ -227,6 +232,7 @@ def test_a_stack_in_a_hostile_shell(shell: Shell, proxy: Proxy, foreign_database
         deployment = _deploy(client, "first")
         _run(client, shell, deployment, "killed", is_long=True, asks=True)
         child = _child(shell, "killed")
+        wait_for("its task's record", lambda: _task_runs(client, "train-model killed"))
     assert set(proxy.requests) == {f"GET {ELSEWHERE}images/search/?limit=1"}
     pids = family(first.pid)
     assert len(pids) >= 6  # itself, server, worker, mirror, page, the flow run and its training
@@ -290,7 +296,7 @@ def _a_second_stack_is_refused(shell: Shell, first: "subprocess.Popen[bytes]") -
 def _the_killed_run_has_crashed(client: httpx.Client) -> None:
     runs = ask(client, "/flow_runs/filter", {"flow_runs": {"name": {"any_": ["killed"]}}})
     assert [(run["state"]["type"], run["state"]["message"]) for run in runs] == [("CRASHED", GONE)]
-    tasks = ask(client, "/task_runs/filter", {"task_runs": {"name": {"any_": ["train-model killed"]}}})
+    tasks = _task_runs(client, "train-model killed")
     assert [(task["state"]["type"], task["state"]["message"]) for task in tasks] == [("CRASHED", GONE)]
     limits = ask(client, "/v2/concurrency_limits/filter", {})
     assert {limit["name"]: limit["active_slots"] for limit in limits if limit["active_slots"]} == {}
