@@ -115,25 +115,34 @@ def _signal_session(process: "subprocess.Popen[bytes]", number: signal.Signals) 
         os.killpg(process.pid, number)
 
 
-def descendants(pids: set[int]) -> set[int]:
-    """Return the pids of all that these processes have started, directly or not, also in sessions of their own.
+def descendants(pids: set[int]) -> dict[int, str]:
+    """Return all that these processes have started, directly or not, also in sessions of their own: pid and start.
 
     A flow run is such a process: its worker ends it, unless it has no time left to. Empty where there is no ``ps``.
     """
-    try:
-        table = subprocess.run(["ps", "-A", "-o", "pid=,ppid="], capture_output=True, text=True, check=True).stdout
-    except (OSError, subprocess.CalledProcessError):
-        return set()
-    pairs = [tuple(map(int, line.split())) for line in table.splitlines()]
+    table = _table()
     found, grown = set(pids), True
     while grown:
-        more = {pid for pid, parent in pairs if parent in found} - found
+        more = {pid for pid, (parent, _) in table.items() if parent in found} - found
         grown, found = bool(more), found | more
-    return found - pids
+    return {pid: table[pid][1] for pid in found - pids}
 
 
-def kill(pids: set[int]) -> None:
-    """Kill what of these processes is left."""
-    for pid in pids:
-        with contextlib.suppress(ProcessLookupError, PermissionError):
-            os.kill(pid, signal.SIGKILL)
+def kill(processes: Mapping[int, str]) -> None:
+    """Kill what of these is left; a number that another process has been given meanwhile is not meant."""
+    now = _table()
+    for pid, started in processes.items():
+        if pid in now and now[pid][1] == started:
+            with contextlib.suppress(ProcessLookupError, PermissionError):
+                os.kill(pid, signal.SIGKILL)
+
+
+def _table() -> dict[int, tuple[int, str]]:
+    """Return parent and start of every process."""
+    command = ["ps", "-A", "-o", "pid=,ppid=,lstart="]
+    try:
+        listed = subprocess.run(command, capture_output=True, text=True, check=True).stdout
+    except (OSError, subprocess.CalledProcessError):
+        return {}
+    rows = (line.split(maxsplit=2) for line in listed.splitlines())
+    return {int(pid): (int(parent), started) for pid, parent, started in rows}

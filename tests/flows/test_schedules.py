@@ -53,8 +53,9 @@ def test_scheduled_runs_that_are_due_run_by_themselves_and_complete(running: Run
     with temporary_settings({PREFECT_API_URL: api}), get_client(sync_client=True) as client:
         for name in DEPLOYMENTS:
             deployment = client.read_deployment_by_name(name)
-            due = datetime.datetime.now(datetime.UTC) + datetime.timedelta(seconds=5)
-            schedule = IntervalSchedule(interval=datetime.timedelta(days=1), anchor_date=due)
+            # The server plans runs every few seconds: one whose time had passed by then would be the next day's.
+            due = datetime.datetime.now(datetime.UTC) + datetime.timedelta(seconds=15)
+            schedule = IntervalSchedule(interval=datetime.timedelta(minutes=3), anchor_date=due)
             (made,) = client.create_deployment_schedules(deployment.id, [(schedule, True)])
             run = wait_for_its_end(client, deployment.id)
             client.delete_deployment_schedule(deployment.id, made.id)
