@@ -19,12 +19,12 @@ from lesion_core.comparison import job as comparison_job
 from lesion_core.comparison.leaderboard import Entry, Leaderboard, read_leaderboard
 from lesion_core.comparison.spec import CompareRequest, ComparisonJob, ComparisonRef, Outcome, Run
 from lesion_core.errors import ArtifactNotFound
-from lesion_core.evaluation.estimates import Estimate
-from lesion_core.evaluation.looks import read_looks
+from lesion_core.evaluation.test_access import read_looks
 from lesion_core.keys import COMPARISONS
 from lesion_core.labels import CLASS_NAMES
-from lesion_core.modeling.recipe import parse_recipe
+from lesion_core.recipes.recipe import parse_recipe
 from lesion_core.settings import LesionSettings
+from lesion_core.statistics.estimates import Estimate
 from lesion_core.stores.folders import list_folders, read_file
 from lesion_core.stores.open import open_store
 from lesion_core.stores.protocol import Store

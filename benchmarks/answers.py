@@ -18,11 +18,11 @@ import numpy as np
 
 from benchmarks.measure import compare, write_result
 from lesion_core.labels import SEX_ORDER, SITE_ORDER
-from lesion_core.modeling.export import export_onnx
-from lesion_core.modeling.members import member_name, with_members
-from lesion_core.modeling.network import build_network
-from lesion_core.modeling.recipe import Recipe, choose_recipe
-from lesion_core.modeling.views import with_views
+from lesion_core.modeling.network.ensemble import member_name, with_members
+from lesion_core.modeling.network.export import export_onnx
+from lesion_core.modeling.network.network import build_network
+from lesion_core.modeling.network.test_time_augmentation import with_views
+from lesion_core.recipes.recipe import Recipe, choose_recipe
 from lesion_core.serving.predictor import OnnxModel
 from lesion_core.settings import LesionSettings
 

@@ -27,9 +27,9 @@ from benchmarks.photographs import generated
 from lesion_core.dataset.encoding import ShardWriter
 from lesion_core.dataset.records import SHARD_ROWS, OpenDataset, shard_name
 from lesion_core.images import Preprocessing, preprocess
-from lesion_core.modeling.input import TrainingFeed
-from lesion_core.modeling.recipe import Recipe
-from lesion_core.modeling.sections import Augmentation
+from lesion_core.modeling.feed.input import TrainingFeed
+from lesion_core.recipes.recipe import Recipe
+from lesion_core.recipes.sections import Augmentation
 from lesion_core.types import DatasetRef
 
 COMMAND = "python -m benchmarks.augmentation"

@@ -17,15 +17,15 @@ import numpy as np
 
 from benchmarks.measure import write_result
 from lesion_core.dataset.records import OpenDataset, open_dataset
-from lesion_core.evaluation.comparison import Difference, paired_difference
-from lesion_core.evaluation.intervals import measure
-from lesion_core.modeling.input import model_inputs
-from lesion_core.modeling.network import build_network
-from lesion_core.modeling.recipe import Recipe, read_recipe
+from lesion_core.modeling.feed.input import model_inputs
+from lesion_core.modeling.network.network import build_network
+from lesion_core.recipes.recipe import Recipe, read_recipe
 from lesion_core.serving.predictor import OnnxModel, Predictor
+from lesion_core.statistics.intervals import measure
+from lesion_core.statistics.paired import Difference, paired_difference
 from lesion_core.stores.filesystem import file_digest
 from lesion_core.stores.local import LocalStore
-from lesion_core.training.fit import fit
+from lesion_core.training.loop.fit import fit
 from lesion_core.training.output import Lesson, Making, write_model
 from lesion_core.training.spec import Distillation
 from lesion_core.training.teacher import Teacher, teach

@@ -31,9 +31,15 @@ import pandas as pd
 from scipy.ndimage import gaussian_filter, map_coordinates
 
 from benchmarks.measure import write_result
-from lesion_core.dataset.candidates import candidate_pairs
-from lesion_core.dataset.duplicates import THUMBNAIL_PX, WHOLE, find_near_duplicates, thumbnail_of, unit_frames
-from lesion_core.dataset.groups import group_images
+from lesion_core.dataset.splitting.duplicates import (
+    THUMBNAIL_PX,
+    WHOLE,
+    find_near_duplicates,
+    thumbnail_of,
+    unit_frames,
+)
+from lesion_core.dataset.splitting.groups import group_images
+from lesion_core.dataset.splitting.near_pairs import candidate_pairs
 from lesion_core.images import Preprocessing, decode, resize
 
 REFERENCE_PX, REFERENCE = 24, 0.995

@@ -163,8 +163,8 @@ def _table(runs: dict[str, list[dict[str, float]]], full: dict[str, dict[str, fl
 
 def fetch_ours(url: str, into: Path) -> dict[str, float]:
     """Ingest into a local store."""
-    from lesion_core.isic.client import ArchiveClient
-    from lesion_core.isic.ingest import ingest
+    from lesion_core.isic.api.client import ArchiveClient
+    from lesion_core.isic.ingest.ingest import ingest
     from lesion_core.stores.local import LocalStore
     from lesion_core.types import ArchiveSource
 

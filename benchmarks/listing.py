@@ -54,7 +54,7 @@ def _options() -> argparse.Namespace:
 
 
 def _list(url: str) -> dict[str, Any]:
-    from lesion_core.isic.listing import list_archive
+    from lesion_core.isic.listing.listing import list_archive
     from lesion_core.stores.local import LocalStore
     from lesion_core.types import ArchiveSource
 

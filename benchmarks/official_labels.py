@@ -11,7 +11,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 
 from benchmarks.measure import write_result
-from lesion_core.isic.folder import read_folder
+from lesion_core.isic.mirror.folder import read_folder
 from lesion_core.isic.taxonomy import age_of, classify, sex_of, site_of
 
 Row = Mapping[str, str]

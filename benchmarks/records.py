@@ -81,7 +81,7 @@ def measure_preparation(archive: Path | None) -> None:
 
 def measure_reading(archive: Path | None) -> None:
     """Write how many times faster batches are read than the smallest networks consume them."""
-    from lesion_core.modeling.recipe import Recipe, read_recipe  # TensorFlow comes with the rest of this part
+    from lesion_core.recipes.recipe import Recipe, read_recipe  # TensorFlow comes with the rest of this part
 
     demo = read_recipe(_RECIPES / "demo-synthetic.yaml").model_copy(update={"weights": "none"})
     tiny = Recipe.model_validate({**demo.model_dump(mode="json"), "name": "tiny", "backbone": "tiny"})
@@ -202,7 +202,7 @@ def random_dataset(folder: Path, n_images: int, side: int) -> OpenDataset:
 
 
 def _feeding(dataset: OpenDataset, recipe: Any) -> Callable[[], float]:
-    from lesion_core.modeling.input import TrainingFeed
+    from lesion_core.modeling.feed.input import TrainingFeed
 
     epochs = iter(range(1_000_000))
 
@@ -215,10 +215,10 @@ def _feeding(dataset: OpenDataset, recipe: Any) -> Callable[[], float]:
 
 
 def _training(dataset: OpenDataset, recipe: Any) -> Callable[[], float]:
-    from lesion_core.modeling.input import TrainingFeed
-    from lesion_core.modeling.losses import AdjustedCrossEntropy
-    from lesion_core.modeling.network import build_network, unfreeze_backbone
-    from lesion_core.training.step import make_trainer
+    from lesion_core.modeling.feed.input import TrainingFeed
+    from lesion_core.modeling.feed.losses import AdjustedCrossEntropy
+    from lesion_core.modeling.network.network import build_network, unfreeze_backbone
+    from lesion_core.training.loop.step import make_trainer
 
     model = build_network(recipe)
     unfreeze_backbone(model)

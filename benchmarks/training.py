@@ -116,7 +116,7 @@ def _open(folder: Path) -> OpenDataset:
 
 
 def _recipe(arguments: argparse.Namespace) -> Any:
-    from lesion_core.modeling.recipe import Recipe
+    from lesion_core.recipes.recipe import Recipe
 
     optimisation = {"head_epochs": 0, "epochs": _EPOCHS, "batch_size": arguments.batch}
     if arguments.averaged:
@@ -128,9 +128,9 @@ def _recipe(arguments: argparse.Namespace) -> Any:
 
 
 def _ours(arguments: argparse.Namespace) -> dict[str, float]:
-    from lesion_core.modeling.network import build_network
+    from lesion_core.modeling.network.network import build_network
     from lesion_core.training.devices import make_strategy, set_up
-    from lesion_core.training.fit import fit
+    from lesion_core.training.loop.fit import fit
 
     recipe = _recipe(arguments)
     set_up(recipe)
@@ -145,10 +145,10 @@ def _ours(arguments: argparse.Namespace) -> dict[str, float]:
 def _theirs(arguments: argparse.Namespace) -> dict[str, float]:
     import keras
 
-    from lesion_core.modeling.input import model_inputs
-    from lesion_core.modeling.network import build_network
+    from lesion_core.modeling.feed.input import model_inputs
+    from lesion_core.modeling.network.network import build_network
     from lesion_core.training.devices import set_up
-    from lesion_core.training.layers import release
+    from lesion_core.training.loop.layers import release
 
     recipe, dataset = _recipe(arguments), _open(arguments.folder)
     optimisation = recipe.optimisation

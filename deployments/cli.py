@@ -108,8 +108,8 @@ def schedules(
 @app.command()
 def models() -> None:
     """List model versions, and what each channel points at."""
-    from lesion_core.evaluation.exposure import find_exposure
     from lesion_core.isic.withdrawals import withdrawn_ids
+    from lesion_core.lineage.exposure import find_exposure
     from lesion_core.registry.channels import read_channel
     from lesion_core.registry.versions import list_models
 
@@ -142,7 +142,7 @@ def looks(
     dataset: Annotated[str, typer.Argument(help="Name of a dataset, such as isic; empty lists all")] = "",
 ) -> None:
     """List which model was measured on which test split, and when."""
-    from lesion_core.evaluation.looks import read_looks
+    from lesion_core.evaluation.test_access import read_looks
 
     store = open_existing_store(LesionSettings())
     found = list(read_looks(store, dataset))
@@ -188,7 +188,7 @@ def mirror(
     host: Annotated[str, typer.Option()] = "127.0.0.1",
 ) -> None:
     """Serve a folder of images by the archive's own API."""
-    from lesion_core.isic.mirror import serve_mirror
+    from lesion_core.isic.mirror.server import serve_mirror
 
     serve_mirror(folder, host=host, port=port)
 

@@ -22,10 +22,10 @@ from deployments.schedules import ISIC_2019_TRAINING
 from deployments.stack import local
 from lesion_core.errors import ConfigError, LesionError
 from lesion_core.evaluation.report import latest_report, read_metrics
-from lesion_core.isic.folder import is_archive_folder, read_folder
-from lesion_core.isic.placement import check_files
-from lesion_core.isic.survey import survey
-from lesion_core.modeling.recipe import Recipe, choose_recipe, parse_recipe
+from lesion_core.isic.mirror.folder import is_archive_folder, read_folder
+from lesion_core.isic.mirror.placement import check_files
+from lesion_core.isic.watch.survey import survey
+from lesion_core.recipes.recipe import Recipe, choose_recipe, parse_recipe
 from lesion_core.registry.channels import read_channel
 from lesion_core.settings import LesionSettings
 from lesion_core.stores.open import open_store

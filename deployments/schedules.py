@@ -6,6 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from prefect.client.orchestration import SyncPrefectClient, get_client
+from prefect.client.schemas.actions import DeploymentUpdate
 from prefect.client.schemas.filters import (
     DeploymentFilter,
     DeploymentFilterTags,
@@ -19,7 +20,7 @@ from prefect.client.schemas.schedules import CronSchedule
 from pydantic import Field, ValidationError
 
 from lesion_core.errors import ConfigError
-from lesion_core.modeling.recipe import Recipe, choose_recipe
+from lesion_core.recipes.recipe import Recipe, choose_recipe
 from lesion_core.settings import LesionSettings
 from lesion_core.types import ArchiveSource, JsonDict, Value
 
@@ -160,11 +161,21 @@ def switch(on: bool) -> list[ScheduleState]:
         for deployment in found:
             for schedule in deployment.schedules:
                 client.update_deployment_schedule(deployment.id, schedule.id, active=on)
+            plan_soon(client, deployment)
     if not found:
         raise ConfigError(
             "expected scheduled deployments on the Prefect server, found none; run `lesion deploy` first"
         )
     return _await_runs(on)
+
+
+def plan_soon(client: SyncPrefectClient, deployment: DeploymentResponse) -> None:
+    """Have the server create a deployment's scheduled runs within seconds.
+
+    It looks at every deployment once a minute, and every five seconds at those that were changed themselves; a changed
+    schedule is no such change (Prefect 3.8, ``server/services/scheduler.py``).
+    """
+    client.update_deployment(deployment.id, DeploymentUpdate(description=deployment.description))
 
 
 def _await_runs(on: bool) -> list[ScheduleState]:

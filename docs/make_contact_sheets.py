@@ -13,10 +13,10 @@ from lesion_core.dataset.encoding import ShardWriter
 from lesion_core.dataset.records import OpenDataset, shard_name
 from lesion_core.images import Preprocessing, preprocess
 from lesion_core.labels import CLASS_ORDER
-from lesion_core.modeling.contact_sheet import write_contact_sheet
-from lesion_core.modeling.input import TrainingFeed
-from lesion_core.modeling.recipe import Recipe
-from lesion_core.modeling.sections import Augmentation
+from lesion_core.modeling.feed.contact_sheet import write_contact_sheet
+from lesion_core.modeling.feed.input import TrainingFeed
+from lesion_core.recipes.recipe import Recipe
+from lesion_core.recipes.sections import Augmentation
 from lesion_core.synthetic.camera import Camera, photograph
 from lesion_core.synthetic.lesions import draw_lesion
 from lesion_core.synthetic.skin import draw_tone

@@ -3,7 +3,7 @@
 from prefect import flow
 
 from flows.evaluate import assess
-from lesion_core.modeling.recipe import Recipe
+from lesion_core.recipes.recipe import Recipe
 from lesion_core.training.spec import Distillation
 from lesion_core.types import GateDecision
 from tasks.dataset import find_dataset_for

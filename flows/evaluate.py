@@ -2,7 +2,7 @@
 
 from prefect import flow
 
-from lesion_core.modeling.sections import GatePolicy
+from lesion_core.recipes.sections import GatePolicy
 from lesion_core.types import DatasetRef, GateDecision, ModelRef, ReportRef
 from tasks.dataset import find_dataset
 from tasks.evaluation import evaluate_model, publish_evaluation

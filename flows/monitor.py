@@ -2,7 +2,7 @@
 
 from prefect import flow
 
-from lesion_core.isic.watcher import WatchReport
+from lesion_core.isic.watch.watcher import WatchReport
 from lesion_core.types import ArchiveSource, Slug
 from tasks.ingest import list_archive
 from tasks.monitoring import watch_archive

@@ -4,7 +4,7 @@ from prefect import flow
 
 from flows.evaluate import assess
 from flows.ingest import bring_images
-from lesion_core.modeling.recipe import Recipe
+from lesion_core.recipes.recipe import Recipe
 from lesion_core.registry.channels import ChannelState
 from lesion_core.types import ArchiveSource, PrepareOptions
 from tasks.dataset import prepare_dataset, publish_data_report

@@ -2,7 +2,7 @@
 
 from prefect import flow
 
-from lesion_core.modeling.recipe import Recipe
+from lesion_core.recipes.recipe import Recipe
 from lesion_core.search.study import DEFAULT_STUDY, StudySpec
 from lesion_core.types import StudyRef
 from tasks.dataset import find_dataset_for

@@ -36,7 +36,7 @@ _MODULES: Mapping[str, str] = {
     "trial": "lesion_core.search.trial",
     "evaluate": "lesion_core.evaluation.job",
     "compare": "lesion_core.comparison.job",
-    "data-report": "lesion_core.evaluation.data_report",
+    "data-report": "lesion_core.dataset_report.job",
 }
 _LAST_LINES = 40
 # How a process ends for want of memory: by the system, or inside a library that did not look at what it was given.

@@ -6,7 +6,7 @@ from lesion_core import jobs
 from lesion_core.dataset.prepare import latest_dataset, prepare
 from lesion_core.dataset.records import open_dataset
 from lesion_core.dataset.summary import DatasetSummary, describe
-from lesion_core.evaluation.data_spec import (
+from lesion_core.dataset_report.spec import (
     TABLES_NAME,
     DataReportJob,
     DataReportRef,
@@ -15,8 +15,8 @@ from lesion_core.evaluation.data_spec import (
     page_address,
 )
 from lesion_core.labels import CLASS_ORDER
-from lesion_core.modeling.datasets import choose_dataset
-from lesion_core.modeling.recipe import Recipe
+from lesion_core.recipes.datasets import choose_dataset
+from lesion_core.recipes.recipe import Recipe
 from lesion_core.stores.folders import read_file
 from lesion_core.types import DatasetRef, PrepareOptions, SnapshotRef
 from tasks import publish

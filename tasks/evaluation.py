@@ -4,7 +4,7 @@ from prefect import task
 
 from lesion_core import jobs
 from lesion_core.evaluation.card import current_card
-from lesion_core.evaluation.identity import report_key_of
+from lesion_core.evaluation.output_key import report_key_of
 from lesion_core.evaluation.report import read_metrics
 from lesion_core.evaluation.spec import EvaluateJob, Split
 from lesion_core.stores.folders import read_file

@@ -4,10 +4,10 @@ from collections.abc import Sequence
 
 from prefect import task
 
-from lesion_core.isic.assembly import assemble, report_arrivals
-from lesion_core.isic.fetch import fetch_shard as fetch
-from lesion_core.isic.holdings import earlier_tables
-from lesion_core.isic.listing import list_archive as read_archive
+from lesion_core.isic.ingest.assembly import assemble, report_arrivals
+from lesion_core.isic.ingest.fetch import fetch_shard as fetch
+from lesion_core.isic.ingest.holdings import earlier_tables
+from lesion_core.isic.listing.listing import list_archive as read_archive
 from lesion_core.types import ArchiveSource, ListingRef, ShardRef, SnapshotRef
 from tasks import publish
 from tasks.edge import open_store, read_settings

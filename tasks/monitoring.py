@@ -3,7 +3,7 @@
 from prefect import task
 from prefect.events import emit_event
 
-from lesion_core.isic.watcher import WatchReport, watch
+from lesion_core.isic.watch.watcher import WatchReport, watch
 from lesion_core.types import ArchiveSource, ListingRef
 from tasks import publish
 from tasks.edge import open_store, read_settings, utc_now

@@ -2,7 +2,7 @@
 
 from prefect import task
 
-from lesion_core.modeling.sections import GatePolicy
+from lesion_core.recipes.sections import GatePolicy
 from lesion_core.registry import approval, channels, decisions, gate, versions
 from lesion_core.registry.approval import ApprovalRequest, RollbackRequest
 from lesion_core.registry.channels import ChannelState

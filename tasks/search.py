@@ -2,7 +2,7 @@
 
 from prefect import task
 
-from lesion_core.modeling.recipe import Recipe
+from lesion_core.recipes.recipe import Recipe
 from lesion_core.search import course, study, study_output
 from lesion_core.search.study import StudyPlan, StudySpec
 from lesion_core.search.study_record import StudyRecord

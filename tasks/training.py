@@ -6,10 +6,10 @@ from prefect import task
 from prefect.runtime import task_run
 
 from lesion_core import jobs
-from lesion_core.modeling.recipe import Recipe, choose_recipe, parse_recipe
+from lesion_core.recipes.recipe import Recipe, choose_recipe, parse_recipe
 from lesion_core.stores.folders import read_file
 from lesion_core.stores.references import find_reference
-from lesion_core.training.identity import training_key
+from lesion_core.training.output_key import training_key
 from lesion_core.training.spec import Distillation, FineTuning, TrainJob
 from lesion_core.types import DatasetRef, ModelRef, StoreKey
 from tasks import publish

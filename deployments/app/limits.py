@@ -1,10 +1,10 @@
 """From the report on a model to what the page says of its limits."""
 
 from lesion_core.errors import ArtifactNotFound
-from lesion_core.evaluation.estimates import Estimate
 from lesion_core.evaluation.report import Metrics, latest_report, read_metrics
 from lesion_core.labels import Diagnosis, class_index
 from lesion_core.serving.wording import Measured, MeasuredLimits
+from lesion_core.statistics.estimates import Estimate
 from lesion_core.stores.protocol import Store
 from lesion_core.types import ModelRef
 

@@ -18,7 +18,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from lesion_core.errors import ManifestError
-from lesion_core.isic.conditions import FIELDS
+from lesion_core.isic.mirror.conditions import FIELDS
 from lesion_core.isic.statements import MEASURED
 from lesion_core.labels import CLASS_ORDER
 

@@ -8,7 +8,7 @@ from pathlib import PurePosixPath
 from deployments.scoring.files import ImageFile, normal, stem_of
 from deployments.scoring.patients import Patient, PatientTable
 from lesion_core.errors import ManifestError
-from lesion_core.isic.tables import some
+from lesion_core.isic.mirror.tables import some
 
 
 @dataclass(frozen=True, slots=True)

@@ -15,7 +15,7 @@ from deployments.scoring.columns import AGE, IMAGE, SEX, SITE, SITE_PATH, Column
 from deployments.scoring.files import IMAGE_ENDINGS, normal
 from deployments.scoring.table import read_text_table
 from lesion_core.errors import ManifestError
-from lesion_core.isic.tables import Row, Table
+from lesion_core.isic.mirror.tables import Row, Table
 from lesion_core.isic.taxonomy import Unmapped, age_of, sex_of, site_of
 from lesion_core.labels import Sex, Site
 from lesion_core.types import PatientMetadata

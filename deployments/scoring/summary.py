@@ -9,7 +9,7 @@ from deployments.scoring.columns import meaning_of
 from deployments.scoring.files import Listing
 from deployments.scoring.matching import Matches
 from deployments.scoring.patients import PatientTable
-from lesion_core.isic.tables import some
+from lesion_core.isic.mirror.tables import some
 
 _MOST_REASONS = 8
 

@@ -13,8 +13,8 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from lesion_core.errors import ManifestError
+from lesion_core.isic.mirror.tables import Row, Table
 from lesion_core.isic.statements import unescaped
-from lesion_core.isic.tables import Row, Table
 
 _DELIMITERS = (",", ";", "\t", "|")
 _EXPORT = "export it as “CSV UTF-8”"

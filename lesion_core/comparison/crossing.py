@@ -8,7 +8,7 @@ from typing import Any
 
 from lesion_core.comparison.spec import CompareRequest
 from lesion_core.errors import ConfigError
-from lesion_core.modeling.recipe import Recipe, choose_recipe, parse_recipe
+from lesion_core.recipes.recipe import Recipe, choose_recipe, parse_recipe
 from lesion_core.types import JsonDict
 
 _LONGEST_NAME = 63

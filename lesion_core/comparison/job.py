@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from lesion_core import figures
 from lesion_core.comparison.leaderboard import Leaderboard, Training, make_leaderboard
 from lesion_core.comparison.page import in_words, table_of, write_summary
 from lesion_core.comparison.spec import (
@@ -22,12 +23,11 @@ from lesion_core.comparison.spec import (
     comparison_inputs,
     comparison_key_of,
 )
-from lesion_core.evaluation import figures
-from lesion_core.evaluation.estimates import Estimate
 from lesion_core.evaluation.gallery import HISTORY_NAME
 from lesion_core.evaluation.report import read_predictions
 from lesion_core.keys import id_of
 from lesion_core.progress import Tally
+from lesion_core.statistics.estimates import Estimate
 from lesion_core.stores.folders import publish, read_file
 from lesion_core.stores.making import emptied, make_once
 from lesion_core.stores.protocol import Store

@@ -21,10 +21,11 @@ from lesion_core.comparison.spec import (
     Outcome,
 )
 from lesion_core.errors import ArtifactCorrupt, DataError
-from lesion_core.evaluation.estimates import Estimate, known, percentile_interval, share_estimate
-from lesion_core.evaluation.intervals import measure
 from lesion_core.evaluation.measurement import Scored
-from lesion_core.evaluation.metrics import (
+from lesion_core.labels import CLASS_ORDER, Diagnosis
+from lesion_core.statistics.estimates import Estimate, known, percentile_interval, share_estimate
+from lesion_core.statistics.intervals import measure
+from lesion_core.statistics.metrics import (
     MELANOMA_INDEX,
     SCREENING_SPECIFICITY,
     balanced_accuracy,
@@ -32,8 +33,7 @@ from lesion_core.evaluation.metrics import (
     mean_known,
     roc_of,
 )
-from lesion_core.evaluation.ranking import resample_ranking
-from lesion_core.labels import CLASS_ORDER, Diagnosis
+from lesion_core.statistics.rank_intervals import resample_ranking
 from lesion_core.stores.folders import read_file
 from lesion_core.stores.protocol import Store
 from lesion_core.types import JsonDict, StoreKey, Value

@@ -7,16 +7,16 @@ import pandas as pd
 
 from lesion_core.comparison.crossing import recipes_of
 from lesion_core.comparison.spec import CompareRequest, ComparisonPlan, Run
-from lesion_core.dataset.folds import name_splits
+from lesion_core.dataset.splitting.folds import name_splits
 from lesion_core.errors import ConfigError, DataError
-from lesion_core.evaluation.exposure import read_splits
-from lesion_core.evaluation.looks import PlannedLook, check_first_look, name_test
+from lesion_core.evaluation.test_access import PlannedLook, check_first_look, name_test
 from lesion_core.keys import id_of
-from lesion_core.modeling.datasets import choose_dataset
-from lesion_core.modeling.recipe import Recipe
+from lesion_core.lineage.exposure import read_splits
+from lesion_core.recipes.datasets import choose_dataset
+from lesion_core.recipes.recipe import Recipe
 from lesion_core.settings import LesionSettings
 from lesion_core.stores.protocol import Store
-from lesion_core.training.identity import training_key
+from lesion_core.training.output_key import training_key
 from lesion_core.training.spec import TrainJob
 from lesion_core.types import DatasetRef
 

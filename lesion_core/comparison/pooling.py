@@ -13,12 +13,12 @@ import numpy as np
 import pandas as pd
 
 from lesion_core.errors import DataError
-from lesion_core.evaluation.estimates import Estimate, known, percentile_interval
-from lesion_core.evaluation.intervals import draw_groups, group_codes, strata_of
 from lesion_core.evaluation.measurement import Scored
-from lesion_core.evaluation.metrics import balanced_accuracy_of
 from lesion_core.evaluation.report import PROBABILITY_COLUMNS
 from lesion_core.labels import N_CLASSES
+from lesion_core.statistics.estimates import Estimate, known, percentile_interval
+from lesion_core.statistics.intervals import draw_groups, group_codes, strata_of
+from lesion_core.statistics.metrics import balanced_accuracy_of
 
 _IMAGE = ["isic_id", "group", "class_index"]
 

@@ -12,8 +12,8 @@ from pydantic import Field, ValidationError, model_validator
 
 from lesion_core.errors import ConfigError
 from lesion_core.keys import comparison_key, digest_of
-from lesion_core.modeling.recipe import Recipe
 from lesion_core.paths import expanded
+from lesion_core.recipes.recipe import Recipe
 from lesion_core.types import DatasetRef, JsonDict, ModelRef, Ref, ReportRef, Slug, StoreKey, Value
 
 STEP = "compare"

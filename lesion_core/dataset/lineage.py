@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 import pandas as pd
 
-from lesion_core.dataset.ledger import LEDGER_NAME, empty_ledger, parse_ledger
+from lesion_core.dataset.splitting.split_history import LEDGER_NAME, empty_ledger, parse_ledger
 from lesion_core.errors import ConfigError
 from lesion_core.stores.folders import FolderIndex, list_folders, read_file
 from lesion_core.stores.protocol import Store

@@ -7,12 +7,6 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from lesion_core.dataset.certificate import DUPLICATES_NAME, DUPLICATES_SCHEMA, write_certificate
-from lesion_core.dataset.duplicates import find_near_duplicates
-from lesion_core.dataset.folds import assign_folds
-from lesion_core.dataset.freezing import check_frozen, digest_of_ids, frozen_ids, remembered
-from lesion_core.dataset.groups import EVIDENCE, group_images
-from lesion_core.dataset.ledger import LEDGER_NAME, LEDGER_SCHEMA, next_ledger, past_folds, withdrawn_rows
 from lesion_core.dataset.lineage import check_folds, descent_of, find_newest, is_frozen, read_ledger
 from lesion_core.dataset.manifest import (
     MANIFEST_NAME,
@@ -22,10 +16,22 @@ from lesion_core.dataset.manifest import (
     write_manifest,
     write_table,
 )
+from lesion_core.dataset.proof.certificate import DUPLICATES_NAME, DUPLICATES_SCHEMA, write_certificate
+from lesion_core.dataset.proof.shortcuts import audit_shortcuts, border_colours
 from lesion_core.dataset.records import SHARD_ROWS, SPLITS_NAME, SPLITS_SCHEMA, shard_name
 from lesion_core.dataset.shards import write_shards
-from lesion_core.dataset.shortcuts import audit_shortcuts, border_colours
-from lesion_core.dataset.splits import assign_splits, shares_of
+from lesion_core.dataset.splitting.duplicates import find_near_duplicates
+from lesion_core.dataset.splitting.folds import assign_folds
+from lesion_core.dataset.splitting.freezing import check_frozen, digest_of_ids, frozen_ids, remembered
+from lesion_core.dataset.splitting.groups import EVIDENCE, group_images
+from lesion_core.dataset.splitting.split_history import (
+    LEDGER_NAME,
+    LEDGER_SCHEMA,
+    next_ledger,
+    past_folds,
+    withdrawn_rows,
+)
+from lesion_core.dataset.splitting.splits import assign_splits, shares_of
 from lesion_core.errors import ArtifactNotFound, DataError
 from lesion_core.images import Preprocessing
 from lesion_core.isic.withdrawals import withdrawn_ids

@@ -8,10 +8,10 @@ import pandas as pd
 import pyarrow as pa
 
 from lesion_core.dataset.encoding import Shard
-from lesion_core.dataset.folds import splits_of_fold
-from lesion_core.dataset.leakage import QUARANTINED
 from lesion_core.dataset.manifest import read_table
-from lesion_core.dataset.splits import SPLITS
+from lesion_core.dataset.proof.leakage import QUARANTINED
+from lesion_core.dataset.splitting.folds import splits_of_fold
+from lesion_core.dataset.splitting.splits import SPLITS
 from lesion_core.errors import ConfigError
 from lesion_core.stores.folders import materialise
 from lesion_core.stores.protocol import Store

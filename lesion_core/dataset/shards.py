@@ -17,9 +17,9 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from lesion_core.dataset.duplicates import THUMBNAIL_PX, thumbnail_of
 from lesion_core.dataset.encoding import Shard, ShardWriter
 from lesion_core.dataset.records import SHARD_ROWS, shard_name
+from lesion_core.dataset.splitting.duplicates import THUMBNAIL_PX, thumbnail_of
 from lesion_core.errors import ArtifactCorrupt, DataError, ImageRejected, ManifestError
 from lesion_core.images import Preprocessing, preprocess_each
 from lesion_core.stores.protocol import Store

@@ -3,11 +3,11 @@
 import pandas as pd
 from pydantic import Field
 
-from lesion_core.dataset.certificate import read_certificate
-from lesion_core.dataset.leakage import QUARANTINED
 from lesion_core.dataset.manifest import MANIFEST_NAME, MANIFEST_SCHEMA, read_table
+from lesion_core.dataset.proof.certificate import read_certificate
+from lesion_core.dataset.proof.leakage import QUARANTINED
 from lesion_core.dataset.records import OpenDataset
-from lesion_core.dataset.splits import SPLITS
+from lesion_core.dataset.splitting.splits import SPLITS
 from lesion_core.labels import CLASS_ORDER
 from lesion_core.types import DatasetRef, Value
 

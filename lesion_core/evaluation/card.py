@@ -11,10 +11,10 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from lesion_core.dataset.summary import DatasetSummary
-from lesion_core.evaluation.exposure import find_exposure
 from lesion_core.evaluation.report import CARD_NAME, Metrics, Subject, read_predictions
 from lesion_core.isic.withdrawals import withdrawn_ids
 from lesion_core.labels import CLASS_NAMES, CLASS_ORDER, Diagnosis
+from lesion_core.lineage.exposure import find_exposure
 from lesion_core.serving.model_folder import ModelFolder, Provenance
 from lesion_core.serving.wording import (
     BENIGN_WARNING,

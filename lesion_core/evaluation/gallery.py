@@ -5,14 +5,14 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
+from lesion_core import figures
 from lesion_core.dataset.summary import DatasetSummary
-from lesion_core.evaluation import figures
-from lesion_core.evaluation.figures import Case
 from lesion_core.evaluation.measurement import Scored
-from lesion_core.evaluation.metrics import Reliability, roc_of
 from lesion_core.evaluation.predictions import Pictures
 from lesion_core.evaluation.report import PROBABILITY_COLUMNS, Metrics
+from lesion_core.figures import Case
 from lesion_core.labels import CLASS_ORDER, Diagnosis
+from lesion_core.statistics.metrics import Reliability, roc_of
 
 N_SHOWN = 24
 HISTORY_NAME = "history.csv"

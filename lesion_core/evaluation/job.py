@@ -10,14 +10,13 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from lesion_core.dataset.certificate import verify_certificate
+from lesion_core.dataset.proof.certificate import verify_certificate
 from lesion_core.dataset.records import OpenDataset, open_dataset
 from lesion_core.dataset.summary import describe
 from lesion_core.evaluation.card import write_card
 from lesion_core.evaluation.gallery import write_misclassified, write_origins, write_performance
-from lesion_core.evaluation.identity import report_inputs, report_key_of
-from lesion_core.evaluation.looks import Looks, record_look
 from lesion_core.evaluation.measurement import N_RESAMPLINGS, Scored, measure_scores
+from lesion_core.evaluation.output_key import report_inputs, report_key_of
 from lesion_core.evaluation.predictions import (
     Pictures,
     count_seen,
@@ -36,6 +35,7 @@ from lesion_core.evaluation.report import (
     Subject,
 )
 from lesion_core.evaluation.spec import EvaluateJob
+from lesion_core.evaluation.test_access import Looks, record_look
 from lesion_core.evaluation.version import STEP_VERSION
 from lesion_core.keys import id_of
 from lesion_core.labels import CLASS_ORDER

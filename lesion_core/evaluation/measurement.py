@@ -4,9 +4,11 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from lesion_core.evaluation.estimates import Estimate, known, mean_estimate, percentile_interval, share_estimate
-from lesion_core.evaluation.intervals import OnDrawn, Resampled, group_codes, ignore_draws, measure
-from lesion_core.evaluation.metrics import (
+from lesion_core.evaluation.report import ClassMetrics, Malignancy, Metrics, Probabilities, Subject
+from lesion_core.labels import CLASS_ORDER, N_CLASSES
+from lesion_core.statistics.estimates import Estimate, known, mean_estimate, percentile_interval, share_estimate
+from lesion_core.statistics.intervals import OnDrawn, Resampled, group_codes, ignore_draws, measure
+from lesion_core.statistics.metrics import (
     MALIGNANT_INDICES,
     MELANOMA_INDEX,
     SCREENING_SPECIFICITY,
@@ -16,9 +18,7 @@ from lesion_core.evaluation.metrics import (
     reliability,
     roc_of,
 )
-from lesion_core.evaluation.ranking import RankedDraws, resample_ranking
-from lesion_core.evaluation.report import ClassMetrics, Malignancy, Metrics, Probabilities, Subject
-from lesion_core.labels import CLASS_ORDER, N_CLASSES
+from lesion_core.statistics.rank_intervals import RankedDraws, resample_ranking
 
 N_RESAMPLINGS = 2  # of what adds up over groups, and of what depends on the order of scores
 

@@ -10,10 +10,10 @@ import pandas as pd
 from lesion_core.dataset.manifest import MANIFEST_NAME
 from lesion_core.dataset.records import OpenDataset
 from lesion_core.errors import ArtifactCorrupt, ArtifactNotFound, DataError, LeakageError
-from lesion_core.evaluation.exposure import MADE_FROM, lineage_of, read_members
 from lesion_core.evaluation.report import PROBABILITY_COLUMNS
 from lesion_core.images import Preprocessing, preprocess
 from lesion_core.labels import CLASS_ORDER, MALIGNANT
+from lesion_core.lineage.exposure import MADE_FROM, lineage_of, read_members
 from lesion_core.parquet import read_frame
 from lesion_core.serving.predictor import Predictor
 from lesion_core.stores.protocol import Store

@@ -10,11 +10,11 @@ import pandas as pd
 from pydantic import Field, ValidationError
 
 from lesion_core.errors import ArtifactCorrupt, ArtifactNotFound
-from lesion_core.evaluation.estimates import Estimate
-from lesion_core.evaluation.looks import Looks
+from lesion_core.evaluation.test_access import Looks
 from lesion_core.keys import report_key
 from lesion_core.labels import CLASS_NAMES, CLASS_ORDER, Diagnosis
 from lesion_core.parquet import read_frame
+from lesion_core.statistics.estimates import Estimate
 from lesion_core.stores.folders import list_folders, read_file
 from lesion_core.stores.protocol import Store
 from lesion_core.stores.references import ref_from_folder

@@ -23,7 +23,7 @@ import re
 from collections import Counter
 from collections.abc import Mapping, Sequence
 
-from lesion_core.isic.catalogue import Catalogue
+from lesion_core.isic.listing.catalogue import Catalogue
 from lesion_core.isic.taxonomy import Unmapped, age_of, sex_of
 from lesion_core.labels import Sex
 from lesion_core.types import JsonDict

@@ -1,6 +1,6 @@
 """Channels: the only mutable objects. Each points at a model version and keeps its history.
 
-How they lie in the store, and why a crash loses nothing, is told in ``registry/ledger.py``.
+How they lie in the store, and why a crash loses nothing, is told in ``registry/channel_history.py``.
 """
 
 import dataclasses
@@ -11,7 +11,7 @@ from typing import Any
 from pydantic import ValidationError
 
 from lesion_core.errors import ArtifactCorrupt, ConfigError, ModelNotReady, PromotionError, StoreRefused
-from lesion_core.registry.ledger import (
+from lesion_core.registry.channel_history import (
     Pointer,
     conflict,
     read_events,

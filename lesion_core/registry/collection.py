@@ -19,8 +19,8 @@ from collections.abc import Callable, Iterator
 from datetime import timedelta
 
 from lesion_core.errors import StoreConflict
-from lesion_core.evaluation.exposure import leave_members
 from lesion_core.keys import index_key
+from lesion_core.lineage.exposure import leave_members
 from lesion_core.registry.inventory import CONDEMNED_NAME, StoredFolder
 from lesion_core.registry.protocol import Clock
 from lesion_core.registry.retention import Plan, Row, Tally, Why, make_plan

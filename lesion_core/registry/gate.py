@@ -6,14 +6,14 @@ What it finds is a value. It is raised as an error only where somebody tries to 
 import numpy as np
 from pydantic import ValidationError
 
-from lesion_core.dataset.certificate import verify_stored
-from lesion_core.dataset.folds import name_splits
+from lesion_core.dataset.proof.certificate import verify_stored
+from lesion_core.dataset.splitting.folds import name_splits
 from lesion_core.errors import ArtifactCorrupt, ArtifactNotFound, DataError
-from lesion_core.evaluation.comparison import Difference, paired_difference
 from lesion_core.evaluation.report import Metrics, read_metrics, read_predictions
-from lesion_core.modeling.sections import GatePolicy
+from lesion_core.recipes.sections import GatePolicy
 from lesion_core.registry.decisions import latest_decision, list_decisions, record_decision
 from lesion_core.serving.model_folder import Provenance
+from lesion_core.statistics.paired import Difference, paired_difference
 from lesion_core.stores.folders import read_file
 from lesion_core.stores.protocol import Store
 from lesion_core.types import LICENCE_ORDER, DatasetRef, GateCheck, GateDecision, ModelRef, ReportRef

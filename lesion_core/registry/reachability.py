@@ -21,8 +21,8 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import PurePosixPath
 
+from lesion_core.registry.channel_history import read_events, read_pointer
 from lesion_core.registry.inventory import FOLDER_KINDS, Inventory, StoredFolder
-from lesion_core.registry.ledger import read_events, read_pointer
 from lesion_core.stores.protocol import Store
 from lesion_core.types import StoreKey
 

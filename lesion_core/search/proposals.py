@@ -21,7 +21,7 @@ from optuna.trial import FrozenTrial, Trial, TrialState
 
 from lesion_core.errors import ConfigError
 from lesion_core.keys import digest_of
-from lesion_core.modeling.search_space import Choice, Dimension, FloatRange
+from lesion_core.recipes.search_space import Choice, Dimension, FloatRange
 from lesion_core.search.storage import opened_storage
 from lesion_core.search.study import StudyPlan, Values, own_values, with_values
 from lesion_core.search.study_record import StudyRecord, TrialRecord, TrialStateName

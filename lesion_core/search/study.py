@@ -5,14 +5,14 @@ from typing import Any, Literal
 
 from pydantic import Field
 
-from lesion_core.dataset.folds import name_splits
+from lesion_core.dataset.splitting.folds import name_splits
 from lesion_core.errors import ConfigError
-from lesion_core.evaluation.exposure import read_splits
 from lesion_core.keys import DIGEST_LENGTH, digest_of
-from lesion_core.modeling.recipe import Recipe, parse_recipe
-from lesion_core.modeling.search_space import Plain, SearchSpace
+from lesion_core.lineage.exposure import read_splits
+from lesion_core.recipes.recipe import Recipe, parse_recipe
+from lesion_core.recipes.search_space import Plain, SearchSpace
 from lesion_core.stores.protocol import Store
-from lesion_core.training.identity import training_inputs
+from lesion_core.training.output_key import training_inputs
 from lesion_core.training.plan import count_epochs
 from lesion_core.training.spec import TrainJob
 from lesion_core.types import DatasetRef, Value

@@ -9,10 +9,10 @@ import pandas as pd
 import yaml
 
 from lesion_core.errors import TrainingError
-from lesion_core.evaluation.figures.canvas import Subject
-from lesion_core.evaluation.figures.search import draw_epochs, draw_history, draw_importance, draw_parallel
+from lesion_core.figures.canvas import Subject
+from lesion_core.figures.search import draw_epochs, draw_history, draw_importance, draw_parallel
 from lesion_core.keys import digest_of, study_key
-from lesion_core.modeling.recipe import Recipe
+from lesion_core.recipes.recipe import Recipe
 from lesion_core.search.proposals import opened_search
 from lesion_core.search.study import StudyPlan, with_values
 from lesion_core.search.study_record import StudyRecord, TrialRecord

@@ -8,7 +8,7 @@ import pandas as pd
 
 from lesion_core.dataset.records import OpenDataset
 from lesion_core.errors import ConfigError
-from lesion_core.modeling.network import build_network
+from lesion_core.modeling.network.network import build_network
 from lesion_core.search.trial_scratch import scratch_of
 from lesion_core.search.trial_spec import TrialJob, trial_inputs, trial_key_of
 from lesion_core.stores.filesystem import translated
@@ -17,8 +17,8 @@ from lesion_core.stores.making import make_once
 from lesion_core.stores.protocol import Store
 from lesion_core.stores.references import ref_from_folder
 from lesion_core.training.devices import make_strategy, set_up
-from lesion_core.training.fit import FitResult, fit
 from lesion_core.training.job import open_for_training
+from lesion_core.training.loop.fit import FitResult, fit
 from lesion_core.training.pretrained import with_local_weights
 from lesion_core.training.version import STEP_VERSION
 from lesion_core.types import JsonDict, ProgressCallback, TrialRef

@@ -3,8 +3,8 @@
 from pydantic import Field
 
 from lesion_core.keys import digest_of, trial_key
-from lesion_core.modeling.recipe import Recipe
-from lesion_core.training.identity import training_inputs
+from lesion_core.recipes.recipe import Recipe
+from lesion_core.training.output_key import training_inputs
 from lesion_core.training.spec import TrainJob
 from lesion_core.types import DatasetRef, JsonDict, StoreKey, TrialRef, Value
 

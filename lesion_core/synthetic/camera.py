@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 from PIL import Image
 
-from lesion_core.synthetic import artefacts
+from lesion_core.synthetic import overlays as artefacts
 from lesion_core.synthetic.sheet import SIDE_PX, LesionArt
 from lesion_core.synthetic.skin import SkinTone, draw_skin
 

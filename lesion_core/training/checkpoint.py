@@ -5,11 +5,11 @@ from pathlib import Path
 
 import pandas as pd
 
-from lesion_core.evaluation.exposure import read_splits
 from lesion_core.keys import id_of
+from lesion_core.lineage.exposure import read_splits
 from lesion_core.stores.protocol import Store
-from lesion_core.training.backups import Backup, read_backup
-from lesion_core.training.identity import training_key
+from lesion_core.training.loop.backups import Backup, read_backup
+from lesion_core.training.output_key import training_key
 from lesion_core.training.plan import make_plan
 from lesion_core.training.spec import TrainJob
 

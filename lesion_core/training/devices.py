@@ -7,8 +7,8 @@ import keras
 import tensorflow as tf
 
 from lesion_core.errors import ConfigError, TrainingError
-from lesion_core.modeling.network import build_network
-from lesion_core.modeling.recipe import Recipe
+from lesion_core.modeling.network.network import build_network
+from lesion_core.recipes.recipe import Recipe
 
 _POLICIES = {"float32": "float32", "bfloat16": "mixed_bfloat16", "float16": "mixed_float16"}
 

@@ -24,11 +24,11 @@ import keras
 import numpy as np
 
 from lesion_core.errors import ConfigError
-from lesion_core.modeling.losses import Targets, logit_offsets
-from lesion_core.modeling.recipe import Recipe
-from lesion_core.modeling.sections import Imbalance
+from lesion_core.modeling.feed.losses import Targets, logit_offsets
+from lesion_core.recipes.recipe import Recipe
+from lesion_core.recipes.sections import Imbalance
+from lesion_core.training.loop.step import Loss
 from lesion_core.training.spec import Distillation
-from lesion_core.training.step import Loss
 
 TEACHER = "teacher"  # target beside 'labels': float32 (n, 8), the teacher's logits for the student's prior
 

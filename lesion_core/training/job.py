@@ -4,9 +4,10 @@ import shutil
 from pathlib import Path
 from typing import Any
 
-from lesion_core.dataset.certificate import verify_certificate
+from lesion_core.dataset.proof.certificate import verify_certificate
 from lesion_core.dataset.records import OpenDataset, open_dataset
 from lesion_core.errors import ConfigError
+from lesion_core.lineage.unseen_check import check_network, check_unseen, get_version
 from lesion_core.serving.model_folder import ModelFolder, read_model_folder
 from lesion_core.stores.filesystem import translated
 from lesion_core.stores.folders import materialise, publish
@@ -16,10 +17,9 @@ from lesion_core.stores.references import ref_from_folder
 from lesion_core.training.checkpoint import training_scratch
 from lesion_core.training.devices import make_strategy, memory_refused, set_up
 from lesion_core.training.distillation import check_teachable
-from lesion_core.training.forebears import check_network, check_unseen, get_version
-from lesion_core.training.identity import training_inputs, training_key
-from lesion_core.training.members import check_weights, fit_members, starting_weights
+from lesion_core.training.ensemble import check_weights, fit_members, starting_weights
 from lesion_core.training.output import Lesson, Making, write_model
+from lesion_core.training.output_key import training_inputs, training_key
 from lesion_core.training.plan import make_plan
 from lesion_core.training.pretrained import with_local_weights
 from lesion_core.training.spec import TrainJob

@@ -13,29 +13,29 @@ import numpy as np
 import pandas as pd
 
 from lesion_core.dataset.records import OpenDataset
-from lesion_core.dataset.splits import SPLITS
+from lesion_core.dataset.splitting.splits import SPLITS
 from lesion_core.errors import TrainingError
-from lesion_core.evaluation.calibration import Calibration, fit_temperature
-from lesion_core.evaluation.figures.architecture import draw_architecture
+from lesion_core.figures.architecture import draw_architecture
 from lesion_core.images import Preprocessing
 from lesion_core.labels import CLASS_ORDER, SEX_ORDER, SITE_ORDER
-from lesion_core.modeling.contact_sheet import write_contact_sheet
-from lesion_core.modeling.export import export_onnx
-from lesion_core.modeling.input import TrainingFeed, evaluation_batches, model_inputs
-from lesion_core.modeling.members import members_of
-from lesion_core.modeling.recipe import Recipe
-from lesion_core.modeling.sampling import class_counts
-from lesion_core.modeling.summary import describe_network
-from lesion_core.modeling.views import with_views
+from lesion_core.modeling.feed.contact_sheet import write_contact_sheet
+from lesion_core.modeling.feed.input import TrainingFeed, evaluation_batches, model_inputs
+from lesion_core.modeling.feed.sampling import class_counts
+from lesion_core.modeling.network.architecture import describe_network
+from lesion_core.modeling.network.ensemble import members_of
+from lesion_core.modeling.network.export import export_onnx
+from lesion_core.modeling.network.test_time_augmentation import with_views
 from lesion_core.parquet import read_frame
 from lesion_core.progress import Tally
+from lesion_core.recipes.recipe import Recipe
 from lesion_core.serving.model_folder import ModelFolder
 from lesion_core.serving.predictor import OnnxModel
-from lesion_core.training.fit import FitResult
-from lesion_core.training.logs import store_logs
+from lesion_core.statistics.calibration import Calibration, fit_temperature
+from lesion_core.training.loop.fit import FitResult
+from lesion_core.training.loop.logs import store_logs
+from lesion_core.training.loop.step import make_logits
 from lesion_core.training.plan import absent_classes
 from lesion_core.training.spec import Distillation
-from lesion_core.training.step import make_logits
 from lesion_core.types import LICENCE_ORDER, JsonDict, ProgressCallback, Sha256, ignore_progress
 
 PARITY_TOLERANCE = 1e-3  # on logits: moves no probability by more than 0.0005

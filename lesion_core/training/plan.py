@@ -8,7 +8,7 @@ import pandas as pd
 
 from lesion_core.errors import ConfigError
 from lesion_core.labels import CLASS_ORDER
-from lesion_core.modeling.recipe import Recipe
+from lesion_core.recipes.recipe import Recipe
 
 StageName = Literal["head", "all"]
 

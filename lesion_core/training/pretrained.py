@@ -10,8 +10,8 @@ from pathlib import Path
 
 from lesion_core.errors import ArtifactCorrupt, ArtifactNotFound, ConfigError
 from lesion_core.keys import weights_key
-from lesion_core.modeling.recipe import STORE_WEIGHTS, Recipe, names_stored_weights
 from lesion_core.paths import expanded
+from lesion_core.recipes.recipe import STORE_WEIGHTS, Recipe, names_stored_weights
 from lesion_core.stores.filesystem import file_digest, locked, settle, temporary_file, translated
 from lesion_core.stores.protocol import Store
 from lesion_core.types import Sha256, StoreKey

@@ -2,7 +2,7 @@
 
 from pydantic import Field, model_validator
 
-from lesion_core.modeling.recipe import LARGEST_SEED, Recipe
+from lesion_core.recipes.recipe import LARGEST_SEED, Recipe
 from lesion_core.types import DatasetRef, ModelRef, Sha256, Slug, Value
 
 

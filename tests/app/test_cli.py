@@ -9,10 +9,10 @@ import pytest
 from typer.testing import CliRunner
 
 from deployments.cli import app
-from lesion_core.evaluation.looks import record_look
 from lesion_core.evaluation.spec import EvaluateJob
+from lesion_core.evaluation.test_access import record_look
 from lesion_core.isic.withdrawals import note_withdrawn
-from lesion_core.modeling.recipe import Recipe
+from lesion_core.recipes.recipe import Recipe
 from lesion_core.registry.channels import move_channel
 from lesion_core.stores.folders import utc_now
 from lesion_core.stores.local import LocalStore

@@ -25,14 +25,14 @@ class Fault:
 FAULTS = (
     Fault(
         "pictures of one lesion share a split",
-        "lesion_core/dataset/groups.py",
+        "lesion_core/dataset/splitting/groups.py",
         'EVIDENCE = ("patient_id", "lesion_id", "sha256")',
         'EVIDENCE = ("patient_id", "sha256")',
         "tests/core/dataset/test_groups.py::test_groups_are_the_closure_of_the_evidence_in_any_order",
     ),
     Fault(
         "a frozen test split gains no picture",
-        "lesion_core/dataset/splits.py",
+        "lesion_core/dataset/splitting/splits.py",
         '(held == "test") & ~manifest["isic_id"].isin(',
         '(held == "nothing") & ~manifest["isic_id"].isin(',
         "tests/core/dataset/test_splits.py::test_a_frozen_test_never_gains_whatever_is_added",
@@ -53,7 +53,7 @@ FAULTS = (
     ),
     Fault(
         "a killed training repeats no step",
-        "lesion_core/training/fit.py",
+        "lesion_core/training/loop/fit.py",
         "self._awaited(bench.batches(state.epoch, state.batch))",
         "self._awaited(bench.batches(state.epoch, 0))",
         "tests/core/training/test_fit.py::test_interruptions_in_the_middle_of_an_epoch_change_nothing",
@@ -81,7 +81,7 @@ FAULTS = (
     ),
     Fault(
         "only images under an accepted licence are taken",
-        "lesion_core/isic/selection.py",
+        "lesion_core/isic/listing/selection.py",
         "    if licence not in source.licences:\n",
         "    if not licence:\n",
         "tests/core/isic/test_ingest.py::test_a_licence_that_is_not_accepted_excludes_with_a_reason",
@@ -95,7 +95,7 @@ FAULTS = (
     ),
     Fault(
         "a step whose code changed has another version",
-        "lesion_core/dataset/groups.py",
+        "lesion_core/dataset/splitting/groups.py",
         'transform("min")',
         'transform("max")',
         "tests/architecture/test_house.py::test_a_change_of_a_step_raises_its_version",

@@ -20,31 +20,31 @@ STEPS: dict[str, tuple[str, tuple[str, ...]]] = {
     "ingest": ("lesion_core.isic.version", ("isic", "images")),
     "prepare": ("lesion_core.dataset.prepare", ("dataset", "images")),
     "data-report": (
-        "lesion_core.evaluation.data_spec",
+        "lesion_core.dataset_report.spec",
         (
             *(f"evaluation/data_{part}.py" for part in ("content", "gallery", "page", "report", "spec")),
-            *("evaluation/figures", "dataset/breakdown.py", "dataset/certificate.py", "dataset/summary.py"),
+            *("figures", "dataset/breakdown.py", "dataset/proof/certificate.py", "dataset/summary.py"),
         ),
     ),
     "train": (
         "lesion_core.training.version",
         (
-            *("modeling", "training", "images", "evaluation/calibration.py", "evaluation/metrics.py"),
+            *("modeling", "training", "images", "statistics/calibration.py", "statistics/metrics.py"),
             *("search/trial.py", "search/trial_spec.py"),  # a search decides only which trainings there are
         ),
     ),
     "study": (
         "lesion_core.search.study_output",
-        ("search/study_output.py", "search/study_record.py", "evaluation/figures/search.py"),
+        ("search/study_output.py", "search/study_record.py", "figures/search.py"),
     ),
-    "compare": ("lesion_core.comparison.spec", ("comparison", "evaluation/figures/comparisons.py")),
+    "compare": ("lesion_core.comparison.spec", ("comparison", "figures/comparisons.py")),
     "evaluate": ("lesion_core.evaluation.version", ("evaluation", "serving/predictor.py", "images")),
 }
 # What lies in a folder named above and belongs to another step.
 ELSEWHERE = {
-    "evaluate": {"evaluation/figures/comparisons.py", "evaluation/figures/search.py"},
+    "evaluate": {"figures/comparisons.py", "figures/search.py"},
     "compare": {"comparison/plan.py"},  # decides only which trainings there are
-    "train": {"modeling/datasets.py"},  # as well
+    "train": {"recipes/datasets.py"},  # as well
 }
 # The mirror stands in for the archive's server, and the watch only compares: neither decides what an ingest stores.
 NOT_PART = {

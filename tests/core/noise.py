@@ -13,7 +13,7 @@ from lesion_core.dataset.manifest import IMAGES_SCHEMA, write_table
 from lesion_core.dataset.prepare import prepare
 from lesion_core.dataset.records import OpenDataset, open_dataset
 from lesion_core.keys import archive_key, digest_of, snapshot_key
-from lesion_core.modeling.recipe import Recipe
+from lesion_core.recipes.recipe import Recipe
 from lesion_core.stores.folders import publish
 from lesion_core.stores.local import LocalStore
 from lesion_core.stores.references import ref_from_folder

@@ -10,9 +10,9 @@ import certifi
 import pytest
 
 from lesion_core.errors import ConfigError
-from lesion_core.isic import transport
-from lesion_core.isic.client import ArchiveClient
-from lesion_core.isic.transport import Patience
+from lesion_core.isic.api import transport
+from lesion_core.isic.api.client import ArchiveClient
+from lesion_core.isic.api.transport import Patience
 from lesion_core.stores.s3 import S3Store
 from tests.conftest import need
 from tests.core.isic.faulty import FaultyServer, faulty_server, page, send

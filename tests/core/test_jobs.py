@@ -8,7 +8,7 @@ import pytest
 
 from lesion_core import jobs
 from lesion_core.errors import ArtifactNotFound, ChildKilled, LesionError, TrainingDiverged
-from lesion_core.evaluation.identity import report_key_of
+from lesion_core.evaluation.output_key import report_key_of
 from lesion_core.evaluation.spec import EvaluateJob
 from lesion_core.settings import LesionSettings
 from lesion_core.stores.folders import publish

@@ -17,7 +17,7 @@ from tests.conftest import ROOT
 TABLE = pa.table({"isic_id": ["ISIC_1", "ISIC_2", None], "years": [1.5, None, 3.0], "n": [1, 2, 3]})
 READERS = ("read_table", "read_pandas", "read_parquet", "ParquetDataset", "ParquetFile")
 # It reads by a file's name, so that nothing of Python's is in the threads' hands.
-BY_NAME = {"lesion_core/isic/holdings.py"}
+BY_NAME = {"lesion_core/isic/ingest/holdings.py"}
 
 
 @pytest.fixture

@@ -8,8 +8,8 @@ import yaml
 
 from lesion_core.comparison.spec import choose_request
 from lesion_core.errors import ConfigError
-from lesion_core.modeling.recipe import choose_recipe, parse_recipe
 from lesion_core.paths import absolute_address, absolute_path, expanded, expanded_address
+from lesion_core.recipes.recipe import choose_recipe, parse_recipe
 from lesion_core.settings import LesionSettings
 from lesion_core.stores.local import LocalStore
 from lesion_core.stores.open import open_store

@@ -8,8 +8,8 @@ import httpx
 import pytest
 
 from lesion_core import proxies
-from lesion_core.isic.client import ArchiveClient
-from lesion_core.isic.transport import Patience
+from lesion_core.isic.api.client import ArchiveClient
+from lesion_core.isic.api.transport import Patience
 from lesion_core.proxies import goes_direct, is_loopback, loopback_excepted
 from lesion_core.settings import keep_loopback_direct
 from lesion_core.stores.s3 import S3Store

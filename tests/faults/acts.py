@@ -17,9 +17,9 @@ import pandas as pd
 
 from lesion_core.errors import LesionError, ShortfallError
 from lesion_core.images import decode
-from lesion_core.isic.ingest import ingest
-from lesion_core.isic.snapshot import read_images, read_issues
-from lesion_core.isic.transport import Patience
+from lesion_core.isic.api.transport import Patience
+from lesion_core.isic.ingest.ingest import ingest
+from lesion_core.isic.ingest.snapshot import read_images, read_issues
 from lesion_core.stores.folders import list_folders, materialise
 from lesion_core.stores.local import LocalStore
 from lesion_core.types import ArchiveSource, SnapshotRef

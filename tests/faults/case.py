@@ -7,8 +7,8 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Literal
 
-from lesion_core.isic.mirror import running_mirror
-from lesion_core.isic.transport import Patience
+from lesion_core.isic.api.transport import Patience
+from lesion_core.isic.mirror.server import running_mirror
 from tests.core.isic.faulty import FaultyServer, faulty_server, listed, page, send
 from tests.core.isic.folders import VASCULAR, isic_id, jpeg, row, write_table
 from tests.faults.expected import Expected

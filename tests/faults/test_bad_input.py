@@ -13,7 +13,7 @@ from deployments.scoring.run import score
 from lesion_core.dataset.prepare import prepare
 from lesion_core.dataset.records import open_dataset
 from lesion_core.images import Preprocessing, preprocess
-from lesion_core.isic.ingest import ingest
+from lesion_core.isic.ingest.ingest import ingest
 from lesion_core.settings import LesionSettings
 from lesion_core.stores.local import LocalStore
 from lesion_core.types import ArchiveSource, PrepareOptions

@@ -13,9 +13,9 @@ from deployments.scoring.run import score
 from lesion_core.dataset.prepare import prepare
 from lesion_core.dataset.records import open_dataset
 from lesion_core.errors import ImageRejected, ShortfallError
-from lesion_core.evaluation.figures import Case, Subject, draw_misclassified
+from lesion_core.figures import Case, Subject, draw_misclassified
 from lesion_core.images import decode
-from lesion_core.isic.ingest import ingest
+from lesion_core.isic.ingest.ingest import ingest
 from lesion_core.labels import CLASS_ORDER, Diagnosis
 from lesion_core.settings import LesionSettings
 from lesion_core.stores.local import LocalStore

@@ -6,8 +6,8 @@ from pathlib import Path
 from prefect import flow, task
 
 from lesion_core import jobs
-from lesion_core.isic.client import ArchiveClient
-from lesion_core.isic.transport import Patience
+from lesion_core.isic.api.client import ArchiveClient
+from lesion_core.isic.api.transport import Patience
 from tasks import publish
 from tasks.edge import read_settings
 from tasks.policies import RETRY_TRANSIENT, training_slot

@@ -10,7 +10,7 @@ from prefect.settings import PREFECT_API_URL, temporary_settings
 from deployments.runs import run_and_follow
 from lesion_core.comparison.leaderboard import Leaderboard, read_leaderboard
 from lesion_core.comparison.spec import ComparisonRef
-from lesion_core.evaluation.looks import read_looks
+from lesion_core.evaluation.test_access import read_looks
 from lesion_core.stores.references import list_references
 from tasks import publish
 from tests.flows.conftest import Running

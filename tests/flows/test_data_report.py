@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from lesion_core.dataset.prepare import prepare
-from lesion_core.evaluation.data_spec import FIGURES, DataReportJob, data_report_key_of
+from lesion_core.dataset_report.spec import FIGURES, DataReportJob, data_report_key_of
 from lesion_core.stores.folders import find
 from lesion_core.types import PrepareOptions
 from tasks import publish

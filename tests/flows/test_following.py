@@ -15,7 +15,7 @@ from deployments.following.news import RunNews
 from deployments.following.silence import explain
 from deployments.runs import run_and_follow
 from lesion_core.errors import LesionError
-from lesion_core.modeling.recipe import choose_recipe
+from lesion_core.recipes.recipe import choose_recipe
 from lesion_core.types import ArchiveSource, ModelRef
 from lesion_core.updates import read_progress
 from tests.conftest import ROOT

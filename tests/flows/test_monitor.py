@@ -15,8 +15,8 @@ from prefect.settings import PREFECT_API_URL, temporary_settings
 
 from deployments.runs import run_and_follow
 from lesion_core.errors import LesionError
-from lesion_core.isic.ingest import ingest
-from lesion_core.isic.mirror import running_mirror
+from lesion_core.isic.ingest.ingest import ingest
+from lesion_core.isic.mirror.server import running_mirror
 from lesion_core.isic.withdrawals import withdrawn_ids
 from lesion_core.types import ArchiveSource
 from tasks import publish

@@ -82,7 +82,7 @@ def test_a_misspelt_parameter_is_refused_before_any_work(running: Running) -> No
 # As many attempts as ever, by the client and by the task; only the waits between them are short.
 UNREACHABLE = """
 from functools import partial
-from lesion_core.isic import client
+from lesion_core.isic.api import client
 from lesion_core.types import ArchiveSource
 from tasks.policies import RETRY_TRANSIENT
 

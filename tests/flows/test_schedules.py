@@ -11,10 +11,10 @@ from prefect.client.schemas.objects import FlowRun
 from prefect.client.schemas.schedules import IntervalSchedule
 from prefect.settings import PREFECT_API_URL, temporary_settings
 
-from deployments.schedules import ScheduleState, read_schedules
+from deployments.schedules import ScheduleState, plan_soon, read_schedules
 from deployments.stack import local
 from lesion_core.types import ModelRef
-from tests.flows.conftest import Running
+from tests.flows.conftest import SCHEDULED, Running
 from tests.logs import LogWatch
 
 DEPLOYMENTS = ("monitor/monitor-daily", "retrain/retrain-weekly")
@@ -40,7 +40,7 @@ def test_a_local_stack_starts_with_its_schedules_off_and_one_command_switches_th
         )
 
     # Deploying again, as each start of the stack does, leaves the switch as a person set it.
-    assert running.python("-m", "deployments.cli", "deploy", "--paused").returncode == 0
+    assert running.python("-m", "deployments.cli", "deploy", "--paused", *SCHEDULED).returncode == 0
     assert all(state.active for state in states(api).values())
 
     assert running.python("-m", "deployments.cli", "schedules", "--off").returncode == 0
@@ -51,14 +51,18 @@ def test_scheduled_runs_that_are_due_run_by_themselves_and_complete(running: Run
     """On the stack's own archive, with the parameters that the deployments were given."""
     api = f"{running.addresses.prefect}/api"
     with temporary_settings({PREFECT_API_URL: api}), get_client(sync_client=True) as client:
+        made = {}
         for name in DEPLOYMENTS:
             deployment = client.read_deployment_by_name(name)
-            # The server plans runs every few seconds: one whose time had passed by then would be the next day's.
+            # Again after three minutes, for a server that was too busy to create the first run in time.
             due = datetime.datetime.now(datetime.UTC) + datetime.timedelta(seconds=15)
             schedule = IntervalSchedule(interval=datetime.timedelta(minutes=3), anchor_date=due)
-            (made,) = client.create_deployment_schedules(deployment.id, [(schedule, True)])
-            run = wait_for_its_end(client, deployment.id)
-            client.delete_deployment_schedule(deployment.id, made.id)
+            (created,) = client.create_deployment_schedules(deployment.id, [(schedule, True)])
+            plan_soon(client, deployment)
+            made[deployment.id] = created.id
+        for deployment_id, schedule_id in made.items():
+            run = wait_for_its_end(client, deployment_id)
+            client.delete_deployment_schedule(deployment_id, schedule_id)
             assert run.state is not None
             assert run.state.is_completed(), run.state
 

@@ -8,7 +8,7 @@ import pytest
 import yaml
 
 from lesion_core.dataset.prepare import latest_dataset, prepare
-from lesion_core.modeling.recipe import read_recipe
+from lesion_core.recipes.recipe import read_recipe
 from lesion_core.search.study_output import BEST_NAME
 from lesion_core.stores.folders import get_index, read_file
 from lesion_core.stores.references import get_reference

@@ -6,7 +6,7 @@ import pytest
 
 from lesion_core.errors import ArtifactNotFound
 from lesion_core.keys import dataset_key, digest_of
-from lesion_core.modeling.recipe import Recipe
+from lesion_core.recipes.recipe import Recipe
 from lesion_core.stores.folders import publish
 from lesion_core.stores.local import LocalStore
 from tasks.dataset import find_dataset, find_dataset_for

@@ -9,7 +9,7 @@ from lesion_core.comparison.leaderboard import Training
 from lesion_core.comparison.spec import CompareRequest, ComparisonJob, Outcome, Run
 from lesion_core.evaluation.predictions import table_of_predictions
 from lesion_core.labels import N_CLASSES
-from lesion_core.modeling.recipe import Recipe
+from lesion_core.recipes.recipe import Recipe
 from lesion_core.types import DatasetRef, ModelRef, ReportRef
 from tests.core.evaluation.strategies import make_scores
 

@@ -10,7 +10,7 @@ from benchmarks.ingredients import what_changed
 from lesion_core.comparison.crossing import cross, recipes_of, vary
 from lesion_core.comparison.spec import CompareRequest, choose_request
 from lesion_core.errors import ConfigError
-from lesion_core.modeling.recipe import Recipe
+from lesion_core.recipes.recipe import Recipe
 from tests.conftest import ROOT
 
 BASE = Recipe(name="base", description="Scored 0.7.", backbone="tiny", weights="none", fusion="concat")

@@ -24,8 +24,8 @@ from lesion_core.comparison.spec import (
     comparison_key_of,
 )
 from lesion_core.errors import ArtifactCorrupt, ArtifactNotFound, DataError
-from lesion_core.evaluation.looks import record_look
 from lesion_core.evaluation.spec import EvaluateJob
+from lesion_core.evaluation.test_access import record_look
 from lesion_core.registry.retention import make_plan
 from lesion_core.stores.folders import get_index, read_file
 from lesion_core.stores.local import LocalStore

@@ -9,9 +9,9 @@ from lesion_core.comparison.leaderboard import Entry, Leaderboard, make_leaderbo
 from lesion_core.comparison.page import headline_rows, table_of, write_summary
 from lesion_core.comparison.spec import ComparisonJob, outcome_of
 from lesion_core.errors import DataError
-from lesion_core.evaluation.comparison import paired_difference
-from lesion_core.evaluation.metrics import MELANOMA_INDEX, balanced_accuracy, class_aucs
 from lesion_core.evaluation.report import PROBABILITY_COLUMNS
+from lesion_core.statistics.metrics import MELANOMA_INDEX, balanced_accuracy, class_aucs
+from lesion_core.statistics.paired import paired_difference
 from tests.core.comparison.boards import Made, make_job
 
 SKILLS = {"weak": 0.4, "strong": 1.6, "middling": 1.2}

@@ -8,8 +8,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.ndimage import gaussian_filter
 
-from lesion_core.dataset import candidates
-from lesion_core.dataset.candidates import candidate_pairs
+from lesion_core.dataset.splitting import near_pairs as candidates
+from lesion_core.dataset.splitting.near_pairs import candidate_pairs
 
 LEAST = 0.97
 

@@ -10,14 +10,14 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from lesion_core.dataset.certificate import (
+from lesion_core.dataset.manifest import MANIFEST_NAME, MANIFEST_SCHEMA, read_table, write_manifest, write_table
+from lesion_core.dataset.proof.certificate import (
     CERTIFICATE_NAME,
     DUPLICATES_NAME,
     DUPLICATES_SCHEMA,
     read_certificate,
     verify_certificate,
 )
-from lesion_core.dataset.manifest import MANIFEST_NAME, MANIFEST_SCHEMA, read_table, write_manifest, write_table
 from lesion_core.dataset.records import OpenDataset
 from lesion_core.errors import LeakageError, ManifestError
 

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from PIL import Image, ImageEnhance
 from scipy.ndimage import gaussian_filter
 
-from lesion_core.dataset.duplicates import THUMBNAIL_PX, find_near_duplicates, thumbnail_of
+from lesion_core.dataset.splitting.duplicates import THUMBNAIL_PX, find_near_duplicates, thumbnail_of
 from lesion_core.images import Preprocessing, decode, resize
 from tests.core.dataset.snapshots import draw, encode
 

@@ -5,9 +5,9 @@ from pathlib import Path
 
 import pytest
 
-from lesion_core.dataset.certificate import read_certificate, verify_certificate
-from lesion_core.dataset.ledger import LEDGER_NAME, LEDGER_SCHEMA
 from lesion_core.dataset.manifest import read_table, source_of
+from lesion_core.dataset.proof.certificate import read_certificate, verify_certificate
+from lesion_core.dataset.splitting.split_history import LEDGER_NAME, LEDGER_SCHEMA
 from lesion_core.errors import DataError, LicenceRefused, ManifestError
 from lesion_core.isic.withdrawals import note_withdrawn
 from lesion_core.stores.local import LocalStore

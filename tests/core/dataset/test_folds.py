@@ -6,10 +6,10 @@ import pytest
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
-from lesion_core.dataset.folds import assign_folds, splits_of_fold
-from lesion_core.dataset.leakage import NO_FOLD, QUARANTINED
+from lesion_core.dataset.proof.leakage import NO_FOLD, QUARANTINED
 from lesion_core.dataset.records import OpenDataset
-from lesion_core.dataset.splits import SPLITS
+from lesion_core.dataset.splitting.folds import assign_folds, splits_of_fold
+from lesion_core.dataset.splitting.splits import SPLITS
 from lesion_core.errors import ConfigError, DataError, ManifestError
 from lesion_core.labels import class_index
 from tests.core.dataset.test_splits import by_id, manifests, table

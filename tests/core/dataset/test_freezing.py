@@ -7,14 +7,14 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from lesion_core.dataset.certificate import Certificate, read_certificate
-from lesion_core.dataset.freezing import check_frozen, digest_of_ids
-from lesion_core.dataset.leakage import QUARANTINED
-from lesion_core.dataset.ledger import LEDGER_SCHEMA, empty_ledger, next_ledger, parse_ledger
 from lesion_core.dataset.manifest import write_table
 from lesion_core.dataset.prepare import prepare
+from lesion_core.dataset.proof.certificate import Certificate, read_certificate
+from lesion_core.dataset.proof.leakage import QUARANTINED
 from lesion_core.dataset.records import OpenDataset
-from lesion_core.dataset.splits import Reason, assign_splits
+from lesion_core.dataset.splitting.freezing import check_frozen, digest_of_ids
+from lesion_core.dataset.splitting.split_history import LEDGER_SCHEMA, empty_ledger, next_ledger, parse_ledger
+from lesion_core.dataset.splitting.splits import Reason, assign_splits
 from lesion_core.errors import ConfigError, DataError
 from lesion_core.labels import CLASS_ORDER
 from lesion_core.stores.local import LocalStore

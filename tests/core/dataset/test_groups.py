@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from lesion_core.dataset.groups import group_images
+from lesion_core.dataset.splitting.groups import group_images
 from tests.core.dataset.snapshots import frame, image_row
 
 IDS = st.one_of(st.none(), st.sampled_from(["A", "B", "C", "D"]))

@@ -3,7 +3,7 @@
 import pandas as pd
 import pytest
 
-from lesion_core.dataset.leakage import EVIDENCE_COLUMNS, NO_FOLD, QUARANTINED, assert_disjoint, find_overlaps
+from lesion_core.dataset.proof.leakage import EVIDENCE_COLUMNS, NO_FOLD, QUARANTINED, assert_disjoint, find_overlaps
 from lesion_core.errors import LeakageError, ManifestError
 
 

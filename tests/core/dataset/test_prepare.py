@@ -11,9 +11,9 @@ import pandas as pd
 import pytest
 
 from lesion_core.dataset import records, shards
-from lesion_core.dataset.certificate import read_certificate, verify_certificate
-from lesion_core.dataset.leakage import QUARANTINED
 from lesion_core.dataset.prepare import latest_dataset, prepare
+from lesion_core.dataset.proof.certificate import read_certificate, verify_certificate
+from lesion_core.dataset.proof.leakage import QUARANTINED
 from lesion_core.dataset.records import OpenDataset, open_dataset
 from lesion_core.errors import ArtifactCorrupt, ArtifactNotFound, ConfigError, DataError
 from lesion_core.images import Preprocessing, preprocess

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from lesion_core.dataset.duplicates import THUMBNAIL_PX, find_near_duplicates, thumbnail_of
+from lesion_core.dataset.splitting.duplicates import THUMBNAIL_PX, find_near_duplicates, thumbnail_of
 from lesion_core.images import Preprocessing, preprocess
 
 # One photograph each, by eye, though their lesion ids differ or are missing.

@@ -13,11 +13,11 @@ import pytest
 from PIL import Image, ImageCms, PngImagePlugin
 
 from lesion_core.dataset import shards
-from lesion_core.dataset.duplicates import thumbnail_of
 from lesion_core.dataset.encoding import Shard
 from lesion_core.dataset.prepare import prepare
 from lesion_core.dataset.records import open_dataset, shard_name
 from lesion_core.dataset.shards import write_shards
+from lesion_core.dataset.splitting.duplicates import thumbnail_of
 from lesion_core.images import Preprocessing, preprocess
 from lesion_core.stores.folders import materialise
 from lesion_core.stores.local import LocalStore

@@ -7,11 +7,10 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from lesion_core.dataset import shortcuts
-from lesion_core.dataset.certificate import CERTIFICATE_NAME, Shortcut, read_certificate
-from lesion_core.dataset.leakage import NO_FOLD, QUARANTINED
-from lesion_core.dataset.records import OpenDataset, shard_name
-from lesion_core.dataset.shortcuts import (
+from lesion_core.dataset.proof import shortcuts
+from lesion_core.dataset.proof.certificate import CERTIFICATE_NAME, Shortcut, read_certificate
+from lesion_core.dataset.proof.leakage import NO_FOLD, QUARANTINED
+from lesion_core.dataset.proof.shortcuts import (
     ALL,
     ASPECT,
     BORDER,
@@ -24,6 +23,7 @@ from lesion_core.dataset.shortcuts import (
     audit_shortcuts,
     border_colours,
 )
+from lesion_core.dataset.records import OpenDataset, shard_name
 
 N = 400
 

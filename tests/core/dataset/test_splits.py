@@ -9,8 +9,8 @@ import pytest
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
-from lesion_core.dataset.leakage import QUARANTINED
-from lesion_core.dataset.splits import SPLITS, Reason, assign_splits
+from lesion_core.dataset.proof.leakage import QUARANTINED
+from lesion_core.dataset.splitting.splits import SPLITS, Reason, assign_splits
 from lesion_core.errors import ConfigError, DataError, ManifestError
 from lesion_core.labels import CLASS_ORDER
 from lesion_core.types import PrepareOptions

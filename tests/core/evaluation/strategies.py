@@ -3,8 +3,8 @@
 import numpy as np
 from hypothesis import strategies as st
 
-from lesion_core.evaluation.calibration import apply_temperature
 from lesion_core.labels import N_CLASSES
+from lesion_core.statistics.calibration import apply_temperature
 
 
 def make_scores(

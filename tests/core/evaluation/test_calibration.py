@@ -6,8 +6,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from lesion_core.errors import DataError
-from lesion_core.evaluation.calibration import BOUNDS, Calibration, apply_temperature, fit_temperature
-from lesion_core.evaluation.metrics import calibration_error_of, reliability
+from lesion_core.statistics.calibration import BOUNDS, Calibration, apply_temperature, fit_temperature
+from lesion_core.statistics.metrics import calibration_error_of, reliability
 from tests.core.evaluation.strategies import calibrated_logits, seeds
 
 

@@ -7,10 +7,10 @@ import pytest
 
 from lesion_core.dataset.summary import describe
 from lesion_core.evaluation.card import SYNTHETIC_LINE, WITHDRAWN_TITLE, current_card, write_card
-from lesion_core.evaluation.exposure import find_exposure, leave_members
 from lesion_core.evaluation.report import read_metrics
 from lesion_core.isic.withdrawals import note_withdrawn
 from lesion_core.keys import index_key
+from lesion_core.lineage.exposure import find_exposure, leave_members
 from lesion_core.serving.model_folder import read_model_folder
 from lesion_core.serving.wording import check_wording
 from lesion_core.stores.folders import materialise, publish, read_file

@@ -10,17 +10,16 @@ import pytest
 from PIL import Image
 
 from lesion_core import jobs
-from lesion_core.dataset.certificate import read_certificate
 from lesion_core.dataset.manifest import MANIFEST_NAME, MANIFEST_SCHEMA, read_table
 from lesion_core.dataset.prepare import prepare
+from lesion_core.dataset.proof.certificate import read_certificate
+from lesion_core.dataset.proof.shortcuts import CONFIRMATION, FEATURES, SIZE, SOURCE
 from lesion_core.dataset.records import open_dataset
-from lesion_core.dataset.shortcuts import CONFIRMATION, FEATURES, SIZE, SOURCE
-from lesion_core.errors import ArtifactCorrupt, ArtifactNotFound
-from lesion_core.evaluation.data_content import DataSummary, remarks_on, tables_of
-from lesion_core.evaluation.data_gallery import write_figures
-from lesion_core.evaluation.data_page import write_page, write_tables
-from lesion_core.evaluation.data_report import read_data_summary, run
-from lesion_core.evaluation.data_spec import (
+from lesion_core.dataset_report.content import DataSummary, remarks_on, tables_of
+from lesion_core.dataset_report.gallery import write_figures
+from lesion_core.dataset_report.job import read_data_summary, run
+from lesion_core.dataset_report.page import write_page, write_tables
+from lesion_core.dataset_report.spec import (
     FIGURES,
     PAGE_NAME,
     SUMMARY_NAME,
@@ -31,7 +30,8 @@ from lesion_core.evaluation.data_spec import (
     figures_in,
     page_address,
 )
-from lesion_core.evaluation.figures.canvas import SYNTHETIC_MARK
+from lesion_core.errors import ArtifactCorrupt, ArtifactNotFound
+from lesion_core.figures.canvas import SYNTHETIC_MARK
 from lesion_core.settings import LesionSettings
 from lesion_core.stores.folders import materialise
 from lesion_core.stores.local import LocalStore

@@ -10,14 +10,14 @@ import pandas as pd
 import pytest
 from PIL import Image
 
-from lesion_core.dataset.certificate import Shortcut
-from lesion_core.evaluation import figures
-from lesion_core.evaluation.estimates import Estimate
-from lesion_core.evaluation.figures import Case, Grid, Panel, Subject
-from lesion_core.evaluation.figures.layout import lay_out
-from lesion_core.evaluation.metrics import confusion_matrix, reliability, roc_of
+from lesion_core import figures
+from lesion_core.dataset.proof.certificate import Shortcut
+from lesion_core.figures import Case, Grid, Panel, Subject
+from lesion_core.figures.layout import lay_out
 from lesion_core.labels import CLASS_ORDER, Diagnosis
-from lesion_core.modeling.summary import Block, NetworkSummary
+from lesion_core.modeling.network.architecture import Block, NetworkSummary
+from lesion_core.statistics.estimates import Estimate
+from lesion_core.statistics.metrics import confusion_matrix, reliability, roc_of
 from tests.core.evaluation.strategies import make_scores
 
 TRUE, PROBS = make_scores(1, 120, classes=7)
@@ -149,7 +149,7 @@ def test_a_figure_of_generated_images_says_so_in_its_first_band(draw: Draw, tmp_
 
 def test_nothing_global_is_touched() -> None:
     """In a process of its own: other libraries of a test session may import pyplot."""
-    check = "import sys, lesion_core.evaluation.figures; assert 'matplotlib.pyplot' not in sys.modules"
+    check = "import sys, lesion_core.figures; assert 'matplotlib.pyplot' not in sys.modules"
     subprocess.run([sys.executable, "-c", check], check=True)
 
 

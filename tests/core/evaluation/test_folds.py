@@ -7,12 +7,12 @@ import pytest
 
 from lesion_core.dataset.records import OpenDataset
 from lesion_core.errors import ArtifactNotFound, LeakageError
-from lesion_core.evaluation.exposure import MADE_FROM, find_exposure, leave_members, read_members
 from lesion_core.evaluation.job import run
 from lesion_core.evaluation.predictions import count_seen
 from lesion_core.evaluation.report import read_metrics, read_predictions
 from lesion_core.evaluation.spec import EvaluateJob
 from lesion_core.keys import members_key
+from lesion_core.lineage.exposure import MADE_FROM, find_exposure, leave_members, read_members
 from lesion_core.stores.folders import read_file
 from lesion_core.stores.local import LocalStore
 from lesion_core.types import ModelRef, ReportRef, ignore_progress

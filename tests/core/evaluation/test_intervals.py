@@ -6,12 +6,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from lesion_core.errors import DataError
-from lesion_core.evaluation import metrics
-from lesion_core.evaluation.calibration import apply_temperature
-from lesion_core.evaluation.comparison import paired_difference
-from lesion_core.evaluation.estimates import Estimate, mean_estimate, share_estimate, wilson_interval
-from lesion_core.evaluation.intervals import draw_groups, group_codes, measure, strata_of
-from lesion_core.evaluation.ranking import resample_ranking
+from lesion_core.statistics import metrics
+from lesion_core.statistics.calibration import apply_temperature
+from lesion_core.statistics.estimates import Estimate, mean_estimate, share_estimate, wilson_interval
+from lesion_core.statistics.intervals import draw_groups, group_codes, measure, strata_of
+from lesion_core.statistics.paired import paired_difference
+from lesion_core.statistics.rank_intervals import resample_ranking
 from tests.core.evaluation.strategies import calibrated_logits, make_scores, seeds
 
 

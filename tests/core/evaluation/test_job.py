@@ -12,7 +12,6 @@ from lesion_core.dataset.manifest import write_table
 from lesion_core.dataset.records import SPLITS_SCHEMA
 from lesion_core.errors import ArtifactCorrupt, ArtifactNotFound, DataError, LeakageError
 from lesion_core.evaluation import job as evaluation
-from lesion_core.evaluation import metrics
 from lesion_core.evaluation.predictions import Pictures, count_seen, predict_rows, rows_to_evaluate
 from lesion_core.evaluation.report import PROBABILITY_COLUMNS, latest_report, read_metrics, read_predictions
 from lesion_core.evaluation.spec import EvaluateJob
@@ -20,6 +19,7 @@ from lesion_core.images import Preprocessing, level_colours, preprocess
 from lesion_core.keys import canonical_json
 from lesion_core.labels import CLASS_ORDER
 from lesion_core.serving.predictor import Predictor
+from lesion_core.statistics import metrics
 from lesion_core.stores.folders import find, materialise, publish, read_file
 from lesion_core.stores.local import LocalStore
 from lesion_core.stores.references import ref_from_folder

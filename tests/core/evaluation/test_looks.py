@@ -10,7 +10,9 @@ import pytest
 from lesion_core.dataset.records import OpenDataset
 from lesion_core.errors import ArtifactCorrupt, ConfigError
 from lesion_core.evaluation import job as evaluation
-from lesion_core.evaluation.looks import (
+from lesion_core.evaluation.report import read_metrics
+from lesion_core.evaluation.spec import EvaluateJob
+from lesion_core.evaluation.test_access import (
     Look,
     Looks,
     PlannedLook,
@@ -19,8 +21,6 @@ from lesion_core.evaluation.looks import (
     read_looks,
     record_look,
 )
-from lesion_core.evaluation.report import read_metrics
-from lesion_core.evaluation.spec import EvaluateJob
 from lesion_core.serving.wording import check_wording
 from lesion_core.stores.folders import read_file
 from lesion_core.stores.local import LocalStore

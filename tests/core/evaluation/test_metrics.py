@@ -4,8 +4,8 @@ import sklearn.metrics as reference
 from hypothesis import given, settings
 
 from lesion_core.errors import DataError
-from lesion_core.evaluation import metrics
 from lesion_core.labels import CLASS_ORDER, MALIGNANT, N_CLASSES
+from lesion_core.statistics import metrics
 from tests.core.evaluation.strategies import make_scores, predictions, seeds
 
 quick = settings(max_examples=60, deadline=None)

@@ -10,9 +10,9 @@ import pandas as pd
 
 from lesion_core.dataset.prepare import prepare
 from lesion_core.dataset.records import OpenDataset, open_dataset
-from lesion_core.evaluation.identity import report_inputs, report_key_of
 from lesion_core.evaluation.job import STEP
 from lesion_core.evaluation.measurement import Scored, measure_scores
+from lesion_core.evaluation.output_key import report_inputs, report_key_of
 from lesion_core.evaluation.predictions import table_of_predictions, with_splits_of
 from lesion_core.evaluation.report import Metrics, Subject
 from lesion_core.evaluation.spec import EvaluateJob

@@ -7,11 +7,11 @@ from pathlib import Path
 import pytest
 
 from lesion_core.errors import ShortfallError, SourceResponseError, SourceUnavailable
-from lesion_core.isic.client import ArchiveClient
-from lesion_core.isic.ingest import ingest
-from lesion_core.isic.mirror import running_mirror
-from lesion_core.isic.snapshot import read_images
-from lesion_core.isic.transport import Patience
+from lesion_core.isic.api.client import ArchiveClient
+from lesion_core.isic.api.transport import Patience
+from lesion_core.isic.ingest.ingest import ingest
+from lesion_core.isic.ingest.snapshot import read_images
+from lesion_core.isic.mirror.server import running_mirror
 from lesion_core.stores.folders import list_folders
 from lesion_core.stores.local import LocalStore
 from lesion_core.types import ArchiveSource, SnapshotRef

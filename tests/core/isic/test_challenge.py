@@ -7,11 +7,11 @@ from pathlib import Path
 import pytest
 
 from lesion_core.errors import ManifestError
-from lesion_core.isic.challenge import find_challenge
-from lesion_core.isic.folder import ArchiveFolder, is_archive_folder, read_folder
-from lesion_core.isic.ingest import ingest
-from lesion_core.isic.mirror import running_mirror
-from lesion_core.isic.snapshot import read_images, read_issues
+from lesion_core.isic.ingest.ingest import ingest
+from lesion_core.isic.ingest.snapshot import read_images, read_issues
+from lesion_core.isic.mirror.challenge import find_challenge
+from lesion_core.isic.mirror.folder import ArchiveFolder, is_archive_folder, read_folder
+from lesion_core.isic.mirror.server import running_mirror
 from lesion_core.isic.taxonomy import age_of, classify, sex_of, site_of
 from lesion_core.labels import CLASS_ORDER, Diagnosis
 from lesion_core.stores.local import LocalStore

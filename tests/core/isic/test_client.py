@@ -7,8 +7,8 @@ from email.utils import formatdate
 import pytest
 
 from lesion_core.errors import ConfigError, SourceResponseError, SourceUnavailable
-from lesion_core.isic.client import ArchiveClient
-from lesion_core.isic.transport import Patience
+from lesion_core.isic.api.client import ArchiveClient
+from lesion_core.isic.api.transport import Patience
 from tests.core.isic.faulty import FaultyServer, drip, hang_up, listed, page, reset_after, send, stall
 
 SEARCH = "/api/v2/images/search/"

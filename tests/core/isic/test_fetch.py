@@ -11,14 +11,14 @@ from pathlib import Path
 import pytest
 
 from lesion_core.errors import ManifestError, ShortfallError
-from lesion_core.isic.assembly import assemble, report_arrivals
-from lesion_core.isic.fetch import fetch_shard
-from lesion_core.isic.holdings import earlier_tables
-from lesion_core.isic.ingest import ingest
-from lesion_core.isic.listing import list_archive
-from lesion_core.isic.mirror import running_mirror
-from lesion_core.isic.snapshot import read_images, read_issues
-from lesion_core.isic.transport import Patience
+from lesion_core.isic.api.transport import Patience
+from lesion_core.isic.ingest.assembly import assemble, report_arrivals
+from lesion_core.isic.ingest.fetch import fetch_shard
+from lesion_core.isic.ingest.holdings import earlier_tables
+from lesion_core.isic.ingest.ingest import ingest
+from lesion_core.isic.ingest.snapshot import read_images, read_issues
+from lesion_core.isic.listing.listing import list_archive
+from lesion_core.isic.mirror.server import running_mirror
 from lesion_core.stores.local import LocalStore
 from lesion_core.types import ArchiveSource, ListingRef, ShardRef
 from tests.conftest import ROOT
@@ -87,7 +87,7 @@ def test_a_report_counts_what_became_of_a_listing(folder: Path, store: LocalStor
 def test_what_did_not_arrive_is_reported_before_what_was_not_wanted(
     store: LocalStore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("lesion_core.isic.assembly._REPORTED", 4)
+    monkeypatch.setattr("lesion_core.isic.ingest.assembly._REPORTED", 4)
     rows = [row(number, **(MELANOMA if number < 15 else {})) for number in range(20)]
     folder = write_folder(tmp_path / "archive", rows, without=[isic_id(18), isic_id(19)])
     with running_mirror(folder) as url:
@@ -230,7 +230,7 @@ def test_a_killed_run_loses_no_image_that_had_arrived(tmp_path: Path, store: Loc
     folder = write_folder(tmp_path / "large", [row(number) for number in range(400)])
     with running_mirror(folder) as url:
         script = (
-            "import sys; from pathlib import Path; from lesion_core.isic.ingest import ingest; "
+            "import sys; from pathlib import Path; from lesion_core.isic.ingest.ingest import ingest; "
             "from lesion_core.stores.local import LocalStore; from lesion_core.types import ArchiveSource; "
             "ingest(ArchiveSource(url=sys.argv[1], connections=2), LocalStore(Path(sys.argv[2])))"
         )

@@ -16,11 +16,11 @@ from lesion_core.errors import (
     SourceUnavailable,
     StoreRefused,
 )
-from lesion_core.isic.ingest import ingest
-from lesion_core.isic.mirror import running_mirror
-from lesion_core.isic.snapshot import IMAGES_SCHEMA, ISSUES_SCHEMA, read_images, read_issues
-from lesion_core.isic.survey import survey
-from lesion_core.isic.transport import Patience
+from lesion_core.isic.api.transport import Patience
+from lesion_core.isic.ingest.ingest import ingest
+from lesion_core.isic.ingest.snapshot import IMAGES_SCHEMA, ISSUES_SCHEMA, read_images, read_issues
+from lesion_core.isic.mirror.server import running_mirror
+from lesion_core.isic.watch.survey import survey
 from lesion_core.stores.folders import find, materialise
 from lesion_core.stores.local import LocalStore
 from lesion_core.types import ArchiveSource, Progress, SnapshotRef

@@ -8,10 +8,10 @@ import pyarrow as pa
 import pytest
 
 from lesion_core.errors import StoreRefused
-from lesion_core.isic.catalogue import Catalogue, CatalogueRow
-from lesion_core.isic.listing import list_archive, read_losses, read_shard, read_statements
-from lesion_core.isic.mirror import running_mirror
-from lesion_core.isic.selection import select
+from lesion_core.isic.listing.catalogue import Catalogue, CatalogueRow
+from lesion_core.isic.listing.listing import list_archive, read_losses, read_shard, read_statements
+from lesion_core.isic.listing.selection import select
+from lesion_core.isic.mirror.server import running_mirror
 from lesion_core.isic.statements import Statement
 from lesion_core.stores.local import LocalStore
 from lesion_core.types import ArchiveSource

@@ -7,13 +7,13 @@ import httpx
 import pytest
 
 from lesion_core.errors import SourceResponseError
-from lesion_core.isic.catalogue import Catalogue
-from lesion_core.isic.client import ArchiveClient
-from lesion_core.isic.ingest import ingest
-from lesion_core.isic.mirror import running_mirror
-from lesion_core.isic.routes import read_listing
-from lesion_core.isic.snapshot import read_images
-from lesion_core.isic.transport import Patience
+from lesion_core.isic.api.client import ArchiveClient
+from lesion_core.isic.api.transport import Patience
+from lesion_core.isic.ingest.ingest import ingest
+from lesion_core.isic.ingest.snapshot import read_images
+from lesion_core.isic.listing.catalogue import Catalogue
+from lesion_core.isic.listing.routes import read_listing
+from lesion_core.isic.mirror.server import running_mirror
 from lesion_core.stores.local import LocalStore
 from lesion_core.types import ArchiveSource, JsonDict, ignore_progress
 from tests.core.isic.bulks import SEARCH, TABLE, offer, table

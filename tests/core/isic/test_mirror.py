@@ -13,10 +13,10 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from lesion_core.errors import ConfigError, ManifestError
-from lesion_core.isic.client import ArchiveClient
-from lesion_core.isic.folder import read_folder
-from lesion_core.isic.mirror import running_mirror, serve_mirror
-from lesion_core.isic.models import ImageOut
+from lesion_core.isic.api.client import ArchiveClient
+from lesion_core.isic.api.models import ImageOut
+from lesion_core.isic.mirror.folder import read_folder
+from lesion_core.isic.mirror.server import running_mirror, serve_mirror
 from tests.core.isic.folders import MELANOMA, isic_id, row, write_folder, write_table
 
 N_IMAGES = 230

@@ -3,7 +3,7 @@ from pathlib import Path
 import pytest
 from pydantic import ValidationError
 
-from lesion_core.isic.models import ImageOut, Page
+from lesion_core.isic.api.models import ImageOut, Page
 
 SAMPLE = Path(__file__).parent / "samples" / "image.json"
 

@@ -11,12 +11,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from lesion_core.dataset.groups import group_images
-from lesion_core.isic.catalogue import Catalogue, CatalogueRow
-from lesion_core.isic.ingest import ingest
-from lesion_core.isic.mirror import running_mirror
+from lesion_core.dataset.splitting.groups import group_images
+from lesion_core.isic.ingest.ingest import ingest
+from lesion_core.isic.ingest.snapshot import read_images, read_issues
+from lesion_core.isic.listing.catalogue import Catalogue, CatalogueRow
+from lesion_core.isic.mirror.server import running_mirror
 from lesion_core.isic.placeholders import FEWEST_CROWD, MOST_YEARS, find_crowds, id_of, is_placeholder
-from lesion_core.isic.snapshot import read_images, read_issues
 from lesion_core.isic.statements import Statement
 from lesion_core.stores.local import LocalStore
 from lesion_core.types import ArchiveSource
@@ -179,7 +179,7 @@ def test_what_cannot_be_one_patient_is_a_crowd(rows: list[dict[str, str]], words
 
 
 def test_no_lesion_of_the_real_set_is_a_crowd(isic_folder: Path, tmp_path: Path) -> None:
-    from lesion_core.isic.folder import read_folder
+    from lesion_core.isic.mirror.folder import read_folder
 
     rows = [dict(entry.row) for entry in read_folder(isic_folder / "archive").entries]
     assert crowds_of(rows, tmp_path) == {}

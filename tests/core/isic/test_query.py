@@ -6,8 +6,8 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from lesion_core.errors import ConfigError
-from lesion_core.isic.mirror import running_mirror
-from lesion_core.isic.query import parse_query
+from lesion_core.isic.mirror.query import parse_query
+from lesion_core.isic.mirror.server import running_mirror
 from tests.core.isic.folders import write_table
 from tests.core.isic.query_cases import CASES, ROWS, Answered
 

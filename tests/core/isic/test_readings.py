@@ -7,13 +7,13 @@ from pathlib import Path
 import pytest
 
 from lesion_core.errors import ShortfallError
-from lesion_core.isic.catalogue import Catalogue
-from lesion_core.isic.client import ArchiveClient
-from lesion_core.isic.ingest import ingest
-from lesion_core.isic.reading import Reading
-from lesion_core.isic.routes import read_listing
-from lesion_core.isic.snapshot import read_images, read_issues
-from lesion_core.isic.transport import Patience
+from lesion_core.isic.api.client import ArchiveClient
+from lesion_core.isic.api.transport import Patience
+from lesion_core.isic.ingest.ingest import ingest
+from lesion_core.isic.ingest.snapshot import read_images, read_issues
+from lesion_core.isic.listing.catalogue import Catalogue
+from lesion_core.isic.listing.reading import Reading
+from lesion_core.isic.listing.routes import read_listing
 from lesion_core.stores.local import LocalStore
 from lesion_core.types import ArchiveSource, Progress, ignore_progress
 from tests.core.isic.bulks import FILES, SEARCH, TABLE, offer, table

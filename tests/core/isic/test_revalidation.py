@@ -5,13 +5,13 @@ from pathlib import Path
 import pytest
 
 from lesion_core.errors import ShortfallError
-from lesion_core.isic.assembly import IngestReport, assemble, report_arrivals
-from lesion_core.isic.fetch import fetch_shard
-from lesion_core.isic.holdings import earlier_tables
-from lesion_core.isic.ingest import ingest
-from lesion_core.isic.listing import list_archive
-from lesion_core.isic.snapshot import read_images
-from lesion_core.isic.transport import Patience
+from lesion_core.isic.api.transport import Patience
+from lesion_core.isic.ingest.assembly import IngestReport, assemble, report_arrivals
+from lesion_core.isic.ingest.fetch import fetch_shard
+from lesion_core.isic.ingest.holdings import earlier_tables
+from lesion_core.isic.ingest.ingest import ingest
+from lesion_core.isic.ingest.snapshot import read_images
+from lesion_core.isic.listing.listing import list_archive
 from lesion_core.stores.local import LocalStore
 from lesion_core.types import ArchiveSource, SnapshotRef
 from tests.core.isic.bulks import offer, table

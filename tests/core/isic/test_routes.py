@@ -9,13 +9,13 @@ import httpx
 import pytest
 
 from lesion_core.errors import SourceResponseError
-from lesion_core.isic.catalogue import Catalogue, CatalogueRow
-from lesion_core.isic.client import ArchiveClient
-from lesion_core.isic.mirror import running_mirror
-from lesion_core.isic.reading import Reading
-from lesion_core.isic.routes import read_listing
+from lesion_core.isic.api.client import ArchiveClient
+from lesion_core.isic.api.transport import Patience
+from lesion_core.isic.listing.catalogue import Catalogue, CatalogueRow
+from lesion_core.isic.listing.reading import Reading
+from lesion_core.isic.listing.routes import read_listing
+from lesion_core.isic.mirror.server import running_mirror
 from lesion_core.isic.statements import Statement
-from lesion_core.isic.transport import Patience
 from lesion_core.types import ArchiveSource, ignore_progress
 from tests.core.isic.faulty import FaultyServer, listed, page, send
 from tests.core.isic.folders import MELANOMA, isic_id, row, write_folder

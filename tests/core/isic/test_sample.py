@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from lesion_core.isic.sample import GROUPS_PER_CLASS, Candidate, draw_sample
+from lesion_core.isic.listing.sample import GROUPS_PER_CLASS, Candidate, draw_sample
 from lesion_core.labels import CLASS_ORDER, Diagnosis
 
 IDS = st.one_of(st.none(), st.integers(0, 6).map(str))

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from lesion_core.isic.folder import Entry, read_folder
+from lesion_core.isic.mirror.folder import Entry, read_folder
 from lesion_core.isic.taxonomy import Unmapped, age_of, classify, image_type_of, sex_of, site_of
 from lesion_core.labels import Diagnosis, Sex, Site
 

@@ -13,15 +13,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from lesion_core.errors import ManifestError, SchemaDrift, SourceResponseError
-from lesion_core.isic.changes import compare
-from lesion_core.isic.drift import find_drift
-from lesion_core.isic.ingest import ingest
-from lesion_core.isic.listing import list_archive
-from lesion_core.isic.mirror import running_mirror
-from lesion_core.isic.snapshot import read_images
+from lesion_core.isic.api.transport import Patience
+from lesion_core.isic.ingest.ingest import ingest
+from lesion_core.isic.ingest.snapshot import read_images
+from lesion_core.isic.listing.listing import list_archive
+from lesion_core.isic.mirror.server import running_mirror
 from lesion_core.isic.statements import Statement, facts_from_cells
-from lesion_core.isic.transport import Patience
-from lesion_core.isic.watcher import WatchReport, find_previous, watch
+from lesion_core.isic.watch.changes import compare
+from lesion_core.isic.watch.schema_drift import find_drift
+from lesion_core.isic.watch.watcher import WatchReport, find_previous, watch
 from lesion_core.isic.withdrawals import note_withdrawn, read_withdrawal, withdrawn_ids
 from lesion_core.keys import listing_key
 from lesion_core.stores.local import LocalStore

@@ -7,8 +7,8 @@ import keras
 import numpy as np
 import pytest
 
-from lesion_core.modeling.network import build_network
-from lesion_core.modeling.recipe import Recipe
+from lesion_core.modeling.network.network import build_network
+from lesion_core.recipes.recipe import Recipe
 
 Inputs = dict[str, np.ndarray]
 MakeInputs = Callable[[int, int], Inputs]

@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from lesion_core.modeling.augment import ARTEFACT_DRAWS, N_DRAWS, augment
-from lesion_core.modeling.sections import Augmentation
+from lesion_core.modeling.feed.augment import ARTEFACT_DRAWS, N_DRAWS, augment
+from lesion_core.recipes.sections import Augmentation
 
 KINDS = ("ink", "rulers", "hairs", "dark_corners", "cutout")
 # The share of the picture that one of them may change: something, and never so much that no lesion is left.

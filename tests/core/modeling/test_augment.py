@@ -5,8 +5,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from lesion_core.modeling.augment import N_DRAWS, augment, draw
-from lesion_core.modeling.sections import Augmentation
+from lesion_core.modeling.feed.augment import N_DRAWS, augment, draw
+from lesion_core.recipes.sections import Augmentation
 
 _OFF = dict.fromkeys(("rotation_degrees", "zoom", "shift", "brightness", "contrast", "hue", "saturation"), 0.0)
 _FLIP_X, _FLIP_Y, _ANGLE, _ZOOM, _SHIFT_X, _, _BRIGHTNESS, _CONTRAST, _HUE, _SATURATION = range(10)

@@ -14,11 +14,11 @@ import pytest
 
 from lesion_core import modeling
 from lesion_core.errors import ConfigError
-from lesion_core.modeling.applications import APPLICATIONS
-from lesion_core.modeling.backbones import MIN_CELLS, build_backbone
-from lesion_core.modeling.resolutions import stages_of
-from lesion_core.modeling.sections import Backbone
-from lesion_core.modeling.weights import IMAGENET, locate
+from lesion_core.modeling.network.applications import APPLICATIONS
+from lesion_core.modeling.network.backbones import MIN_CELLS, build_backbone
+from lesion_core.modeling.network.resolutions import stages_of
+from lesion_core.modeling.network.weights import IMAGENET, locate
+from lesion_core.recipes.sections import Backbone
 
 # What each application's own code does to 0–255 pixels; those with a layer for it inside have that layer asked.
 _KERAS = keras.applications

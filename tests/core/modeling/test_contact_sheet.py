@@ -9,10 +9,10 @@ from PIL import Image
 
 from lesion_core.dataset.encoding import ShardWriter
 from lesion_core.dataset.records import OpenDataset, shard_name
-from lesion_core.modeling.augment import draw
-from lesion_core.modeling.contact_sheet import N_DRAWN, write_contact_sheet
-from lesion_core.modeling.input import TrainingFeed
-from lesion_core.modeling.recipe import Recipe
+from lesion_core.modeling.feed.augment import draw
+from lesion_core.modeling.feed.contact_sheet import N_DRAWN, write_contact_sheet
+from lesion_core.modeling.feed.input import TrainingFeed
+from lesion_core.recipes.recipe import Recipe
 from lesion_core.types import DatasetRef
 
 SIDE, CLASSES = 32, [0, 1, 4]

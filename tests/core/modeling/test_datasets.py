@@ -7,8 +7,8 @@ import pytest
 from lesion_core.dataset.lineage import find_newest
 from lesion_core.errors import ArtifactNotFound
 from lesion_core.keys import dataset_key, digest_of
-from lesion_core.modeling.datasets import choose_dataset
-from lesion_core.modeling.recipe import Recipe
+from lesion_core.recipes.datasets import choose_dataset
+from lesion_core.recipes.recipe import Recipe
 from lesion_core.stores.folders import publish
 from lesion_core.stores.local import LocalStore
 from lesion_core.stores.references import ref_from_folder

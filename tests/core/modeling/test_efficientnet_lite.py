@@ -7,8 +7,8 @@ import skimage.data
 import skimage.transform
 
 from lesion_core.errors import ConfigError
-from lesion_core.modeling.efficientnet_lite import lite_classifier, lite_features, load_torch_file
-from lesion_core.modeling.weights import IMAGENET, locate
+from lesion_core.modeling.network.efficientnet_lite import lite_classifier, lite_features, load_torch_file
+from lesion_core.modeling.network.weights import IMAGENET, locate
 
 EGYPTIAN_CAT, TABBY, TIGER_CAT, ESPRESSO = 285, 281, 282, 967
 

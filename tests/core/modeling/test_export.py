@@ -7,7 +7,7 @@ import numpy as np
 import onnxruntime
 import pytest
 
-from lesion_core.modeling.export import as_float32, export_onnx
+from lesion_core.modeling.network.export import as_float32, export_onnx
 from tests.core.modeling.conftest import Inputs, MakeInputs, MakeNetwork
 
 TYPES = {

@@ -8,8 +8,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.special import expit
 
-from lesion_core.modeling.gates import GatedEvidence
-from lesion_core.modeling.metadata import unknown_encoding
+from lesion_core.modeling.network.gates import GatedEvidence
+from lesion_core.modeling.network.metadata import unknown_encoding
 
 Shares = dict[str, np.ndarray]
 KINDS = ("film", "metablock")

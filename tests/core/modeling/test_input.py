@@ -14,15 +14,15 @@ from lesion_core.dataset.encoding import ShardWriter
 from lesion_core.dataset.records import OpenDataset, shard_name
 from lesion_core.errors import ArtifactCorrupt
 from lesion_core.labels import N_CLASSES
-from lesion_core.modeling.input import (
+from lesion_core.modeling.feed.input import (
     TrainingFeed,
     epoch_order,
     evaluation_batches,
 )
-from lesion_core.modeling.losses import shares_in_loss
-from lesion_core.modeling.recipe import Recipe
-from lesion_core.modeling.sampling import class_counts, class_quotas
-from lesion_core.modeling.sections import Imbalance
+from lesion_core.modeling.feed.losses import shares_in_loss
+from lesion_core.modeling.feed.sampling import class_counts, class_quotas
+from lesion_core.recipes.recipe import Recipe
+from lesion_core.recipes.sections import Imbalance
 from lesion_core.types import DatasetRef
 
 _counts = st.lists(st.integers(0, 400), min_size=N_CLASSES, max_size=N_CLASSES).filter(any)

@@ -12,9 +12,9 @@ _STEPS = 12
 _CHILD = f"""
 import json, random, sys
 import jax, keras, numpy as np
-from lesion_core.modeling.losses import make_loss
-from lesion_core.modeling.network import build_network
-from lesion_core.modeling.recipe import Recipe
+from lesion_core.modeling.feed.losses import make_loss
+from lesion_core.modeling.network.network import build_network
+from lesion_core.recipes.recipe import Recipe
 
 told = {{}}
 trained = sys.argv[1].split(",")

@@ -9,9 +9,9 @@ from scipy.optimize import minimize
 from scipy.special import log_softmax, softmax
 
 from lesion_core.labels import N_CLASSES
-from lesion_core.modeling.losses import AdjustedCrossEntropy, Targets, class_weights, logit_offsets, make_loss
-from lesion_core.modeling.recipe import Recipe
-from lesion_core.modeling.sampling import class_quotas
+from lesion_core.modeling.feed.losses import AdjustedCrossEntropy, Targets, class_weights, logit_offsets, make_loss
+from lesion_core.modeling.feed.sampling import class_quotas
+from lesion_core.recipes.recipe import Recipe
 
 _FLAT = np.full(N_CLASSES, 1 / N_CLASSES)
 _SKEWED = np.array([0.2, 0.5, 0.1, 0.02, 0.1, 0.02, 0.03, 0.03])

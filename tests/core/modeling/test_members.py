@@ -7,12 +7,12 @@ import numpy as np
 import onnxruntime
 import pytest
 
-from lesion_core.modeling.export import export_onnx
-from lesion_core.modeling.members import member_name, members_of, with_members
-from lesion_core.modeling.network import build_network
-from lesion_core.modeling.recipe import Recipe
-from lesion_core.modeling.saved import load_network
-from lesion_core.modeling.views import single_view, with_views
+from lesion_core.modeling.network.ensemble import member_name, members_of, with_members
+from lesion_core.modeling.network.export import export_onnx
+from lesion_core.modeling.network.network import build_network
+from lesion_core.modeling.network.saved import load_network
+from lesion_core.modeling.network.test_time_augmentation import single_view, with_views
+from lesion_core.recipes.recipe import Recipe
 from tests.core.modeling.conftest import Inputs, MakeInputs, MakeNetwork
 
 

@@ -9,7 +9,7 @@ import tensorflow as tf
 from hypothesis import given
 from hypothesis import strategies as st
 
-from lesion_core.modeling.metadata import MetadataDropout, MetadataEncoding, unknown_encoding
+from lesion_core.modeling.network.metadata import MetadataDropout, MetadataEncoding, unknown_encoding
 
 Fields = dict[str, np.ndarray]
 N_FEATURES = 15

@@ -6,8 +6,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.stats import beta, kstest
 
-from lesion_core.modeling.mixing import N_MIXING_DRAWS, mix
-from lesion_core.modeling.sections import Augmentation
+from lesion_core.modeling.feed.mixing import N_MIXING_DRAWS, mix
+from lesion_core.recipes.sections import Augmentation
 
 MIXUP, CUTMIX = Augmentation(mixup=0.4), Augmentation(cutmix=1.0)
 BOTH = Augmentation(mixup=0.4, cutmix=1.0)

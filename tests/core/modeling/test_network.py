@@ -8,9 +8,9 @@ import pytest
 import tensorflow as tf
 
 from lesion_core.errors import ConfigError
-from lesion_core.modeling.network import build_network, freeze_backbone, unfreeze_backbone
-from lesion_core.modeling.recipe import Recipe
-from lesion_core.modeling.saved import load_network
+from lesion_core.modeling.network.network import build_network, freeze_backbone, unfreeze_backbone
+from lesion_core.modeling.network.saved import load_network
+from lesion_core.recipes.recipe import Recipe
 from tests.core.modeling.conftest import Inputs, MakeInputs, MakeNetwork
 
 EXPLAINED = ("additive", "none", "film", "metablock")

@@ -10,10 +10,10 @@ import onnxruntime
 import pytest
 from keras.src.applications import convnext
 
-from lesion_core.modeling.applications import APPLICATIONS
-from lesion_core.modeling.export import export_onnx
-from lesion_core.modeling.portable import as_portable, exact_gelu
-from lesion_core.modeling.saved import load_network
+from lesion_core.modeling.network.applications import APPLICATIONS
+from lesion_core.modeling.network.export import export_onnx
+from lesion_core.modeling.network.portable import as_portable, exact_gelu
+from lesion_core.modeling.network.saved import load_network
 from tests.core.modeling.conftest import MakeInputs, MakeNetwork
 
 layers = keras.layers

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from lesion_core.errors import ConfigError
-from lesion_core.modeling.recipe import Recipe, choose_recipe, parse_recipe, read_recipe
+from lesion_core.recipes.recipe import Recipe, choose_recipe, parse_recipe, read_recipe
 from tests.conftest import ROOT
 
 RECIPES = sorted((ROOT / "deployments" / "recipes").glob("*.yaml"))

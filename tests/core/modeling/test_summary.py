@@ -2,8 +2,8 @@
 
 import pytest
 
-from lesion_core.modeling.network import freeze_backbone
-from lesion_core.modeling.summary import describe_network
+from lesion_core.modeling.network.architecture import describe_network
+from lesion_core.modeling.network.network import freeze_backbone
 from tests.core.modeling.conftest import MakeNetwork
 
 

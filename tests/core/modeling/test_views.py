@@ -12,9 +12,9 @@ import pytest
 import tensorflow as tf
 
 from lesion_core.errors import ConfigError
-from lesion_core.modeling.export import export_onnx
-from lesion_core.modeling.saved import load_network
-from lesion_core.modeling.views import Views, single_view, with_views
+from lesion_core.modeling.network.export import export_onnx
+from lesion_core.modeling.network.saved import load_network
+from lesion_core.modeling.network.test_time_augmentation import Views, single_view, with_views
 from tests.core.modeling.conftest import Inputs, MakeInputs, MakeNetwork
 
 NUMBERS = (4, 8)
@@ -81,7 +81,7 @@ def test_the_views_of_an_image_all_differ_and_stay_bytes(make_inputs: MakeInputs
 def test_a_process_that_knows_nothing_of_views_loads_it(make_network: MakeNetwork, saved_path: Path) -> None:
     with_views(make_network(), 4).save(saved_path)
     code = (
-        "import sys, pathlib; from lesion_core.modeling.saved import load_network as load; "
+        "import sys, pathlib; from lesion_core.modeling.network.saved import load_network as load; "
         "print(load(pathlib.Path(sys.argv[1])).name)"
     )
     done = subprocess.run([sys.executable, "-c", code, str(saved_path)], capture_output=True, text=True, check=False)

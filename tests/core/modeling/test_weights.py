@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 
 from lesion_core.errors import ConfigError
-from lesion_core.modeling.weights import IMAGENET, check_fit, locate, read_torch_legacy
+from lesion_core.modeling.network.weights import IMAGENET, check_fit, locate, read_torch_legacy
 from tests.core.modeling.torch_file import Entry, write_state
 
 LITE0 = IMAGENET["efficientnet-lite0"]

@@ -11,8 +11,8 @@ from lesion_core.dataset.prepare import prepare
 from lesion_core.dataset.records import open_dataset
 from lesion_core.evaluation.job import run
 from lesion_core.evaluation.spec import EvaluateJob
-from lesion_core.isic.ingest import ingest
-from lesion_core.isic.mirror import running_mirror
+from lesion_core.isic.ingest.ingest import ingest
+from lesion_core.isic.mirror.server import running_mirror
 from lesion_core.registry.decisions import record_decision
 from lesion_core.stores.local import LocalStore
 from lesion_core.stores.protocol import Store

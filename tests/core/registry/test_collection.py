@@ -8,11 +8,11 @@ import pytest
 from lesion_core.dataset.records import open_dataset
 from lesion_core.errors import ArtifactCorrupt, ConfigError
 from lesion_core.evaluation.card import current_card
-from lesion_core.evaluation.exposure import find_exposure
 from lesion_core.evaluation.predictions import count_seen
-from lesion_core.isic.listing import list_archive
-from lesion_core.isic.mirror import running_mirror
+from lesion_core.isic.listing.listing import list_archive
+from lesion_core.isic.mirror.server import running_mirror
 from lesion_core.keys import channel_key, index_key, signal_key
+from lesion_core.lineage.exposure import find_exposure
 from lesion_core.registry.channels import rollback
 from lesion_core.registry.decisions import list_decisions
 from lesion_core.registry.inventory import FOLDER_KINDS, UNTOUCHED

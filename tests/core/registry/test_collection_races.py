@@ -7,10 +7,10 @@ import pytest
 
 from lesion_core.errors import ArtifactNotFound, StoreUnavailable
 from lesion_core.keys import channel_key, index_key
+from lesion_core.registry.channel_history import Pointer, record, swap
 from lesion_core.registry.channels import approved_model
 from lesion_core.registry.collection import condemn
 from lesion_core.registry.inventory import take_inventory
-from lesion_core.registry.ledger import Pointer, record, swap
 from lesion_core.registry.protocol import ChannelEvent
 from lesion_core.registry.retention import Why
 from lesion_core.stores.folders import find, get_index, publish

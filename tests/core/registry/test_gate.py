@@ -12,11 +12,11 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from lesion_core.dataset.census import TABLES
-from lesion_core.dataset.certificate import write_certificate
+from lesion_core.dataset.proof.census import TABLES
+from lesion_core.dataset.proof.certificate import write_certificate
 from lesion_core.dataset.records import OpenDataset
 from lesion_core.labels import CLASS_ORDER, Diagnosis
-from lesion_core.modeling.sections import GatePolicy
+from lesion_core.recipes.sections import GatePolicy
 from lesion_core.registry.gate import decide
 from lesion_core.stores.filesystem import file_digest
 from lesion_core.stores.folders import get_index, publish

@@ -12,7 +12,7 @@ from pathlib import Path
 import pandas as pd
 
 from lesion_core.errors import TrialStopped
-from lesion_core.modeling.recipe import Recipe
+from lesion_core.recipes.recipe import Recipe
 from lesion_core.search import course
 from lesion_core.search.signals import Reporter
 from lesion_core.search.study import StudyPlan, StudySpec, check_pruner, check_space

@@ -12,7 +12,7 @@ import pytest
 
 from lesion_core.errors import ConfigError, StoreUnavailable, StudyEnded, TrainingDiverged, TrainingError
 from lesion_core.keys import signal_key
-from lesion_core.modeling.recipe import Recipe
+from lesion_core.recipes.recipe import Recipe
 from lesion_core.search.course import Ask, conduct
 from lesion_core.search.proposals import opened_search
 from lesion_core.search.trial_spec import TrialOrder

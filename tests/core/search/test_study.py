@@ -11,11 +11,11 @@ from pydantic import ValidationError
 
 from lesion_core.dataset.records import SPLITS_NAME
 from lesion_core.errors import ConfigError
-from lesion_core.modeling.recipe import Recipe, parse_recipe
+from lesion_core.recipes.recipe import Recipe, parse_recipe
 from lesion_core.search.study import StudySpec, plan_study, with_values
 from lesion_core.stores.folders import publish, read_file
 from lesion_core.stores.local import LocalStore
-from lesion_core.training.identity import training_inputs
+from lesion_core.training.output_key import training_inputs
 from lesion_core.training.plan import count_epochs
 from lesion_core.training.spec import TrainJob
 from lesion_core.types import DatasetRef

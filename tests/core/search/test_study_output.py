@@ -9,9 +9,9 @@ import pytest
 from PIL import Image
 
 from lesion_core.errors import TrainingDiverged, TrainingError
-from lesion_core.evaluation.figures.canvas import Subject
-from lesion_core.evaluation.figures.search import draw_importance
-from lesion_core.modeling.recipe import Recipe, read_recipe
+from lesion_core.figures.canvas import Subject
+from lesion_core.figures.search import draw_importance
+from lesion_core.recipes.recipe import Recipe, read_recipe
 from lesion_core.registry.inventory import take_inventory
 from lesion_core.registry.reachability import find_reachable, needs_of
 from lesion_core.search.study_output import BEST_NAME, EPOCHS_NAME, FIGURES, TABLE_NAME, publish_study

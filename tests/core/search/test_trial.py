@@ -17,7 +17,7 @@ from pathlib import Path
 import pytest
 
 from lesion_core.errors import ConfigError, StudyEnded
-from lesion_core.modeling.recipe import Recipe
+from lesion_core.recipes.recipe import Recipe
 from lesion_core.search import signals, trial, trial_process
 from lesion_core.search.course import Ask, conduct
 from lesion_core.search.proposals import opened_search

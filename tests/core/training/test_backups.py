@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from lesion_core.errors import TrainingError
-from lesion_core.training.backups import Backup, read_backup, remove_backups, write_backup
+from lesion_core.training.loop.backups import Backup, read_backup, remove_backups, write_backup
 
 
 def _backup(step: int, n_values: int = 100) -> Backup:

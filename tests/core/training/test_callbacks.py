@@ -8,12 +8,12 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from lesion_core.modeling.network import build_network
-from lesion_core.modeling.recipe import Recipe
-from lesion_core.modeling.sections import Optimisation
-from lesion_core.training.callbacks import BackupTimer, Reporter
-from lesion_core.training.optimizer import AdamW
-from lesion_core.training.state import (
+from lesion_core.modeling.network.network import build_network
+from lesion_core.recipes.recipe import Recipe
+from lesion_core.recipes.sections import Optimisation
+from lesion_core.training.loop.callbacks import BackupTimer, Reporter
+from lesion_core.training.loop.optimizer import AdamW
+from lesion_core.training.loop.state import (
     FitState,
     note_score,
     pack,

@@ -8,13 +8,13 @@ import numpy as np
 import pytest
 
 from lesion_core.dataset.records import OpenDataset
-from lesion_core.modeling.recipe import Recipe
+from lesion_core.recipes.recipe import Recipe
 from lesion_core.stores.local import LocalStore
-from lesion_core.training.backups import Backup, write_backup
 from lesion_core.training.checkpoint import find_checkpoint, member_backups, training_scratch
+from lesion_core.training.loop.backups import Backup, write_backup
+from lesion_core.training.loop.state import FitState
 from lesion_core.training.plan import make_plan
 from lesion_core.training.spec import TrainJob
-from lesion_core.training.state import FitState
 
 MakeRecipe = Callable[..., Recipe]
 

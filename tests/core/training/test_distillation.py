@@ -12,23 +12,23 @@ from scipy.special import log_softmax, rel_entr, softmax
 
 from lesion_core.dataset.records import OpenDataset
 from lesion_core.errors import ArtifactCorrupt, ConfigError
-from lesion_core.evaluation.metrics import balanced_accuracy
 from lesion_core.keys import digest_of, model_key
 from lesion_core.labels import CLASS_ORDER, N_CLASSES
-from lesion_core.modeling.input import TrainingFeed, evaluation_batches
-from lesion_core.modeling.losses import AdjustedCrossEntropy, logit_offsets, shares_in_loss
-from lesion_core.modeling.network import build_network
-from lesion_core.modeling.recipe import Recipe
-from lesion_core.modeling.sampling import class_counts
-from lesion_core.modeling.sections import Imbalance
+from lesion_core.modeling.feed.input import TrainingFeed, evaluation_batches
+from lesion_core.modeling.feed.losses import AdjustedCrossEntropy, logit_offsets, shares_in_loss
+from lesion_core.modeling.feed.sampling import class_counts
+from lesion_core.modeling.network.network import build_network
+from lesion_core.recipes.recipe import Recipe
+from lesion_core.recipes.sections import Imbalance
+from lesion_core.statistics.metrics import balanced_accuracy
 from lesion_core.stores.folders import publish
 from lesion_core.stores.local import LocalStore
 from lesion_core.stores.references import ref_from_folder
 from lesion_core.training.distillation import TEACHER, Teaching, divergence, prior_shift
-from lesion_core.training.features import FeatureFeed, pool_features
-from lesion_core.training.fit import fit
+from lesion_core.training.loop.features import FeatureFeed, pool_features
+from lesion_core.training.loop.fit import fit
+from lesion_core.training.loop.step import make_logits
 from lesion_core.training.spec import Distillation, TrainJob
-from lesion_core.training.step import make_logits
 from lesion_core.training.teacher import Teacher, open_teacher, teach
 from lesion_core.types import DatasetRef, ModelRef
 from tests.model_folders import SIZE_PX, write_model_folder

@@ -17,18 +17,18 @@ import tensorflow as tf
 
 from lesion_core.dataset.records import OpenDataset
 from lesion_core.errors import ConfigError, TrainingDiverged, TrainingError
-from lesion_core.evaluation.metrics import balanced_accuracy
 from lesion_core.labels import N_CLASSES
-from lesion_core.modeling.input import TrainingFeed, evaluation_batches, model_inputs
-from lesion_core.modeling.losses import AdjustedCrossEntropy
-from lesion_core.modeling.network import build_network
-from lesion_core.modeling.recipe import Recipe
-from lesion_core.training.backups import is_finite, read_backup
-from lesion_core.training.features import FeatureFeed, make_head, pool_features
-from lesion_core.training.fit import fit
-from lesion_core.training.logs import STEPS_FILE
-from lesion_core.training.state import restore_model, unpack_state
-from lesion_core.training.step import make_logits, make_trainer
+from lesion_core.modeling.feed.input import TrainingFeed, evaluation_batches, model_inputs
+from lesion_core.modeling.feed.losses import AdjustedCrossEntropy
+from lesion_core.modeling.network.network import build_network
+from lesion_core.recipes.recipe import Recipe
+from lesion_core.statistics.metrics import balanced_accuracy
+from lesion_core.training.loop.backups import is_finite, read_backup
+from lesion_core.training.loop.features import FeatureFeed, make_head, pool_features
+from lesion_core.training.loop.fit import fit
+from lesion_core.training.loop.logs import STEPS_FILE
+from lesion_core.training.loop.state import restore_model, unpack_state
+from lesion_core.training.loop.step import make_logits, make_trainer
 from lesion_core.types import Progress
 
 MakeRecipe = Callable[..., Recipe]
@@ -141,8 +141,8 @@ def _fit_talkative(
 ) -> None:
     """Train with news of every step and a backup after every step."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("lesion_core.training.callbacks._NEWS_SECONDS", 0.0)
-        patch.setattr("lesion_core.training.callbacks._LARGEST_BACKUP_SHARE", 1e9)
+        patch.setattr("lesion_core.training.loop.callbacks._NEWS_SECONDS", 0.0)
+        patch.setattr("lesion_core.training.loop.callbacks._LARGEST_BACKUP_SHARE", 1e9)
         fit(model, recipe, dataset, backups=backups, on_progress=listen)
 
 
@@ -257,7 +257,7 @@ def test_too_little_memory_is_said_with_what_to_lower(
     def refuse(*_: object) -> Iterator[object]:
         raise refusal
 
-    monkeypatch.setattr("lesion_core.training.stages.TrainingFeed.batches", refuse)
+    monkeypatch.setattr("lesion_core.training.loop.stages.TrainingFeed.batches", refuse)
     with pytest.raises(TrainingError, match=r"needs more memory .* lower optimisation\.batch_size or size_px"):
         fit(_network(make_recipe()), make_recipe(), dataset, backups=tmp_path)
 
@@ -273,7 +273,7 @@ def test_weights_that_are_no_numbers_never_take_the_place_of_a_good_backup(
         if progress.done >= 3:
             model.weights[0].assign(np.full(model.weights[0].shape, np.nan, np.float32))
 
-    monkeypatch.setattr("lesion_core.training.callbacks.Reporter.is_due", lambda self: True)
+    monkeypatch.setattr("lesion_core.training.loop.callbacks.Reporter.is_due", lambda self: True)
     with pytest.raises(TrainingDiverged, match="expected finite weights, got nan in epoch"):
         fit(model, recipe, dataset, backups=tmp_path, on_progress=spoil)
     kept = read_backup(tmp_path)

@@ -7,10 +7,10 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from lesion_core.modeling.network import build_network
-from lesion_core.modeling.recipe import Recipe
-from lesion_core.training.folding import _pairs, folded
-from lesion_core.training.layers import freeze_normalisation, normalisations
+from lesion_core.modeling.network.network import build_network
+from lesion_core.recipes.recipe import Recipe
+from lesion_core.training.loop.folding import _pairs, folded
+from lesion_core.training.loop.layers import freeze_normalisation, normalisations
 
 
 def _network(recipe: Recipe) -> keras.Model:

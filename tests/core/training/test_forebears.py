@@ -10,19 +10,19 @@ import pytest
 
 from lesion_core.dataset.records import OpenDataset
 from lesion_core.errors import ArtifactCorrupt, ArtifactNotFound, ConfigError, LeakageError
-from lesion_core.evaluation.exposure import lineage_of
 from lesion_core.keys import digest_of, model_key
-from lesion_core.modeling.recipe import Recipe
+from lesion_core.lineage.exposure import lineage_of
+from lesion_core.lineage.unseen_check import check_network, check_unseen, count_seen_groups
+from lesion_core.recipes.recipe import Recipe
 from lesion_core.registry.inventory import take_inventory
 from lesion_core.registry.reachability import needs_of
 from lesion_core.serving.model_folder import Provenance, read_model_folder
 from lesion_core.stores.folders import get_index, publish, read_file
 from lesion_core.stores.local import LocalStore
 from lesion_core.stores.references import ref_from_folder
-from lesion_core.training.forebears import check_network, check_unseen, count_seen_groups
-from lesion_core.training.identity import training_inputs, training_key
 from lesion_core.training.job import run
 from lesion_core.training.output import Lesson, Making, describe_provenance
+from lesion_core.training.output_key import training_inputs, training_key
 from lesion_core.training.spec import Distillation, FineTuning, TrainJob
 from lesion_core.types import DatasetRef, JsonDict, ModelRef, ignore_progress
 from tests.model_folders import write_model_folder

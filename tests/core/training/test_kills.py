@@ -22,15 +22,15 @@ import tensorflow as tf
 
 from lesion_core import jobs
 from lesion_core.keys import id_of
-from lesion_core.modeling.network import build_network
-from lesion_core.modeling.recipe import Recipe
-from lesion_core.modeling.saved import load_network
+from lesion_core.modeling.network.network import build_network
+from lesion_core.modeling.network.saved import load_network
+from lesion_core.recipes.recipe import Recipe
 from lesion_core.settings import LesionSettings
 from lesion_core.stores.folders import materialise, read_file
 from lesion_core.stores.local import LocalStore
-from lesion_core.training.identity import training_key
 from lesion_core.training.job import run
-from lesion_core.training.logs import EVENTS_FILE, STEPS_FILE
+from lesion_core.training.loop.logs import EVENTS_FILE, STEPS_FILE
+from lesion_core.training.output_key import training_key
 from lesion_core.training.spec import TrainJob
 from lesion_core.types import DatasetRef, ModelRef, ignore_progress
 

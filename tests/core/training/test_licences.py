@@ -12,7 +12,7 @@ from lesion_core.dataset.records import OpenDataset, open_dataset
 from lesion_core.dataset.summary import describe
 from lesion_core.evaluation.card import write_card
 from lesion_core.evaluation.report import read_metrics
-from lesion_core.modeling.sections import GatePolicy
+from lesion_core.recipes.sections import GatePolicy
 from lesion_core.registry.gate import decide
 from lesion_core.serving.model_folder import Provenance, read_model_folder
 from lesion_core.serving.wording import Approval, disclaimer

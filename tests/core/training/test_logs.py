@@ -8,7 +8,7 @@ import pytest
 import tensorflow as tf
 
 from lesion_core.errors import TrainingError
-from lesion_core.training.logs import EVENTS_FILE, STEPS_FILE, Logs, Position, store_logs
+from lesion_core.training.loop.logs import EVENTS_FILE, STEPS_FILE, Logs, Position, store_logs
 
 
 def _write(folder: Path, steps: range, position: Position | None = None, n_steps: int = 20) -> Position:

@@ -12,18 +12,18 @@ import pytest
 
 from lesion_core.dataset.records import OpenDataset
 from lesion_core.errors import ConfigError
-from lesion_core.modeling.backbones import BACKBONE
-from lesion_core.modeling.members import members_of
-from lesion_core.modeling.network import build_network
-from lesion_core.modeling.recipe import Recipe
-from lesion_core.modeling.saved import load_network
-from lesion_core.modeling.summary import describe_network
-from lesion_core.modeling.views import single_view
+from lesion_core.modeling.network.architecture import describe_network
+from lesion_core.modeling.network.backbones import BACKBONE
+from lesion_core.modeling.network.ensemble import members_of
+from lesion_core.modeling.network.network import build_network
+from lesion_core.modeling.network.saved import load_network
+from lesion_core.modeling.network.test_time_augmentation import single_view
+from lesion_core.recipes.recipe import Recipe
 from lesion_core.serving.model_folder import ModelFolder, read_model_folder
 from lesion_core.stores.folders import get_index, materialise, read_file
 from lesion_core.stores.local import LocalStore
+from lesion_core.training.ensemble import Weights, fit_members, starting_weights
 from lesion_core.training.job import run
-from lesion_core.training.members import Weights, fit_members, starting_weights
 from lesion_core.training.spec import TrainJob
 from lesion_core.types import DatasetRef, ModelRef, Progress, ProgressCallback, ignore_progress
 from tests.model_folders import write_model_folder

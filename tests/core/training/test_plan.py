@@ -7,7 +7,7 @@ import pandas as pd
 import pytest
 
 from lesion_core.errors import ConfigError
-from lesion_core.modeling.recipe import Recipe
+from lesion_core.recipes.recipe import Recipe
 from lesion_core.training.plan import make_plan
 
 MakeRecipe = Callable[..., Recipe]

@@ -7,7 +7,7 @@ import pytest
 from pydantic import ValidationError
 
 from lesion_core.errors import ArtifactCorrupt, ConfigError
-from lesion_core.modeling.recipe import Recipe
+from lesion_core.recipes.recipe import Recipe
 from lesion_core.stores.local import LocalStore
 from lesion_core.training.pretrained import store_weights, weights_digest, with_local_weights
 

@@ -10,14 +10,14 @@ import pytest
 import tensorflow as tf
 
 from lesion_core.labels import N_CLASSES
-from lesion_core.modeling.losses import AdjustedCrossEntropy
-from lesion_core.modeling.network import build_network
-from lesion_core.modeling.recipe import Recipe
-from lesion_core.modeling.sections import Optimisation
+from lesion_core.modeling.feed.losses import AdjustedCrossEntropy
+from lesion_core.modeling.network.network import build_network
+from lesion_core.recipes.recipe import Recipe
+from lesion_core.recipes.sections import Optimisation
 from lesion_core.training.devices import as_float32, set_up
-from lesion_core.training.layers import moving_statistics, rate_shares, release
-from lesion_core.training.optimizer import AdamW
-from lesion_core.training.step import Trainer, make_trainer
+from lesion_core.training.loop.layers import moving_statistics, rate_shares, release
+from lesion_core.training.loop.optimizer import AdamW
+from lesion_core.training.loop.step import Trainer, make_trainer
 
 MakeRecipe = Callable[..., Recipe]
 Batch = tuple[dict[str, tf.Tensor], dict[str, tf.Tensor]]
@@ -192,8 +192,8 @@ _TWO_REPLICAS = """
 import numpy as np, tensorflow as tf
 cpu = tf.config.list_physical_devices("CPU")[0]
 tf.config.set_logical_device_configuration(cpu, [tf.config.LogicalDeviceConfiguration()] * 2)
-from lesion_core.modeling.recipe import Recipe
-from lesion_core.training.state import FitState, pack, restore_model, restore_optimizer
+from lesion_core.recipes.recipe import Recipe
+from lesion_core.training.loop.state import FitState, pack, restore_model, restore_optimizer
 from tests.core.training.test_step import _batch, _ready
 
 recipe = Recipe.model_validate({
@@ -207,7 +207,7 @@ for strategy in (tf.distribute.get_strategy(), tf.distribute.MirroredStrategy(["
         for layer in model.get_layer("backbone").layers:
             layer.trainable = "bn" not in layer.name  # statistics of half a batch are others
         from tests.core.training.test_step import _loss
-        from lesion_core.training.step import make_trainer
+        from lesion_core.training.loop.step import make_trainer
         trainer = make_trainer(model, recipe, _loss(), is_averaged=True)
         losses = [float(trainer.step(*_batch(7), 1e-3)) for _ in range(3)]
         backup = pack(FitState(), model, trainer.optimizer, "all", {})

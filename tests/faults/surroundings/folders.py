@@ -6,10 +6,10 @@ from collections.abc import Callable
 from pathlib import Path
 
 from lesion_core.errors import ManifestError
-from lesion_core.isic.folder import read_folder
-from lesion_core.isic.ingest import ingest
-from lesion_core.isic.mirror import running_mirror
-from lesion_core.isic.placement import check_files
+from lesion_core.isic.ingest.ingest import ingest
+from lesion_core.isic.mirror.folder import read_folder
+from lesion_core.isic.mirror.placement import check_files
+from lesion_core.isic.mirror.server import running_mirror
 from lesion_core.stores.local import LocalStore
 from lesion_core.types import ArchiveSource
 from tests.core.isic.folders import isic_id, jpeg
@@ -38,7 +38,7 @@ def _ingested(spoil: Callable[[Path], object], n_used: int = _N_IMAGES, warned: 
     def act(place: Place) -> None:
         folder = write_archive(place.folder / "images", range(1, _N_IMAGES + 1))
         spoil(folder)
-        handler, log = _Warnings(), logging.getLogger("lesion_core.isic.placement")
+        handler, log = _Warnings(), logging.getLogger("lesion_core.isic.mirror.placement")
         log.addHandler(handler)
         try:
             check_files(read_folder(folder))

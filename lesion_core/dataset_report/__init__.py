@@ -1,0 +1,1 @@
+"""A dataset for people: what it holds, as tables, figures and one page."""

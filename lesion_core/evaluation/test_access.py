@@ -1,0 +1,191 @@
+"""The log of looks: which model was measured on which test split, when and why; append-only.
+
+A number measured on test images is honest the first time. Whoever looks, changes the recipe and looks again fits the
+recipe to the test, and no certificate shows it. So every evaluation on a test split leaves a note before a single
+image is predicted: ``looks/<dataset>/<test>/<digest12>.json``. ``<test>`` is the frozen test split's own name, or
+``fold.2`` where fold 2 of a cross-validation is the test; both hold the same lesions for good, whichever dataset of
+this name they are read from. A report that is found again is no new look. Folds are made of all pictures, those of
+the frozen test among them, so a look at the one is counted for the other as well.
+"""
+
+import contextlib
+import datetime
+from collections.abc import Callable, Collection, Iterable
+from dataclasses import dataclass
+from pathlib import PurePosixPath
+
+from pydantic import Field, ValidationError
+
+from lesion_core.dataset.proof.certificate import CERTIFICATE_NAME, Certificate
+from lesion_core.errors import ArtifactCorrupt, ConfigError, StoreConflict
+from lesion_core.evaluation.output_key import report_key_of
+from lesion_core.evaluation.spec import EvaluateJob
+from lesion_core.keys import LOOKS, canonical_json, digest_of, look_key
+from lesion_core.stores.folders import read_file, utc_now
+from lesion_core.stores.protocol import Store
+from lesion_core.types import DatasetRef, Slug, StoreKey, Value
+
+_FOLD = "fold."  # a frozen test split's name has no dot
+_MAX_NAMED = 5
+
+
+class Look(Value):
+    """One model measured on one test split."""
+
+    dataset: Slug = Field(description="Name of the dataset")
+    test: str = Field(description="Name of the frozen test split, or 'fold.2' for fold 2 of a cross-validation")
+    dataset_id: str = Field(description="Which dataset of this name")
+    recipe: Slug
+    model_id: str
+    report_key: StoreKey = Field(description="Where the report is, or was to be")
+    reason: str = Field(default="", description="Why it looked again, where the recipe had looked before")
+    at: str = Field(description="ISO 8601, UTC")
+
+
+class Looks(Value):
+    """How often a test split had been looked at before a report was made."""
+
+    same_recipe: int = Field(ge=0, description="Other models of the recipe's name")
+    any_recipe: int = Field(ge=0, description="Other models of any recipe, those included")
+    overlapping: int | None = Field(
+        default=None,
+        ge=0,
+        description="Other models measured on test splits of the dataset's name that share images with this one: "
+        "folds and other frozen tests for a frozen test, frozen tests for a fold; none: it was not counted",
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class PlannedLook:
+    """A look that somebody means to take."""
+
+    test: str
+    dataset: DatasetRef
+    recipe: str
+    model_id: str
+
+
+def name_test(store: Store, dataset: DatasetRef, fold: int | None) -> str:
+    """Return what the test split is called in the log.
+
+    Raises:
+        ArtifactNotFound: The dataset is not in the store.
+        ArtifactCorrupt: Its certificate is none.
+    """
+    if fold is not None:
+        return f"{_FOLD}{fold}"
+    return Certificate.model_validate_json(read_file(store, dataset, CERTIFICATE_NAME)).test.name
+
+
+def record_look(job: EvaluateJob, store: Store, *, clock: Callable[[], datetime.datetime] = utc_now) -> Looks:
+    """Note that a model is about to be measured on a test split, and return who had looked before.
+
+    The same evaluation again, after an interruption, is the same look. Where the job names companions, it must be the
+    first look but for theirs: between a plan and its looks lie the trainings, in which others may have looked.
+
+    Raises:
+        ArtifactCorrupt: A note in the log is none.
+        ConfigError: As for ``check_first_look``, where the job names companions.
+    """
+    test, key = name_test(store, job.dataset, job.model.fold), report_key_of(job)
+    if job.companions is not None:
+        planned = PlannedLook(test, job.dataset, job.model.recipe, job.model.id)
+        check_first_look(store, [planned], companions=job.companions)
+    others = [look for look in read_looks(store, job.dataset.name) if look.model_id != job.model.id]
+    before = [look for look in others if look.test == test]
+    look = Look(
+        dataset=job.dataset.name,
+        test=test,
+        dataset_id=job.dataset.id,
+        recipe=job.model.recipe,
+        model_id=job.model.id,
+        report_key=key,
+        reason=job.reason,
+        at=clock().astimezone(datetime.UTC).isoformat(timespec="seconds"),
+    )
+    place = look_key(look.dataset, test, digest_of(key))
+    if store.stat(place) is None:
+        with contextlib.suppress(StoreConflict):  # another process notes the very same evaluation
+            store.create(place, canonical_json(look.model_dump(mode="json")))
+    return Looks(
+        same_recipe=len({each.model_id for each in before if each.recipe == job.model.recipe}),
+        any_recipe=len({each.model_id for each in before}),
+        overlapping=len({each.model_id for each in others if _share_images(each.test, test)}),
+    )
+
+
+def _share_images(test: str, other: str) -> bool:
+    """Say whether two test splits of one dataset's name may hold the same images; two folds never do."""
+    return test != other and not (test.startswith(_FOLD) and other.startswith(_FOLD))
+
+
+def read_looks(store: Store, dataset: str = "", test: str = "") -> list[Look]:
+    """Return the log, oldest first: of all datasets, of one by name, or of one of its test splits.
+
+    Raises:
+        ArtifactCorrupt: A note in it is none.
+    """
+    prefix = "/".join([LOOKS, *(part for part in (dataset, test) if part), ""])
+    notes = [_parsed(key, store.read(key)) for key in store.list(prefix)]
+    return sorted(notes, key=lambda look: (look.at, look.dataset, look.test, look.report_key))
+
+
+def check_first_look(store: Store, planned: Iterable[PlannedLook], *, companions: Collection[str] = ()) -> None:
+    """Refuse to measure a new version of a recipe on a test split that an older version was measured on.
+
+    Versions that are planned together (several seeds) are one experiment and do not stand in each other's way. A
+    model that was measured on the split already takes no new look.
+
+    Args:
+        store: Where the log is.
+        planned: The looks that are meant.
+        companions: Ids of models that belong to the same experiment, beside those of ``planned``.
+
+    Raises:
+        ConfigError: A recipe of this name looked before; the message names the models and the way out.
+    """
+    looks = list(planned)
+    ours = {look.model_id for look in looks}.union(companions)
+    tests = sorted({(look.dataset.name, look.test) for look in looks})
+    earlier = [
+        each for test in tests for each in _in_the_way(read_looks(store, *test), looks) if each.model_id not in ours
+    ]
+    if earlier:
+        named = "; ".join(
+            f"{each.model_id} on {each.test} of {each.dataset} at {each.at}" for each in earlier[:_MAX_NAMED]
+        )
+        raise ConfigError(
+            f"expected the first look of these recipes at their test images, but other versions of the same name "
+            f"looked before: {named}{'; …' if len(earlier) > _MAX_NAMED else ''}. Choose on the validation split, or "
+            "say again=True with a reason, which is kept",
+            models=sorted({each.model_id for each in earlier}),
+        )
+
+
+def _in_the_way(noted: list[Look], planned: Iterable[PlannedLook]) -> list[Look]:
+    """Return the notes on one test split by recipes of which a model is to look there for the first time."""
+    known = {(each.dataset, each.test, each.model_id) for each in noted}
+    new = {
+        (look.dataset.name, look.test, look.recipe)
+        for look in planned
+        if (look.dataset.name, look.test, look.model_id) not in known
+    }
+    return [each for each in noted if (each.dataset, each.test, each.recipe) in new]
+
+
+def _parsed(key: StoreKey, body: bytes) -> Look:
+    try:
+        look = Look.model_validate_json(body)
+    except ValidationError as error:
+        raise ArtifactCorrupt(
+            f"expected a look at a test split at {key!r}, got something else ({error.error_count()} fields wrong); "
+            "restore it from a backup",
+            key=key,
+        ) from error
+    if look_key(look.dataset, look.test, PurePosixPath(key).stem) != key:
+        raise ArtifactCorrupt(
+            f"expected a look at the test split that {key!r} names, got one at {look.test} of {look.dataset}; it was "
+            "moved or changed: restore it from a backup",
+            key=key,
+        )
+    return look

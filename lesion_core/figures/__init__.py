@@ -1,0 +1,53 @@
+"""Figures of data, training and evaluation, as PNG files; the only home of matplotlib."""
+
+from lesion_core.figures.architecture import draw_architecture
+from lesion_core.figures.canvas import Subject
+from lesion_core.figures.comparisons import (
+    draw_curves,
+    draw_differences,
+    draw_scores,
+    draw_sensitivities,
+)
+from lesion_core.figures.composition import (
+    Grid,
+    Panel,
+    draw_ages,
+    draw_class_distribution,
+    draw_grid,
+    draw_panels,
+    name_rows,
+)
+from lesion_core.figures.outcome import Case, draw_history, draw_misclassified
+from lesion_core.figures.performance import (
+    draw_confusion_matrix,
+    draw_reliability,
+    draw_roc,
+    draw_sensitivity,
+)
+from lesion_core.figures.pictures import draw_samples, draw_shortcuts, draw_sizes
+
+__all__ = [
+    "Case",
+    "Grid",
+    "Panel",
+    "Subject",
+    "draw_ages",
+    "draw_architecture",
+    "draw_class_distribution",
+    "draw_confusion_matrix",
+    "draw_curves",
+    "draw_differences",
+    "draw_grid",
+    "draw_history",
+    "draw_misclassified",
+    "draw_panels",
+    "draw_reliability",
+    "draw_roc",
+    "draw_samples",
+    "draw_scores",
+    "draw_sensitivities",
+    "draw_sensitivity",
+    "draw_shortcuts",
+    "draw_sizes",
+    "name_rows",
+]

@@ -1,0 +1,1 @@
+"""Images transferred, checked and put together as a snapshot."""

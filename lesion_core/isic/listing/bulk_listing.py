@@ -1,0 +1,157 @@
+"""A listing in bulk: a token stands for a search, and two requests bring all of it.
+
+The requests (how many there are, their metadata, their files) are answered one after the other, and the archive goes
+on meanwhile: an image that is published or withdrawn between them is in one answer and not in the other. So where
+they differ, all is read again. Only what differs every time is lost.
+"""
+
+import itertools
+import logging
+import tempfile
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import BinaryIO, TypeVar
+
+from lesion_core.isic.api.client import ArchiveClient
+from lesion_core.isic.listing.bulk_files import file_rows, require_files, save_table, table_rows
+from lesion_core.isic.listing.catalogue import Catalogue
+from lesion_core.isic.listing.lost_values import Gaps, restore
+from lesion_core.isic.listing.reading import Reading
+from lesion_core.types import ArchiveSource
+
+MOST_READINGS = 3
+# More images than this do not come or go between two requests: the answers are of different things.
+_MOST_CHANGES = 1000
+_SHOWN = 5
+_Row = TypeVar("_Row")
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class _Look:
+    """One reading: what the archive counted, and how its two files fit each other.
+
+    Attributes:
+        strange: Images with a file and no row in the table; the first ``_MOST_CHANGES`` of ``n_strange``.
+        bare: Images with a row and no file; the first ``_MOST_CHANGES``.
+    """
+
+    n_stated: int
+    n_listed: int
+    n_repeated: int
+    n_strange: int
+    strange: frozenset[str]
+    bare: frozenset[str]
+    gaps: Gaps
+
+    @property
+    def n_short(self) -> int:
+        """How many images fewer are listed than counted."""
+        return max(0, self.n_stated - self.n_listed)
+
+    @property
+    def is_no_change(self) -> bool:
+        """Whether so much differs that no image was merely published or withdrawn meanwhile."""
+        return max(self.n_short, self.n_strange, len(self.bare)) >= _MOST_CHANGES
+
+
+def read_bulk(client: ArchiveClient, source: ArchiveSource, catalogue: Catalogue) -> Reading:
+    """Fill an empty catalogue with everything that matches a source's query and collections.
+
+    Raises:
+        SourceUnavailable: The archive does not answer.
+        SourceResponseError: It refuses the query, does not offer this, or answers outside its contract.
+    """
+    token = client.bulk_token(source.query, source.collections)
+    looks: list[_Look] = []
+    while True:
+        catalogue.clear()
+        looks.append(_look(client, source, token, catalogue))
+        if not _differs(looks) or looks[-1].is_no_change or len(looks) == MOST_READINGS:
+            break
+        log.info("The archive's bulk answers differ (%s); reading them again.", _in_words(looks[-1]))
+    notes = tuple(_settle(looks, catalogue))
+    restore(client, source, catalogue, looks[-1].gaps)
+    strange = _in_all([look.strange for look in looks])
+    return Reading(
+        "bulk",
+        looks[-1].n_stated,
+        n_repeated=looks[-1].n_repeated,
+        n_short=min(look.n_short for look in looks),
+        n_strange=looks[-1].n_strange if looks[-1].is_no_change else len(strange),
+        strange=tuple(sorted(strange)[:_SHOWN]),
+        n_readings=len(looks),
+        notes=notes,
+    )
+
+
+def _look(client: ArchiveClient, source: ArchiveSource, token: str, catalogue: Catalogue) -> _Look:
+    gaps = Gaps()
+    n_stated = client.count(source.query, source.collections)
+    with tempfile.TemporaryFile() as table:
+        save_table(client, source.query, source.collections, token, table)
+        n_rows, n_new = _counted(table_rows(table, gaps.note), catalogue.add)
+    with tempfile.TemporaryFile() as listing:
+        client.save_file_listing(token, listing)
+        n_files, n_located = _counted(file_rows(listing), catalogue.locate)
+        strange = _strange(listing, catalogue) if n_files > n_located else frozenset[str]()
+    require_files(n_new, n_files)
+    bare = frozenset(catalogue.without_file(_MOST_CHANGES))
+    return _Look(n_stated, n_new, n_rows - n_new, n_files - n_located, strange, bare, gaps)
+
+
+def _strange(listing: BinaryIO, catalogue: Catalogue) -> frozenset[str]:
+    unknown = catalogue.missing_of(isic_id for isic_id, _ in file_rows(listing))
+    return frozenset(itertools.islice(unknown, _MOST_CHANGES))
+
+
+def _counted(rows: Iterator[_Row], take: Callable[[Iterator[_Row]], int]) -> tuple[int, int]:
+    """Hand rows on; return how many there were and how many were taken."""
+    n_rows = 0
+
+    def counting() -> Iterator[_Row]:
+        nonlocal n_rows
+        for row in rows:
+            n_rows += 1
+            yield row
+
+    n_taken = take(counting())
+    return n_rows, n_taken
+
+
+def _differs(looks: Sequence[_Look]) -> bool:
+    """Return whether anything differs in every reading."""
+    is_short = all(look.n_short for look in looks)
+    return is_short or bool(_in_all([look.strange for look in looks]) or _in_all([look.bare for look in looks]))
+
+
+def _in_all(sets: Sequence[frozenset[str]]) -> frozenset[str]:
+    return frozenset.intersection(*sets)
+
+
+def _settle(looks: Sequence[_Look], catalogue: Catalogue) -> Iterator[str]:
+    """Leave out what was withdrawn while the last reading went on, and yield what was withdrawn, in words.
+
+    An image that only the last list of files has is newer than its table, and is no loss.
+    """
+    gone = set[str]().union(*(look.bare for look in looks)) - _in_all([look.bare for look in looks])
+    catalogue.remove(gone & looks[-1].bare)
+    withdrawn = sorted(catalogue.missing_of(gone))
+    n_fewer = looks[0].n_short - min(look.n_short for look in looks)
+    if withdrawn:
+        shown = ", ".join(withdrawn[:_SHOWN]) + (", …" if len(withdrawn) > _SHOWN else "")
+        yield _said(f"{len(withdrawn)} images were withdrawn from the archive while it was read: {shown}")
+    elif n_fewer:
+        yield _said(f"{n_fewer} images were withdrawn from the archive while it was read")
+
+
+def _said(note: str) -> str:
+    log.warning("%s; they are left out.", note)
+    return note
+
+
+def _in_words(look: _Look) -> str:
+    return (
+        f"{look.n_stated} images counted, {look.n_listed} listed; {look.n_strange} files without a row, "
+        f"{len(look.bare)} rows without a file"
+    )

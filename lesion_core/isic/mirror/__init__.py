@@ -1,0 +1,1 @@
+"""The archive's API, served from a folder."""

@@ -1,0 +1,1 @@
+"""The archive beside the last snapshot: counts, changes, a changed schema."""

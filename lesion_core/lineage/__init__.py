@@ -1,0 +1,1 @@
+"""What a model has seen, through all that it was made from."""

@@ -1,0 +1,198 @@
+"""How sure a measured number is: intervals from resampling whole groups.
+
+Images of one patient or lesion resemble each other, so an interval that treats them as independent is too narrow.
+Groups are drawn with replacement and every statistic is computed from the drawn groups' images (the cluster
+bootstrap; Field and Welsh 2007, doi:10.1111/j.1467-9868.2007.00593.x). As many are drawn of each class as there
+are, because that is how test splits are made, and because a resample that lost a rare class would have another
+chance level. A group of several classes counts for its rarest. With few groups of a class
+there is little to resample: see ``estimates.share_estimate`` and ``estimates.mean_estimate``.
+
+Counts are summed per group once, so a resample is one row of a matrix product and a thousand take well under a
+second.
+"""
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+
+import numpy as np
+
+from lesion_core.errors import DataError
+from lesion_core.labels import N_CLASSES
+from lesion_core.statistics.estimates import Estimate, known, percentile_interval
+from lesion_core.statistics.metrics import (
+    N_BINS,
+    Reliability,
+    accuracy_of,
+    balanced_accuracy_of,
+    brier_terms,
+    calibration_error_of,
+    class_rates,
+    log_loss_terms,
+    malignant_rates,
+    mean_known,
+    reliability_bin,
+)
+
+# Resampling noise adds to every bin's gap, so all resamples lie above the measured error.
+_WITHOUT_INTERVAL = frozenset({"calibration_error"})
+_NUMBERS_AT_A_TIME = 4_000_000
+OnDrawn = Callable[[int], None]  # resamples done since the last call
+
+
+@dataclass(frozen=True, slots=True)
+class GroupSums:
+    """What each group adds to the statistics; the first axis of every array is the group (g)."""
+
+    confusion: np.ndarray  # float64 (g, 64), true class first
+    brier: np.ndarray  # (g,)
+    log_loss: np.ndarray  # (g,)
+    bins: np.ndarray  # (g, 3 * N_BINS): count, confidence, correct
+    n_images: np.ndarray  # (g,)
+    strata: np.ndarray  # int (g,): the class that the group counts for
+
+
+@dataclass(frozen=True, slots=True)
+class Resampled:
+    """Statistics of every resample (b in all), beside those of the images themselves (measured)."""
+
+    measured: dict[str, np.ndarray]
+    draws: dict[str, np.ndarray]
+
+    def estimate(self, name: str, position: int | None = None) -> Estimate:
+        """Return one number's estimate; ``position`` picks a class of a per-class statistic."""
+        value, draws = self.measured[name], self.draws[name]
+        if position is not None:
+            value, draws = value[position], draws[:, position]
+        low, high = (None, None) if name in _WITHOUT_INTERVAL else percentile_interval(draws)
+        return Estimate(value=known(value), low=low, high=high, method="none" if low is None else "group bootstrap")
+
+
+def ignore_draws(n: int) -> None:
+    """Do nothing with the news of ``n`` more resamples."""
+
+
+def measure(
+    class_index: np.ndarray,
+    probs: np.ndarray,
+    groups: np.ndarray,
+    *,
+    n_bootstrap: int,
+    seed: int,
+    on_drawn: OnDrawn = ignore_draws,
+) -> Resampled:
+    """Measure everything that adds up over groups, and its resamples.
+
+    Args:
+        class_index: int (n,), 0-based.
+        probs: float (n, 8).
+        groups: (n,) group of each image, of any sortable type.
+        n_bootstrap: Resamples.
+        seed: Same seed, same intervals.
+        on_drawn: Hears of so many more resamples done.
+
+    Returns:
+        Statistics 'sensitivity', 'specificity', 'precision', 'f1' (8,) and 'balanced_accuracy', 'accuracy',
+        'macro_f1', 'malignant_sensitivity', 'malignant_specificity', 'brier', 'log_loss', 'calibration_error' ().
+
+    Raises:
+        DataError: No images, or lengths that differ.
+    """
+    sums = sum_by_group(class_index, probs, groups)
+    everything = np.ones((1, len(sums.n_images)))
+    measured = {name: values[0] for name, values in _statistics(sums, everything).items()}
+    parts = []
+    for drawn in draw_groups(sums.strata, n_bootstrap, seed):
+        parts.append(_statistics(sums, drawn))
+        on_drawn(len(drawn))
+    return Resampled(measured, {name: np.concatenate([part[name] for part in parts]) for name in measured})
+
+
+def sum_by_group(class_index: np.ndarray, probs: np.ndarray, groups: np.ndarray) -> GroupSums:
+    """Return what each group adds; arguments as for ``measure``."""
+    true, probs, codes = np.asarray(class_index, np.int64), np.asarray(probs, np.float64), group_codes(groups)
+    if not len(true) or len(codes) != len(true):
+        raise DataError(f"expected at least one image, each with a group, got {len(true)} and {len(codes)} groups")
+    n_groups = int(codes.max()) + 1
+    predicted = probs.argmax(axis=1)
+
+    def summed(cells: np.ndarray, n_cells: int, weights: np.ndarray | None = None) -> np.ndarray:
+        counts = np.bincount(codes * n_cells + cells, weights, minlength=n_groups * n_cells)
+        return counts.reshape(n_groups, n_cells).astype(np.float64)
+
+    bins = reliability_bin(probs)
+    zero = np.zeros(len(true), np.int64)
+    return GroupSums(
+        confusion=summed(true * N_CLASSES + predicted, N_CLASSES**2),
+        brier=summed(zero, 1, brier_terms(true, probs))[:, 0],
+        log_loss=summed(zero, 1, log_loss_terms(true, probs))[:, 0],
+        bins=np.hstack(
+            [
+                summed(bins, N_BINS),
+                summed(bins, N_BINS, probs.max(axis=1)),
+                summed(bins, N_BINS, (predicted == true).astype(np.float64)),
+            ]
+        ),
+        n_images=summed(zero, 1)[:, 0],
+        strata=strata_of(true, codes),
+    )
+
+
+def group_codes(groups: np.ndarray) -> np.ndarray:
+    """Return each image's group as int (n,), 0-based, in the groups' own order."""
+    return np.unique(np.asarray(groups), return_inverse=True)[1].astype(np.int64).reshape(-1)
+
+
+def strata_of(class_index: np.ndarray, codes: np.ndarray) -> np.ndarray:
+    """Return each group's class, int (g,): of the classes among its images the one rarest over all images.
+
+    Args:
+        class_index: int (n,), 0-based.
+        codes: int (n,), group of each image, 0-based without gaps.
+    """
+    counts = np.bincount(class_index, minlength=N_CLASSES)
+    rank = np.argsort(np.argsort(counts, kind="stable"), kind="stable")
+    rarest = np.full(int(codes.max()) + 1, N_CLASSES)
+    np.minimum.at(rarest, codes, rank[class_index])
+    return np.argsort(counts, kind="stable")[rarest]
+
+
+def draw_groups(strata: np.ndarray, n_bootstrap: int, seed: int) -> Iterator[np.ndarray]:
+    """Yield how often each group is drawn, float64 (b, g), in pieces that fit in memory.
+
+    Args:
+        strata: int (g,); of each stratum as many groups are drawn as it has.
+        n_bootstrap: Resamples in all.
+        seed: Same seed and strata, same draws.
+    """
+    random = np.random.default_rng(seed)
+    n_groups = len(strata)
+    members = [np.flatnonzero(strata == stratum) for stratum in np.unique(strata)]
+    at_a_time = max(1, _NUMBERS_AT_A_TIME // n_groups)
+    for start in range(0, n_bootstrap, at_a_time):
+        size = min(at_a_time, n_bootstrap - start)
+        drawn = np.hstack([group[random.integers(len(group), size=(size, len(group)))] for group in members])
+        counts = np.bincount((drawn + np.arange(size)[:, None] * n_groups).ravel(), minlength=size * n_groups)
+        yield counts.reshape(size, n_groups).astype(np.float64)
+
+
+def _statistics(sums: GroupSums, drawn: np.ndarray) -> dict[str, np.ndarray]:
+    """Return every statistic of each resample; ``drawn`` is (b, g)."""
+    confusion = (drawn @ sums.confusion).reshape(-1, N_CLASSES, N_CLASSES)
+    rates = class_rates(confusion)
+    sensitivity, specificity = malignant_rates(confusion)
+    n_images = drawn @ sums.n_images
+    count, confidence, correct = np.split(drawn @ sums.bins, 3, axis=1)
+    return {
+        "sensitivity": rates.sensitivity,
+        "specificity": rates.specificity,
+        "precision": rates.precision,
+        "f1": rates.f1,
+        "macro_f1": mean_known(rates.f1),
+        "balanced_accuracy": balanced_accuracy_of(confusion),
+        "accuracy": accuracy_of(confusion),
+        "malignant_sensitivity": sensitivity,
+        "malignant_specificity": specificity,
+        "brier": drawn @ sums.brier / n_images,
+        "log_loss": drawn @ sums.log_loss / n_images,
+        "calibration_error": calibration_error_of(Reliability(count, confidence, correct)),
+    }
