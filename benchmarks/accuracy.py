@@ -22,14 +22,15 @@ from lesion_core.errors import ArtifactNotFound
 from lesion_core.evaluation.test_access import read_looks
 from lesion_core.keys import COMPARISONS
 from lesion_core.labels import CLASS_NAMES
+from lesion_core.progress import ignore_progress
 from lesion_core.recipes.recipe import parse_recipe
+from lesion_core.refs import ReportRef
 from lesion_core.settings import LesionSettings
 from lesion_core.statistics.estimates import Estimate
 from lesion_core.stores.folders import list_folders, read_file
 from lesion_core.stores.open import open_store
 from lesion_core.stores.protocol import Store
 from lesion_core.stores.references import get_reference, ref_from_folder
-from lesion_core.types import ReportRef, ignore_progress
 
 
 def newest_board(store: Store, recipe: str) -> tuple[str, Leaderboard]:

@@ -30,7 +30,7 @@ from lesion_core.images import Preprocessing, preprocess
 from lesion_core.modeling.feed.input import TrainingFeed
 from lesion_core.recipes.recipe import Recipe
 from lesion_core.recipes.sections import Augmentation
-from lesion_core.types import DatasetRef
+from lesion_core.refs import DatasetRef
 
 COMMAND = "python -m benchmarks.augmentation"
 SIDES = (128, 224)

@@ -19,7 +19,9 @@ from benchmarks.measure import write_result
 from lesion_core.dataset.records import OpenDataset, open_dataset
 from lesion_core.modeling.feed.input import model_inputs
 from lesion_core.modeling.network.network import build_network
+from lesion_core.progress import Progress
 from lesion_core.recipes.recipe import Recipe, read_recipe
+from lesion_core.refs import DatasetRef, ModelRef
 from lesion_core.serving.predictor import OnnxModel, Predictor
 from lesion_core.statistics.intervals import measure
 from lesion_core.statistics.paired import Difference, paired_difference
@@ -29,7 +31,6 @@ from lesion_core.training.loop.fit import fit
 from lesion_core.training.output import Lesson, Making, write_model
 from lesion_core.training.spec import Distillation
 from lesion_core.training.teacher import Teacher, teach
-from lesion_core.types import DatasetRef, ModelRef, Progress
 
 FOLD = 0
 SEED, N_BOOTSTRAP = 7, 1000

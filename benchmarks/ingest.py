@@ -165,8 +165,8 @@ def fetch_ours(url: str, into: Path) -> dict[str, float]:
     """Ingest into a local store."""
     from lesion_core.isic.api.client import ArchiveClient
     from lesion_core.isic.ingest.ingest import ingest
+    from lesion_core.isic.source import ArchiveSource
     from lesion_core.stores.local import LocalStore
-    from lesion_core.types import ArchiveSource
 
     ArchiveClient(url).close()  # loads what it needs once: a part of the start
     began = time.perf_counter()

@@ -55,8 +55,8 @@ def _options() -> argparse.Namespace:
 
 def _list(url: str) -> dict[str, Any]:
     from lesion_core.isic.listing.listing import list_archive
+    from lesion_core.isic.source import ArchiveSource
     from lesion_core.stores.local import LocalStore
-    from lesion_core.types import ArchiveSource
 
     with tempfile.TemporaryDirectory(prefix="lesion-benchmark-") as folder:
         began = time.perf_counter()

@@ -27,7 +27,8 @@ from lesion_core.dataset.encoding import Shard, ShardWriter
 from lesion_core.dataset.records import SHARD_ROWS, OpenDataset, shard_name
 from lesion_core.dataset.shards import write_shards
 from lesion_core.images import Preprocessing, preprocess
-from lesion_core.types import DatasetRef, ignore_progress
+from lesion_core.progress import ignore_progress
+from lesion_core.refs import DatasetRef
 
 COMMAND = "python -m benchmarks.records"
 SIDES = (128, 224)

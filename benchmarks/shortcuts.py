@@ -9,13 +9,14 @@ import tempfile
 from pathlib import Path
 
 from benchmarks.measure import write_result
+from lesion_core.dataset.options import PrepareOptions
 from lesion_core.dataset.prepare import prepare
 from lesion_core.dataset.proof.certificate import verify_stored
 from lesion_core.dataset_report.content import shortcut_table
 from lesion_core.isic.ingest.ingest import ingest
 from lesion_core.isic.mirror.server import running_mirror
+from lesion_core.isic.source import ArchiveSource
 from lesion_core.stores.local import LocalStore
-from lesion_core.types import ArchiveSource, PrepareOptions
 
 
 def main(archive: Path) -> None:

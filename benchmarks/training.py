@@ -21,7 +21,7 @@ import pandas as pd
 
 from benchmarks.measure import compare, write_result
 from lesion_core.dataset.records import SHARD_ROWS, OpenDataset
-from lesion_core.types import DatasetRef
+from lesion_core.refs import DatasetRef
 
 COMMAND = "python -m benchmarks.training"
 _EPOCHS = 2

@@ -4,28 +4,23 @@ import json
 from collections.abc import Iterator
 from pathlib import Path
 
+from lesion_core.dataset.options import PrepareOptions
 from lesion_core.dataset.prepare import Standing, find_standing
 from lesion_core.evaluation.output_key import report_key_of
 from lesion_core.evaluation.spec import EvaluateJob
 from lesion_core.isic.listing.listing import scope_of
 from lesion_core.isic.listing.selection import filters_of
+from lesion_core.isic.source import ArchiveSource
 from lesion_core.keys import canonical_json
 from lesion_core.recipes.recipe import Recipe
+from lesion_core.refs import DatasetRef, ModelRef, ReportRef, SnapshotRef
 from lesion_core.stores.folders import FolderIndex, list_folders
 from lesion_core.stores.protocol import Store
 from lesion_core.stores.references import find_reference, ref_from_folder
 from lesion_core.training.checkpoint import find_checkpoint
 from lesion_core.training.output_key import training_key
 from lesion_core.training.spec import TrainJob
-from lesion_core.types import (
-    ArchiveSource,
-    DatasetRef,
-    JsonDict,
-    ModelRef,
-    PrepareOptions,
-    ReportRef,
-    SnapshotRef,
-)
+from lesion_core.types import JsonDict
 
 
 def find_continuation(source: ArchiveSource, recipe: Recipe, store: Store, work: Path) -> str:

@@ -24,13 +24,14 @@ from lesion_core.errors import ConfigError, LesionError
 from lesion_core.evaluation.report import latest_report, read_metrics
 from lesion_core.isic.mirror.folder import is_archive_folder, read_folder
 from lesion_core.isic.mirror.placement import check_files
+from lesion_core.isic.source import ArchiveSource
 from lesion_core.isic.watch.survey import survey
 from lesion_core.recipes.recipe import Recipe, choose_recipe, parse_recipe
 from lesion_core.registry.channels import read_channel
 from lesion_core.settings import LesionSettings
 from lesion_core.stores.open import open_store
 from lesion_core.synthetic.archive import write_archive
-from lesion_core.types import ArchiveSource, Value
+from lesion_core.types import Value
 
 REAL_ARCHIVE = "isic"
 SYNTHETIC = "synthetic"

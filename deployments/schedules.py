@@ -20,9 +20,10 @@ from prefect.client.schemas.schedules import CronSchedule
 from pydantic import Field, ValidationError
 
 from lesion_core.errors import ConfigError
+from lesion_core.isic.source import ArchiveSource
 from lesion_core.recipes.recipe import Recipe, choose_recipe
 from lesion_core.settings import LesionSettings
-from lesion_core.types import ArchiveSource, JsonDict, Value
+from lesion_core.types import JsonDict, Value
 
 ISIC_2019_TRAINING = 65  # collection "Challenge 2019: Training", 25,331 images
 TAG = "scheduled"
@@ -172,8 +173,8 @@ def switch(on: bool) -> list[ScheduleState]:
 def plan_soon(client: SyncPrefectClient, deployment: DeploymentResponse) -> None:
     """Have the server create a deployment's scheduled runs within seconds.
 
-    It looks at every deployment once a minute, and every five seconds at those that were changed themselves; a changed
-    schedule is no such change (Prefect 3.8, ``server/services/scheduler.py``).
+    It looks at every deployment once a minute, and every five seconds at those that were changed themselves; a
+    changed schedule is no such change (Prefect 3.8, ``server/services/scheduler.py``).
     """
     client.update_deployment(deployment.id, DeploymentUpdate(description=deployment.description))
 

@@ -17,10 +17,10 @@ from lesion_core.modeling.feed.contact_sheet import write_contact_sheet
 from lesion_core.modeling.feed.input import TrainingFeed
 from lesion_core.recipes.recipe import Recipe
 from lesion_core.recipes.sections import Augmentation
+from lesion_core.refs import DatasetRef
 from lesion_core.synthetic.camera import Camera, photograph
 from lesion_core.synthetic.lesions import draw_lesion
 from lesion_core.synthetic.skin import draw_tone
-from lesion_core.types import DatasetRef
 
 FOLDER = Path(__file__).parent / "images"
 SIDE = 64

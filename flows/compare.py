@@ -4,7 +4,7 @@ from prefect import flow
 from prefect.futures import PrefectFuture
 
 from lesion_core.comparison.spec import CompareRequest, ComparisonPlan, ComparisonRef, Outcome, Run
-from lesion_core.types import ModelRef, ReportRef
+from lesion_core.refs import ModelRef, ReportRef
 from tasks.comparison import note_outcome, plan_comparison, publish_comparison
 from tasks.evaluation import evaluate_model
 from tasks.runners import comparison_runner

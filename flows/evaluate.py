@@ -3,7 +3,8 @@
 from prefect import flow
 
 from lesion_core.recipes.sections import GatePolicy
-from lesion_core.types import DatasetRef, GateDecision, ModelRef, ReportRef
+from lesion_core.refs import DatasetRef, ModelRef, ReportRef
+from lesion_core.registry.verdicts import GateDecision
 from tasks.dataset import find_dataset
 from tasks.evaluation import evaluate_model, publish_evaluation
 from tasks.registry import decide_gate, find_approved, find_model

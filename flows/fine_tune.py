@@ -4,8 +4,8 @@ from prefect import flow
 
 from flows.evaluate import assess
 from lesion_core.recipes.recipe import Recipe
+from lesion_core.registry.verdicts import GateDecision
 from lesion_core.training.spec import FineTuning
-from lesion_core.types import GateDecision
 from tasks.dataset import find_dataset_for
 from tasks.registry import find_model
 from tasks.training import fine_tune_model, load_recipe_of

@@ -5,7 +5,9 @@ from typing import cast
 from prefect import flow, unmapped
 from prefect.utilities.annotations import quote
 
-from lesion_core.types import ArchiveSource, Slug, SnapshotRef
+from lesion_core.isic.source import ArchiveSource
+from lesion_core.refs import SnapshotRef
+from lesion_core.types import Slug
 from tasks.ingest import fetch_shard, list_archive, publish_snapshot
 from tasks.runners import task_runner
 

@@ -2,8 +2,9 @@
 
 from prefect import flow
 
+from lesion_core.isic.source import ArchiveSource
 from lesion_core.isic.watch.watcher import WatchReport
-from lesion_core.types import ArchiveSource, Slug
+from lesion_core.types import Slug
 from tasks.ingest import list_archive
 from tasks.monitoring import watch_archive
 

@@ -3,7 +3,9 @@
 from prefect import flow
 
 from flows.ingest import bring_images
-from lesion_core.types import ArchiveSource, DatasetRef, PrepareOptions
+from lesion_core.dataset.options import PrepareOptions
+from lesion_core.isic.source import ArchiveSource
+from lesion_core.refs import DatasetRef
 from tasks.dataset import prepare_dataset, publish_data_report
 
 

@@ -4,9 +4,10 @@ from prefect import flow
 
 from flows.evaluate import assess
 from flows.ingest import bring_images
+from lesion_core.dataset.options import PrepareOptions
+from lesion_core.isic.source import ArchiveSource
 from lesion_core.recipes.recipe import Recipe
 from lesion_core.registry.channels import ChannelState
-from lesion_core.types import ArchiveSource, PrepareOptions
 from tasks.dataset import prepare_dataset, publish_data_report
 from tasks.ingest import list_archive
 from tasks.monitoring import watch_archive

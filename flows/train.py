@@ -4,7 +4,7 @@ from prefect import flow
 
 from flows.evaluate import assess
 from lesion_core.recipes.recipe import Recipe
-from lesion_core.types import GateDecision
+from lesion_core.registry.verdicts import GateDecision
 from tasks.dataset import find_dataset_for
 from tasks.training import load_recipe, train_model
 

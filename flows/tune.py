@@ -3,8 +3,8 @@
 from prefect import flow
 
 from lesion_core.recipes.recipe import Recipe
+from lesion_core.refs import StudyRef
 from lesion_core.search.study import DEFAULT_STUDY, StudySpec
-from lesion_core.types import StudyRef
 from tasks.dataset import find_dataset_for
 from tasks.runners import trial_runner
 from tasks.search import conduct_study, plan_study, publish_study

@@ -22,11 +22,13 @@ from typing import IO, Any, Literal, Protocol, TypeVar
 from pydantic import BaseModel
 
 from lesion_core.errors import ChildKilled, LesionError, error_by_name
+from lesion_core.progress import Progress, ProgressCallback, ignore_progress
+from lesion_core.refs import Ref
 from lesion_core.settings import LesionSettings
 from lesion_core.stores.open import open_store
 from lesion_core.stores.protocol import Store
 from lesion_core.stores.references import find_reference
-from lesion_core.types import Progress, ProgressCallback, Ref, StoreKey, ignore_progress
+from lesion_core.types import StoreKey
 
 JobKind = Literal["train", "trial", "evaluate", "compare", "data-report"]
 

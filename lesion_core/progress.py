@@ -1,10 +1,44 @@
 """How far a stage of a step is, told part by part."""
 
-from collections.abc import Iterator
+import logging
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 
-from lesion_core.types import Progress, ProgressCallback
+from pydantic import Field
+
+from lesion_core.types import Value
+
+log = logging.getLogger(__name__)
+
+
+class Progress(Value):
+    """One line of news from a running step."""
+
+    stage: str = Field(description="'download', 'records', 'epoch', 'evaluate' …")
+    done: int = Field(ge=0)
+    total: int | None = Field(default=None, ge=0)
+    message: str = ""
+    metrics: dict[str, float] = Field(default_factory=dict)
+
+
+ProgressCallback = Callable[[Progress], None]
+
+
+def ignore_progress(progress: Progress) -> None:
+    """Accept a progress report and do nothing with it."""
+
+
+def told_if_possible(on_progress: ProgressCallback) -> ProgressCallback:
+    """Return a callback that hands reports on and logs where that fails: work does not end with who watches it."""
+
+    def tell(progress: Progress) -> None:
+        try:
+            on_progress(progress)
+        except Exception as error:  # whatever a screen, a server or a network may raise
+            log.warning("progress of %s could not be told: %s", progress.stage, error)
+
+    return tell
 
 
 @dataclass(slots=True)

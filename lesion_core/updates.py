@@ -11,7 +11,7 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from lesion_core.types import Progress, ProgressCallback
+from lesion_core.progress import Progress, ProgressCallback
 
 SECONDS_BETWEEN_UPDATES = 2.0
 _SECONDS_TO_CLOSE = 15.0  # for the last words; a server that does not answer by then goes without

@@ -21,8 +21,8 @@ from lesion_core.comparison.spec import (
     comparison_key_of,
     outcome_of,
 )
+from lesion_core.refs import ModelRef, ReportRef
 from lesion_core.stores.folders import read_file
-from lesion_core.types import ModelRef, ReportRef
 from tasks import publish
 from tasks.edge import open_store, read_settings
 from tasks.policies import RETRY_TRANSIENT

@@ -3,6 +3,7 @@
 from prefect import task
 
 from lesion_core import jobs
+from lesion_core.dataset.options import PrepareOptions
 from lesion_core.dataset.prepare import latest_dataset, prepare
 from lesion_core.dataset.records import open_dataset
 from lesion_core.dataset.summary import DatasetSummary, describe
@@ -17,8 +18,8 @@ from lesion_core.dataset_report.spec import (
 from lesion_core.labels import CLASS_ORDER
 from lesion_core.recipes.datasets import choose_dataset
 from lesion_core.recipes.recipe import Recipe
+from lesion_core.refs import DatasetRef, SnapshotRef
 from lesion_core.stores.folders import read_file
-from lesion_core.types import DatasetRef, PrepareOptions, SnapshotRef
 from tasks import publish
 from tasks.edge import open_store, read_settings
 from tasks.policies import RETRY_TRANSIENT

@@ -7,8 +7,8 @@ from lesion_core.evaluation.card import current_card
 from lesion_core.evaluation.output_key import report_key_of
 from lesion_core.evaluation.report import read_metrics
 from lesion_core.evaluation.spec import EvaluateJob, Split
+from lesion_core.refs import DatasetRef, ModelRef, ReportRef
 from lesion_core.stores.folders import read_file
-from lesion_core.types import DatasetRef, ModelRef, ReportRef
 from tasks import publish
 from tasks.edge import open_store, read_settings
 from tasks.policies import RETRY_TRANSIENT

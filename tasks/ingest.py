@@ -8,7 +8,8 @@ from lesion_core.isic.ingest.assembly import assemble, report_arrivals
 from lesion_core.isic.ingest.fetch import fetch_shard as fetch
 from lesion_core.isic.ingest.holdings import earlier_tables
 from lesion_core.isic.listing.listing import list_archive as read_archive
-from lesion_core.types import ArchiveSource, ListingRef, ShardRef, SnapshotRef
+from lesion_core.isic.source import ArchiveSource
+from lesion_core.refs import ListingRef, ShardRef, SnapshotRef
 from tasks import publish
 from tasks.edge import open_store, read_settings
 from tasks.policies import RETRY_TRANSIENT, transfer_slot

@@ -3,8 +3,9 @@
 from prefect import task
 from prefect.events import emit_event
 
+from lesion_core.isic.source import ArchiveSource
 from lesion_core.isic.watch.watcher import WatchReport, watch
-from lesion_core.types import ArchiveSource, ListingRef
+from lesion_core.refs import ListingRef
 from tasks import publish
 from tasks.edge import open_store, read_settings, utc_now
 from tasks.policies import RETRY_TRANSIENT

@@ -11,7 +11,7 @@ from prefect.client.schemas.objects import State, TaskRun
 from prefect.concurrency.sync import concurrency
 from prefect.tasks import exponential_backoff
 
-from lesion_core.types import Progress, ProgressCallback, ignore_progress
+from lesion_core.progress import Progress, ProgressCallback, ignore_progress
 from tasks.waiting import held_by
 
 TRAINING_LIMIT = "training"

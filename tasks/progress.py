@@ -13,7 +13,7 @@ from prefect.artifacts import create_progress_artifact
 from prefect.client.orchestration import get_client
 from prefect.client.schemas.actions import ArtifactUpdate
 
-from lesion_core.types import ProgressCallback
+from lesion_core.progress import ProgressCallback
 from lesion_core.updates import Update, reported
 
 

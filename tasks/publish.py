@@ -12,7 +12,7 @@ from typing import Any
 from prefect.artifacts import create_markdown_artifact, create_table_artifact
 from prefect.events import emit_event
 
-from lesion_core.types import ModelRef
+from lesion_core.refs import ModelRef
 from tasks.progress import progress as progress
 
 DATASET_SUMMARY = "dataset-summary"

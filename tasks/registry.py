@@ -3,10 +3,11 @@
 from prefect import task
 
 from lesion_core.recipes.sections import GatePolicy
+from lesion_core.refs import ModelRef, ReportRef
 from lesion_core.registry import approval, channels, decisions, gate, versions
 from lesion_core.registry.approval import ApprovalRequest, RollbackRequest
 from lesion_core.registry.channels import ChannelState
-from lesion_core.types import GateDecision, ModelRef, ReportRef
+from lesion_core.registry.verdicts import GateDecision
 from tasks import publish
 from tasks.edge import open_store, utc_now
 from tasks.policies import RETRY_TRANSIENT

@@ -3,13 +3,13 @@
 from prefect import task
 
 from lesion_core.recipes.recipe import Recipe
+from lesion_core.refs import DatasetRef, StudyRef
 from lesion_core.search import course, study, study_output
 from lesion_core.search.study import StudyPlan, StudySpec
 from lesion_core.search.study_record import StudyRecord
 from lesion_core.search.trial_process import run_trial as run
 from lesion_core.search.trial_spec import TrialOrder, TrialOutcome
 from lesion_core.stores.folders import read_file
-from lesion_core.types import DatasetRef, StudyRef
 from tasks import publish
 from tasks.edge import open_store, read_settings
 from tasks.policies import RETRY_TRANSIENT, training_slot

@@ -7,11 +7,12 @@ from prefect.runtime import task_run
 
 from lesion_core import jobs
 from lesion_core.recipes.recipe import Recipe, choose_recipe, parse_recipe
+from lesion_core.refs import DatasetRef, ModelRef
 from lesion_core.stores.folders import read_file
 from lesion_core.stores.references import find_reference
 from lesion_core.training.output_key import training_key
 from lesion_core.training.spec import Distillation, FineTuning, TrainJob
-from lesion_core.types import DatasetRef, ModelRef, StoreKey
+from lesion_core.types import StoreKey
 from tasks import publish
 from tasks.edge import open_store, read_settings
 from tasks.policies import RETRY_TRANSIENT, training_slot

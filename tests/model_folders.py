@@ -11,10 +11,10 @@ from onnx import TensorProto, helper, numpy_helper
 from lesion_core.keys import digest_of, model_key
 from lesion_core.labels import CLASS_ORDER, SEX_ORDER, SITE_ORDER, Diagnosis
 from lesion_core.recipes.recipe import Recipe
+from lesion_core.refs import DatasetRef, ModelRef
 from lesion_core.stores.folders import publish
 from lesion_core.stores.protocol import Store
 from lesion_core.stores.references import ref_from_folder
-from lesion_core.types import DatasetRef, ModelRef
 
 SIZE_PX = 64
 CELLS = 8

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from itertools import groupby, pairwise
 
-from lesion_core.types import Progress
+from lesion_core.progress import Progress
 
 
 def told_stages(heard: Sequence[Progress]) -> dict[str, list[Progress]]:

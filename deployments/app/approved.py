@@ -8,13 +8,13 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from lesion_core.errors import LesionError, ModelNotReady, StoreUnavailable
+from lesion_core.refs import ModelRef
 from lesion_core.registry.channels import ChannelState, read_channel
 from lesion_core.serving import wording
 from lesion_core.serving.predictor import Predictor
 from lesion_core.serving.wording import Approval, MeasuredLimits
 from lesion_core.stores.folders import materialise
 from lesion_core.stores.protocol import Store
-from lesion_core.types import ModelRef
 
 CHANNEL = "approved"
 LimitsReader = Callable[[Store, ModelRef], MeasuredLimits | None]

@@ -3,10 +3,10 @@
 from lesion_core.errors import ArtifactNotFound
 from lesion_core.evaluation.report import Metrics, latest_report, read_metrics
 from lesion_core.labels import Diagnosis, class_index
+from lesion_core.refs import ModelRef
 from lesion_core.serving.wording import Measured, MeasuredLimits
 from lesion_core.statistics.estimates import Estimate
 from lesion_core.stores.protocol import Store
-from lesion_core.types import ModelRef
 
 
 def read_limits(store: Store, model: ModelRef) -> MeasuredLimits | None:

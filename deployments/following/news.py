@@ -17,7 +17,7 @@ from prefect.client.schemas.filters import (
 from prefect.client.schemas.objects import FlowRun, State, StateType, TaskRun
 from prefect.client.schemas.sorting import ArtifactSort, TaskRunSort
 
-from lesion_core.types import Progress
+from lesion_core.progress import Progress
 from lesion_core.updates import read_progress
 
 Status = Literal["waiting", "running", "retrying", "done", "failed", "crashed", "cancelled"]

@@ -3,7 +3,7 @@
 from collections import deque
 from dataclasses import dataclass, field
 
-from lesion_core.types import Progress
+from lesion_core.progress import Progress
 
 _WINDOW_SECONDS = 300.0  # a stage's parts do not all take the same time; what was long ago counts no more
 _LEAST_SECONDS = 10.0

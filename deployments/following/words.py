@@ -6,7 +6,7 @@ from rich.markup import escape
 
 from deployments.following.news import TaskNews
 from deployments.following.pace import Pace
-from lesion_core.types import Progress
+from lesion_core.progress import Progress
 
 _LEAST_PARTS = 3  # of fewer parts a share says nothing
 _LEAST_FOR_RATE = 20

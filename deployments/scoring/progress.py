@@ -11,7 +11,7 @@ from rich.progress import Progress as Bar
 from rich.progress import ProgressColumn as Column
 from rich.text import Text
 
-from lesion_core.types import Progress
+from lesion_core.progress import Progress
 
 EVERY_SECONDS = 10.0
 

@@ -9,13 +9,14 @@ from deployments.scoring.output import COLUMNS, check_output, write_output
 from deployments.scoring.patients import Patient, read_patients
 from deployments.scoring.summary import Refusal, Summary
 from lesion_core.errors import ImageRejected
+from lesion_core.progress import Progress, ProgressCallback, ignore_progress, told_if_possible
 from lesion_core.registry.channels import approved_model
 from lesion_core.registry.versions import get_model
 from lesion_core.serving.predictor import Predictor
 from lesion_core.settings import LesionSettings
 from lesion_core.stores.folders import materialise
 from lesion_core.stores.open import open_store
-from lesion_core.types import PatientMetadata, Progress, ProgressCallback, ignore_progress, told_if_possible
+from lesion_core.types import PatientMetadata
 
 LOADING, SCORING = "loading the model", "scoring"
 # A 16-bit RGB TIFF of the most pixels that are decoded takes 480 MB; what is larger is not read at all.

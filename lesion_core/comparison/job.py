@@ -26,13 +26,14 @@ from lesion_core.comparison.spec import (
 from lesion_core.evaluation.gallery import HISTORY_NAME
 from lesion_core.evaluation.report import read_predictions
 from lesion_core.keys import id_of
-from lesion_core.progress import Tally
+from lesion_core.progress import ProgressCallback, Tally
+from lesion_core.refs import ModelRef
 from lesion_core.statistics.estimates import Estimate
 from lesion_core.stores.folders import publish, read_file
 from lesion_core.stores.making import emptied, make_once
 from lesion_core.stores.protocol import Store
 from lesion_core.stores.references import ref_from_folder
-from lesion_core.types import JsonDict, ModelRef, ProgressCallback, StoreKey
+from lesion_core.types import JsonDict, StoreKey
 
 _PROVENANCE_NAME = "provenance.json"
 

@@ -14,11 +14,11 @@ from lesion_core.keys import id_of
 from lesion_core.lineage.exposure import read_splits
 from lesion_core.recipes.datasets import choose_dataset
 from lesion_core.recipes.recipe import Recipe
+from lesion_core.refs import DatasetRef
 from lesion_core.settings import LesionSettings
 from lesion_core.stores.protocol import Store
 from lesion_core.training.output_key import training_key
 from lesion_core.training.spec import TrainJob
-from lesion_core.types import DatasetRef
 
 
 def plan_comparison(request: CompareRequest, store: Store, settings: LesionSettings) -> ComparisonPlan:

@@ -14,7 +14,8 @@ from lesion_core.errors import ConfigError
 from lesion_core.keys import comparison_key, digest_of
 from lesion_core.paths import expanded
 from lesion_core.recipes.recipe import Recipe
-from lesion_core.types import DatasetRef, JsonDict, ModelRef, Ref, ReportRef, Slug, StoreKey, Value
+from lesion_core.refs import DatasetRef, ModelRef, Ref, ReportRef
+from lesion_core.types import JsonDict, Slug, StoreKey, Value
 
 STEP = "compare"
 STEP_VERSION = 2

@@ -7,10 +7,11 @@ import pandas as pd
 
 from lesion_core.dataset.splitting.split_history import LEDGER_NAME, empty_ledger, parse_ledger
 from lesion_core.errors import ConfigError
+from lesion_core.refs import DatasetRef
 from lesion_core.stores.folders import FolderIndex, list_folders, read_file
 from lesion_core.stores.protocol import Store
 from lesion_core.stores.references import ref_from_folder
-from lesion_core.types import ColourConstancy, DatasetRef, JsonDict
+from lesion_core.types import ColourConstancy, JsonDict
 
 
 @dataclass(frozen=True, slots=True)

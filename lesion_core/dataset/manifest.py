@@ -13,9 +13,10 @@ from lesion_core.errors import LicenceRefused, ManifestError
 from lesion_core.isic.ingest.snapshot import IMAGES_NAME, IMAGES_SCHEMA
 from lesion_core.isic.placeholders import ID_FIELDS, is_placeholder
 from lesion_core.labels import CLASS_ORDER, SEX_ORDER, SITE_ORDER
+from lesion_core.refs import SnapshotRef
 from lesion_core.stores.folders import read_file
 from lesion_core.stores.protocol import Store
-from lesion_core.types import LICENCE_ORDER, LICENCE_PROFILES, LicenceProfile, SnapshotRef
+from lesion_core.types import LICENCE_ORDER, LICENCE_PROFILES, LicenceProfile
 
 MANIFEST_NAME = "manifest.parquet"
 

@@ -16,6 +16,7 @@ from lesion_core.dataset.manifest import (
     write_manifest,
     write_table,
 )
+from lesion_core.dataset.options import PrepareOptions
 from lesion_core.dataset.proof.certificate import DUPLICATES_NAME, DUPLICATES_SCHEMA, write_certificate
 from lesion_core.dataset.proof.shortcuts import audit_shortcuts, border_colours
 from lesion_core.dataset.records import SHARD_ROWS, SPLITS_NAME, SPLITS_SCHEMA, shard_name
@@ -37,20 +38,13 @@ from lesion_core.images import Preprocessing
 from lesion_core.isic.withdrawals import withdrawn_ids
 from lesion_core.keys import DIGEST_LENGTH, dataset_key, digest_of
 from lesion_core.labels import SEX_ORDER, SITE_ORDER, class_index, code_of
-from lesion_core.progress import Tally
+from lesion_core.progress import ProgressCallback, Tally, ignore_progress
+from lesion_core.refs import DatasetRef, SnapshotRef
 from lesion_core.stores.filesystem import locked, translated
 from lesion_core.stores.folders import publish
 from lesion_core.stores.protocol import Store
 from lesion_core.stores.references import ref_from_folder
-from lesion_core.types import (
-    LICENCE_ORDER,
-    DatasetRef,
-    JsonDict,
-    PrepareOptions,
-    ProgressCallback,
-    SnapshotRef,
-    ignore_progress,
-)
+from lesion_core.types import LICENCE_ORDER, JsonDict
 
 STEP = "prepare"
 STEP_VERSION = 4

@@ -13,9 +13,10 @@ from lesion_core.dataset.proof.leakage import QUARANTINED
 from lesion_core.dataset.splitting.folds import splits_of_fold
 from lesion_core.dataset.splitting.splits import SPLITS
 from lesion_core.errors import ConfigError
+from lesion_core.progress import ProgressCallback, ignore_progress
+from lesion_core.refs import DatasetRef
 from lesion_core.stores.folders import materialise
 from lesion_core.stores.protocol import Store
-from lesion_core.types import DatasetRef, ProgressCallback, ignore_progress
 
 SPLITS_NAME = "splits.parquet"
 SPLITS_SCHEMA = pa.schema(

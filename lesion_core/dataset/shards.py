@@ -22,8 +22,8 @@ from lesion_core.dataset.records import SHARD_ROWS, shard_name
 from lesion_core.dataset.splitting.duplicates import THUMBNAIL_PX, thumbnail_of
 from lesion_core.errors import ArtifactCorrupt, DataError, ImageRejected, ManifestError
 from lesion_core.images import Preprocessing, preprocess_each
+from lesion_core.progress import Progress, ProgressCallback
 from lesion_core.stores.protocol import Store
-from lesion_core.types import Progress, ProgressCallback
 
 THUMBNAILS_NAME = "thumbnails.npy"
 

@@ -9,7 +9,8 @@ from lesion_core.dataset.proof.leakage import QUARANTINED
 from lesion_core.dataset.records import OpenDataset
 from lesion_core.dataset.splitting.splits import SPLITS
 from lesion_core.labels import CLASS_ORDER
-from lesion_core.types import DatasetRef, Value
+from lesion_core.refs import DatasetRef
+from lesion_core.types import Value
 
 UNKNOWN = "unknown"
 # What the archive may record of a picture besides its diagnosis, and often does not.

@@ -33,12 +33,12 @@ from lesion_core.dataset_report.spec import (
 from lesion_core.errors import ArtifactCorrupt
 from lesion_core.keys import id_of
 from lesion_core.labels import CLASS_ORDER
-from lesion_core.progress import Tally
+from lesion_core.progress import ProgressCallback, Tally
 from lesion_core.stores.folders import publish, read_file
 from lesion_core.stores.making import emptied, make_once
 from lesion_core.stores.protocol import Store
 from lesion_core.stores.references import ref_from_folder
-from lesion_core.types import ProgressCallback, StoreKey
+from lesion_core.types import StoreKey
 
 N_SAMPLES = 8
 

@@ -9,9 +9,10 @@ from dataclasses import dataclass
 from pydantic import Field
 
 from lesion_core.keys import data_report_key, digest_of
+from lesion_core.refs import DatasetRef, Ref
 from lesion_core.stores.folders import files_folder, get_index
 from lesion_core.stores.protocol import Store
-from lesion_core.types import DatasetRef, JsonDict, Ref, StoreKey, Value
+from lesion_core.types import JsonDict, StoreKey, Value
 
 STEP = "data-report"
 STEP_VERSION = 3

@@ -15,6 +15,7 @@ from lesion_core.evaluation.report import CARD_NAME, Metrics, Subject, read_pred
 from lesion_core.isic.withdrawals import withdrawn_ids
 from lesion_core.labels import CLASS_NAMES, CLASS_ORDER, Diagnosis
 from lesion_core.lineage.exposure import find_exposure
+from lesion_core.refs import ModelRef, ReportRef
 from lesion_core.serving.model_folder import ModelFolder, Provenance
 from lesion_core.serving.wording import (
     BENIGN_WARNING,
@@ -25,7 +26,7 @@ from lesion_core.serving.wording import (
 )
 from lesion_core.stores.folders import read_file
 from lesion_core.stores.protocol import Store
-from lesion_core.types import JsonDict, ModelRef, ReportRef
+from lesion_core.types import JsonDict
 
 SYNTHETIC_LINE = (
     "**SYNTHETIC: generated images are in this model or in its test. No number here has a clinical meaning.**"

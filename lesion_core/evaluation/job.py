@@ -39,13 +39,14 @@ from lesion_core.evaluation.test_access import Looks, record_look
 from lesion_core.evaluation.version import STEP_VERSION
 from lesion_core.keys import id_of
 from lesion_core.labels import CLASS_ORDER
-from lesion_core.progress import Tally
+from lesion_core.progress import ProgressCallback, Tally
+from lesion_core.refs import ReportRef
 from lesion_core.serving.predictor import Predictor
 from lesion_core.stores.folders import materialise, publish
 from lesion_core.stores.making import emptied, make_once
 from lesion_core.stores.protocol import Store
 from lesion_core.stores.references import ref_from_folder
-from lesion_core.types import LICENCE_ORDER, JsonDict, ProgressCallback, ReportRef, StoreKey
+from lesion_core.types import LICENCE_ORDER, JsonDict, StoreKey
 
 STEP = "evaluate"
 

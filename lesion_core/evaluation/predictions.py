@@ -15,9 +15,10 @@ from lesion_core.images import Preprocessing, preprocess
 from lesion_core.labels import CLASS_ORDER, MALIGNANT
 from lesion_core.lineage.exposure import MADE_FROM, lineage_of, read_members
 from lesion_core.parquet import read_frame
+from lesion_core.progress import Progress, ProgressCallback
+from lesion_core.refs import ModelRef
 from lesion_core.serving.predictor import Predictor
 from lesion_core.stores.protocol import Store
-from lesion_core.types import ModelRef, Progress, ProgressCallback
 
 _AT_A_TIME = 32  # as many as the predictor takes at once, so that a slow network tells how far it is
 _MALIGNANT = [CLASS_ORDER.index(name) for name in MALIGNANT]

@@ -14,11 +14,12 @@ from lesion_core.evaluation.test_access import Looks
 from lesion_core.keys import report_key
 from lesion_core.labels import CLASS_NAMES, CLASS_ORDER, Diagnosis
 from lesion_core.parquet import read_frame
+from lesion_core.refs import ModelRef, ReportRef
 from lesion_core.statistics.estimates import Estimate
 from lesion_core.stores.folders import list_folders, read_file
 from lesion_core.stores.protocol import Store
 from lesion_core.stores.references import ref_from_folder
-from lesion_core.types import Licence, ModelRef, ReportRef, Sha256, Value
+from lesion_core.types import Licence, Sha256, Value
 
 METRICS_NAME = "metrics.json"
 PREDICTIONS_NAME = "predictions.parquet"

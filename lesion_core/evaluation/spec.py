@@ -4,7 +4,8 @@ from typing import Literal
 
 from pydantic import Field
 
-from lesion_core.types import DatasetRef, ModelRef, Value
+from lesion_core.refs import DatasetRef, ModelRef
+from lesion_core.types import Value
 
 Split = Literal["validation", "calibration", "test"]
 

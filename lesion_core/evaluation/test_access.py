@@ -21,9 +21,10 @@ from lesion_core.errors import ArtifactCorrupt, ConfigError, StoreConflict
 from lesion_core.evaluation.output_key import report_key_of
 from lesion_core.evaluation.spec import EvaluateJob
 from lesion_core.keys import LOOKS, canonical_json, digest_of, look_key
+from lesion_core.refs import DatasetRef
 from lesion_core.stores.folders import read_file, utc_now
 from lesion_core.stores.protocol import Store
-from lesion_core.types import DatasetRef, Slug, StoreKey, Value
+from lesion_core.types import Slug, StoreKey, Value
 
 _FOLD = "fold."  # a frozen test split's name has no dot
 _MAX_NAMED = 5

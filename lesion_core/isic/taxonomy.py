@@ -21,8 +21,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import lru_cache
 
+from lesion_core.isic.source import IMAGE_TYPES, ImageType
 from lesion_core.labels import CLASS_ORDER, SITE_ORDER, Diagnosis, Sex, Site
-from lesion_core.types import IMAGE_TYPES, ImageType
 
 TAXONOMY_VERSION = 3
 OLDEST_YEARS = 120

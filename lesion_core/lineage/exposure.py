@@ -17,10 +17,11 @@ from lesion_core.errors import ArtifactNotFound
 from lesion_core.isic.withdrawals import withdrawn_ids
 from lesion_core.keys import members_key
 from lesion_core.parquet import read_frame
+from lesion_core.refs import DatasetRef, ModelRef
 from lesion_core.stores.folders import get_index, read_file
 from lesion_core.stores.protocol import Store
 from lesion_core.stores.references import find_reference
-from lesion_core.types import DatasetRef, ModelRef, StoreKey, Value
+from lesion_core.types import StoreKey, Value
 
 MADE_FROM = ("train", "validation", "calibration")
 _COLUMNS = ("isic_id", "group", "split", "fold", "class_index")

@@ -16,11 +16,11 @@ from lesion_core.errors import ArtifactCorrupt, ArtifactNotFound, ConfigError, L
 from lesion_core.lineage.exposure import MADE_FROM, lineage_of
 from lesion_core.parquet import read_frame
 from lesion_core.recipes.recipe import Recipe
+from lesion_core.refs import ModelRef
 from lesion_core.serving.model_folder import ModelFolder
 from lesion_core.stores.folders import read_file
 from lesion_core.stores.protocol import Store
 from lesion_core.stores.references import get_reference
-from lesion_core.types import ModelRef
 
 _EVIDENCE = ("isic_id", "sha256", "lesion_id", "patient_id")  # two images that share one belong together
 _NETWORK = ("backbone", "fusion", "size_px")  # fields of a recipe that decide the shapes of the weights

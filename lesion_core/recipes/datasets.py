@@ -3,8 +3,8 @@
 from lesion_core.dataset.lineage import find_newest_recorded
 from lesion_core.errors import ArtifactNotFound
 from lesion_core.recipes.recipe import Recipe
+from lesion_core.refs import DatasetRef
 from lesion_core.stores.protocol import Store
-from lesion_core.types import DatasetRef
 
 
 def choose_dataset(recipe: Recipe, store: Store, name: str | None = None) -> DatasetRef:

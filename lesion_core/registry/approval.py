@@ -9,6 +9,7 @@ from typing import Annotated, Literal
 from pydantic import Field, StringConstraints
 
 from lesion_core.errors import ArtifactNotFound, GateNotPassed, PromotionError
+from lesion_core.refs import ModelRef, ReportRef
 from lesion_core.registry.channels import (
     APPROVED,
     CANDIDATE,
@@ -20,10 +21,11 @@ from lesion_core.registry.channels import (
 from lesion_core.registry.decisions import RecordedDecision, Rejection, latest_decision, record_rejection
 from lesion_core.registry.gate import check_certificates, replaces_photographs
 from lesion_core.registry.protocol import Clock
+from lesion_core.registry.verdicts import GateDecision
 from lesion_core.registry.versions import get_model
 from lesion_core.stores.protocol import Store
 from lesion_core.stores.references import get_reference
-from lesion_core.types import GateDecision, ModelRef, ReportRef, Value
+from lesion_core.types import Value
 
 NOMINATOR = "gate"
 

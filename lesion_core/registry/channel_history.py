@@ -14,9 +14,10 @@ from pydantic import ValidationError
 
 from lesion_core.errors import ArtifactCorrupt, ArtifactNotFound, PromotionConflict, StoreConflict
 from lesion_core.keys import canonical_json, channel_key, event_key
+from lesion_core.refs import ModelRef
 from lesion_core.registry.protocol import ChannelEvent
 from lesion_core.stores.protocol import Store
-from lesion_core.types import ModelRef, StoreKey, Value
+from lesion_core.types import StoreKey, Value
 
 _V = TypeVar("_V", bound=Value)
 

@@ -11,6 +11,7 @@ from typing import Any
 from pydantic import ValidationError
 
 from lesion_core.errors import ArtifactCorrupt, ConfigError, ModelNotReady, PromotionError, StoreRefused
+from lesion_core.refs import ModelRef
 from lesion_core.registry.channel_history import (
     Pointer,
     conflict,
@@ -24,7 +25,7 @@ from lesion_core.registry.protocol import Action, ChannelEvent, ChannelState, Cl
 from lesion_core.registry.versions import get_model
 from lesion_core.stores.folders import get_index
 from lesion_core.stores.protocol import Store
-from lesion_core.types import ModelRef, StoreKey
+from lesion_core.types import StoreKey
 
 __all__ = [
     "APPROVED",

@@ -21,12 +21,13 @@ from datetime import timedelta
 from lesion_core.errors import StoreConflict
 from lesion_core.keys import index_key
 from lesion_core.lineage.exposure import leave_members
+from lesion_core.progress import Progress, ProgressCallback, ignore_progress
 from lesion_core.registry.inventory import CONDEMNED_NAME, StoredFolder
 from lesion_core.registry.protocol import Clock
 from lesion_core.registry.retention import Plan, Row, Tally, Why, make_plan
 from lesion_core.stores.folders import files_folder, find
 from lesion_core.stores.protocol import ObjectEntry, Store
-from lesion_core.types import Progress, ProgressCallback, StoreKey, ignore_progress
+from lesion_core.types import StoreKey
 
 # Longer than any approval takes between reading a model's index and moving the channel to it.
 SETTLE_SECONDS = 10.0

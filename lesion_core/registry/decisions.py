@@ -11,8 +11,9 @@ from pydantic import Field, ValidationError
 
 from lesion_core.errors import ArtifactCorrupt, StoreConflict
 from lesion_core.keys import DIGEST_LENGTH, canonical_json, digest_of, gate_key
+from lesion_core.registry.verdicts import GateDecision
 from lesion_core.stores.protocol import Store
-from lesion_core.types import GateDecision, StoreKey, Value
+from lesion_core.types import StoreKey, Value
 
 
 class Rejection(Value):

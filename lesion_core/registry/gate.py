@@ -11,12 +11,14 @@ from lesion_core.dataset.splitting.folds import name_splits
 from lesion_core.errors import ArtifactCorrupt, ArtifactNotFound, DataError
 from lesion_core.evaluation.report import Metrics, read_metrics, read_predictions
 from lesion_core.recipes.sections import GatePolicy
+from lesion_core.refs import DatasetRef, ModelRef, ReportRef
 from lesion_core.registry.decisions import latest_decision, list_decisions, record_decision
+from lesion_core.registry.verdicts import GateCheck, GateDecision
 from lesion_core.serving.model_folder import Provenance
 from lesion_core.statistics.paired import Difference, paired_difference
 from lesion_core.stores.folders import read_file
 from lesion_core.stores.protocol import Store
-from lesion_core.types import LICENCE_ORDER, DatasetRef, GateCheck, GateDecision, ModelRef, ReportRef
+from lesion_core.types import LICENCE_ORDER
 
 __all__ = ["decide", "latest_decision", "list_decisions", "record_decision"]
 

@@ -12,12 +12,13 @@ from lesion_core.isic.ingest.snapshot import IMAGES_NAME
 from lesion_core.isic.listing.listing import read_statements
 from lesion_core.lineage.exposure import read_splits
 from lesion_core.parquet import read_table
+from lesion_core.refs import ListingRef
 from lesion_core.registry.inventory import Inventory, StoredFolder
 from lesion_core.registry.reachability import Reach, needs_of
 from lesion_core.stores.folders import files_folder
 from lesion_core.stores.protocol import Store
 from lesion_core.stores.references import ref_from_folder
-from lesion_core.types import ListingRef, StoreKey
+from lesion_core.types import StoreKey
 
 # Records are the pixels themselves; a report's figures show images that it was measured on.
 _NAMES_ITS_IMAGES = {"datasets": SPLITS_NAME, "reports": PREDICTIONS_NAME}

@@ -6,7 +6,8 @@ from typing import Literal
 
 from pydantic import Field
 
-from lesion_core.types import ModelRef, Sha256, Slug, StoreKey, Value
+from lesion_core.refs import ModelRef
+from lesion_core.types import Sha256, Slug, StoreKey, Value
 
 Action = Literal["approve", "reject", "rollback", "nominate"]
 Clock = Callable[[], datetime.datetime]

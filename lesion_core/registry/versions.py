@@ -1,8 +1,9 @@
 """Model versions: immutable folders, found by their index."""
 
+from lesion_core.refs import ModelRef
 from lesion_core.stores.protocol import Store
 from lesion_core.stores.references import get_reference, list_references
-from lesion_core.types import ModelRef, Slug
+from lesion_core.types import Slug
 
 _KIND = "models"
 

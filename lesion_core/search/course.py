@@ -9,6 +9,8 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from lesion_core.errors import ConfigError, StoreError, StudyEnded, TrainingError
+from lesion_core.progress import Progress, ProgressCallback, ignore_progress
+from lesion_core.refs import TrialRef
 from lesion_core.search import signals
 from lesion_core.search.proposals import Search, opened_search
 from lesion_core.search.study import StudyPlan
@@ -17,7 +19,6 @@ from lesion_core.search.trial_spec import TrialOrder, TrialOutcome
 from lesion_core.settings import LesionSettings
 from lesion_core.stores.folders import read_file
 from lesion_core.stores.protocol import Store
-from lesion_core.types import Progress, ProgressCallback, TrialRef, ignore_progress
 
 # Asked while a trial runs: ``None`` as long as it does, then its outcome; raises what ended it.
 Ask = Callable[[], TrialOutcome | None]

@@ -15,9 +15,10 @@ from pathlib import PurePosixPath
 
 from lesion_core.errors import ArtifactNotFound, StudyEnded, TrialStopped
 from lesion_core.keys import signal_key, signals_prefix
+from lesion_core.progress import Progress, ProgressCallback
 from lesion_core.search.trial_spec import TrialOrder
 from lesion_core.stores.protocol import Store
-from lesion_core.types import Progress, ProgressCallback, StoreKey
+from lesion_core.types import StoreKey
 
 POLL_SECONDS = 0.3
 # A study answers within a moment. One that is silent for so long is dead or cut off, and the trial goes on without

@@ -11,11 +11,12 @@ from lesion_core.keys import DIGEST_LENGTH, digest_of
 from lesion_core.lineage.exposure import read_splits
 from lesion_core.recipes.recipe import Recipe, parse_recipe
 from lesion_core.recipes.search_space import Plain, SearchSpace
+from lesion_core.refs import DatasetRef
 from lesion_core.stores.protocol import Store
 from lesion_core.training.output_key import training_inputs
 from lesion_core.training.plan import count_epochs
 from lesion_core.training.spec import TrainJob
-from lesion_core.types import DatasetRef, Value
+from lesion_core.types import Value
 
 Values = dict[str, Plain]  # by path of the field
 

@@ -13,6 +13,7 @@ from lesion_core.figures.canvas import Subject
 from lesion_core.figures.search import draw_epochs, draw_history, draw_importance, draw_parallel
 from lesion_core.keys import digest_of, study_key
 from lesion_core.recipes.recipe import Recipe
+from lesion_core.refs import StudyRef
 from lesion_core.search.proposals import opened_search
 from lesion_core.search.study import StudyPlan, with_values
 from lesion_core.search.study_record import StudyRecord, TrialRecord
@@ -20,7 +21,7 @@ from lesion_core.settings import LesionSettings
 from lesion_core.stores.folders import publish
 from lesion_core.stores.protocol import Store
 from lesion_core.stores.references import find_reference, ref_from_folder
-from lesion_core.types import JsonDict, StudyRef
+from lesion_core.types import JsonDict
 
 STEP_VERSION = 1
 TABLE_NAME, EPOCHS_NAME, BEST_NAME, FACTS_NAME = "trials.csv", "epochs.csv", "best.yaml", "study.json"

@@ -9,6 +9,8 @@ import pandas as pd
 from lesion_core.dataset.records import OpenDataset
 from lesion_core.errors import ConfigError
 from lesion_core.modeling.network.network import build_network
+from lesion_core.progress import ProgressCallback
+from lesion_core.refs import TrialRef
 from lesion_core.search.trial_scratch import scratch_of
 from lesion_core.search.trial_spec import TrialJob, trial_inputs, trial_key_of
 from lesion_core.stores.filesystem import translated
@@ -21,7 +23,7 @@ from lesion_core.training.job import open_for_training
 from lesion_core.training.loop.fit import FitResult, fit
 from lesion_core.training.pretrained import with_local_weights
 from lesion_core.training.version import STEP_VERSION
-from lesion_core.types import JsonDict, ProgressCallback, TrialRef
+from lesion_core.types import JsonDict
 
 
 def run(spec: dict[str, Any], *, store: Store, workdir: Path, on_progress: ProgressCallback) -> TrialRef:

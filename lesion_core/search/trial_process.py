@@ -4,12 +4,13 @@ import contextlib
 
 from lesion_core import jobs
 from lesion_core.errors import TrialStopped
+from lesion_core.progress import ProgressCallback, ignore_progress
+from lesion_core.refs import TrialRef
 from lesion_core.search.signals import Reporter, check_study
 from lesion_core.search.trial_scratch import give_up
 from lesion_core.search.trial_spec import TrialOrder, TrialOutcome, trial_key_of
 from lesion_core.settings import LesionSettings
 from lesion_core.stores.protocol import Store
-from lesion_core.types import ProgressCallback, TrialRef, ignore_progress
 
 
 def run_trial(

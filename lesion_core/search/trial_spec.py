@@ -4,9 +4,10 @@ from pydantic import Field
 
 from lesion_core.keys import digest_of, trial_key
 from lesion_core.recipes.recipe import Recipe
+from lesion_core.refs import DatasetRef, TrialRef
 from lesion_core.training.output_key import training_inputs
 from lesion_core.training.spec import TrainJob
-from lesion_core.types import DatasetRef, JsonDict, StoreKey, TrialRef, Value
+from lesion_core.types import JsonDict, StoreKey, Value
 
 
 class TrialJob(Value):

@@ -22,10 +22,11 @@ from pydantic import Field, ValidationError
 
 from lesion_core.errors import ArtifactCorrupt, ArtifactNotFound, ConfigError, StoreConflict
 from lesion_core.keys import DIGEST_LENGTH, INDEX_NAME, canonical_json, digest_of, index_key
-from lesion_core.progress import Tally
+from lesion_core.progress import ProgressCallback, Tally, ignore_progress
+from lesion_core.refs import Ref
 from lesion_core.stores.filesystem import file_digest, locked, settle, temporary_file, translated
 from lesion_core.stores.protocol import Store
-from lesion_core.types import JsonDict, ProgressCallback, Ref, Sha256, StoreKey, Value, ignore_progress
+from lesion_core.types import JsonDict, Sha256, StoreKey, Value
 
 _BLOCK_BYTES = 1 << 20
 

@@ -5,10 +5,11 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TypeVar
 
+from lesion_core.refs import Ref
 from lesion_core.stores.filesystem import locked
 from lesion_core.stores.protocol import Store
 from lesion_core.stores.references import find_reference
-from lesion_core.types import Ref, StoreKey
+from lesion_core.types import StoreKey
 
 _Ref = TypeVar("_Ref", bound=Ref)
 

@@ -11,9 +11,10 @@ from pydantic import ValidationError
 
 from lesion_core.errors import ArtifactCorrupt, ArtifactNotFound
 from lesion_core.keys import id_of
+from lesion_core.refs import Ref
 from lesion_core.stores.folders import FolderIndex, find, list_folders
 from lesion_core.stores.protocol import Store
-from lesion_core.types import JsonDict, Ref, Sha256, StoreKey
+from lesion_core.types import JsonDict, Sha256, StoreKey
 
 _Ref = TypeVar("_Ref", bound=Ref)
 

@@ -16,7 +16,7 @@ from lesion_core.modeling.network.ensemble import member_name, members_of, with_
 from lesion_core.modeling.network.network import build_network
 from lesion_core.modeling.network.saved import load_network
 from lesion_core.modeling.network.test_time_augmentation import single_view
-from lesion_core.progress import Tally
+from lesion_core.progress import Progress, ProgressCallback, Tally
 from lesion_core.recipes.recipe import Recipe
 from lesion_core.serving.model_folder import ModelFolder
 from lesion_core.training.checkpoint import member_backups
@@ -24,7 +24,6 @@ from lesion_core.training.devices import as_float32, set_up
 from lesion_core.training.distillation import Teaching
 from lesion_core.training.loop.fit import FitResult, fit
 from lesion_core.training.loop.layers import release
-from lesion_core.types import Progress, ProgressCallback
 
 Weights = list[np.ndarray]
 

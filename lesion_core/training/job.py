@@ -8,6 +8,8 @@ from lesion_core.dataset.proof.certificate import verify_certificate
 from lesion_core.dataset.records import OpenDataset, open_dataset
 from lesion_core.errors import ConfigError
 from lesion_core.lineage.unseen_check import check_network, check_unseen, get_version
+from lesion_core.progress import ProgressCallback, ignore_progress
+from lesion_core.refs import ModelRef
 from lesion_core.serving.model_folder import ModelFolder, read_model_folder
 from lesion_core.stores.filesystem import translated
 from lesion_core.stores.folders import materialise, publish
@@ -25,7 +27,7 @@ from lesion_core.training.pretrained import with_local_weights
 from lesion_core.training.spec import TrainJob
 from lesion_core.training.teacher import Teacher, open_teacher, teach
 from lesion_core.training.version import STEP_VERSION
-from lesion_core.types import JsonDict, ModelRef, ProgressCallback, ignore_progress
+from lesion_core.types import JsonDict
 
 
 def run(spec: dict[str, Any], *, store: Store, workdir: Path, on_progress: ProgressCallback) -> ModelRef:

@@ -26,7 +26,7 @@ from lesion_core.modeling.network.ensemble import members_of
 from lesion_core.modeling.network.export import export_onnx
 from lesion_core.modeling.network.test_time_augmentation import with_views
 from lesion_core.parquet import read_frame
-from lesion_core.progress import Tally
+from lesion_core.progress import ProgressCallback, Tally, ignore_progress
 from lesion_core.recipes.recipe import Recipe
 from lesion_core.serving.model_folder import ModelFolder
 from lesion_core.serving.predictor import OnnxModel
@@ -36,7 +36,7 @@ from lesion_core.training.loop.logs import store_logs
 from lesion_core.training.loop.step import make_logits
 from lesion_core.training.plan import absent_classes
 from lesion_core.training.spec import Distillation
-from lesion_core.types import LICENCE_ORDER, JsonDict, ProgressCallback, Sha256, ignore_progress
+from lesion_core.types import LICENCE_ORDER, JsonDict, Sha256
 
 PARITY_TOLERANCE = 1e-3  # on logits: moves no probability by more than 0.0005
 _PARITY_BATCHES, _LEAST_PARITY_IMAGES = 8, 64  # with views each image is several pictures, and a proof as long

@@ -3,7 +3,8 @@
 from pydantic import Field, model_validator
 
 from lesion_core.recipes.recipe import LARGEST_SEED, Recipe
-from lesion_core.types import DatasetRef, ModelRef, Sha256, Slug, Value
+from lesion_core.refs import DatasetRef, ModelRef
+from lesion_core.types import Sha256, Slug, Value
 
 
 class Distillation(Value):

@@ -15,8 +15,10 @@ from lesion_core.labels import CLASS_ORDER, N_CLASSES
 from lesion_core.lineage.unseen_check import get_version
 from lesion_core.modeling.feed.losses import shares_in_loss
 from lesion_core.modeling.feed.sampling import class_counts
+from lesion_core.progress import Progress, ProgressCallback, ignore_progress
 from lesion_core.recipes.recipe import Recipe
 from lesion_core.recipes.sections import Imbalance
+from lesion_core.refs import ModelRef
 from lesion_core.serving.model_folder import ModelFolder
 from lesion_core.serving.predictor import Predictor
 from lesion_core.stores.filesystem import translated, write_whole
@@ -24,7 +26,6 @@ from lesion_core.stores.folders import materialise
 from lesion_core.stores.protocol import Store
 from lesion_core.training.distillation import Teaching, prior_shift
 from lesion_core.training.spec import Distillation, TrainJob
-from lesion_core.types import ModelRef, Progress, ProgressCallback, ignore_progress
 
 _BLOCK = 512  # images whose answers are kept together: what a killed process asks again at most
 

@@ -20,11 +20,11 @@ from PIL import Image
 from playwright.sync_api import Browser, Page
 
 from lesion_core.labels import Diagnosis
+from lesion_core.refs import ModelRef
 from lesion_core.registry.channels import clear_channel, move_channel
 from lesion_core.settings import LesionSettings
 from lesion_core.stores.local import LocalStore
 from lesion_core.stores.open import open_store
-from lesion_core.types import ModelRef
 from tests.model_folders import publish_model
 
 PROJECT = Path(__file__).resolve().parents[2]

@@ -8,9 +8,9 @@ from lesion_core.evaluation.measurement import Scored, measure_scores
 from lesion_core.evaluation.report import METRICS_NAME, Metrics, Subject
 from lesion_core.keys import digest_of, report_key
 from lesion_core.labels import CLASS_ORDER
+from lesion_core.refs import ModelRef
 from lesion_core.stores.folders import publish
 from lesion_core.stores.protocol import Store
-from lesion_core.types import ModelRef
 
 
 def publish_report(store: Store, model: ModelRef, scratch: Path, *, seed: int = 3) -> Metrics:

@@ -11,10 +11,10 @@ from deployments.app.approved import ApprovedModel
 from deployments.app.limits import limits_of, read_limits
 from lesion_core.errors import ModelNotReady, StoreUnavailable
 from lesion_core.labels import Diagnosis
+from lesion_core.refs import ModelRef
 from lesion_core.registry.channels import clear_channel, move_channel, rollback
 from lesion_core.serving.wording import disclaimer
 from lesion_core.stores.local import LocalStore
-from lesion_core.types import ModelRef
 from tests.app.conftest import now
 from tests.app.reports import measure, publish_report
 from tests.model_folders import publish_model

@@ -9,10 +9,13 @@ import pytest
 
 from deployments.continuing import find_continuation
 from lesion_core.dataset import prepare as preparing
+from lesion_core.dataset.options import PrepareOptions
 from lesion_core.dataset.prepare import prepare
 from lesion_core.isic.ingest.ingest import ingest
 from lesion_core.isic.listing.listing import list_archive
 from lesion_core.isic.mirror.server import running_mirror
+from lesion_core.isic.source import ArchiveSource
+from lesion_core.progress import Progress
 from lesion_core.recipes.recipe import Recipe
 from lesion_core.stores.local import LocalStore
 from lesion_core.synthetic.archive import write_archive
@@ -20,7 +23,6 @@ from lesion_core.training.checkpoint import find_checkpoint, member_backups, tra
 from lesion_core.training.loop.backups import Backup, write_backup
 from lesion_core.training.loop.state import FitState
 from lesion_core.training.spec import TrainJob
-from lesion_core.types import ArchiveSource, PrepareOptions, Progress
 
 RECIPE = Recipe.model_validate(
     {

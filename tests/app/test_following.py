@@ -15,7 +15,7 @@ from deployments.following.plain import PlainScreen
 from deployments.following.screen import choose_screen
 from deployments.following.silence import SECONDS_TO_START, SECONDS_TO_WORK, Silence
 from deployments.following.words import in_time
-from lesion_core.types import Progress
+from lesion_core.progress import Progress
 
 _CURSOR = re.compile(r"\x1b\[[0-9;?]*[A-Za-z]")
 

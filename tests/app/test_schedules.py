@@ -9,9 +9,9 @@ from deployments.demo import DemoRequest, scheduled_options
 from deployments.provision import PREFECT_FILE
 from deployments.schedules import own_source, scheduled_work, with_schedules
 from lesion_core.errors import ConfigError
+from lesion_core.isic.source import ArchiveSource
 from lesion_core.recipes.recipe import parse_recipe
 from lesion_core.settings import LesionSettings
-from lesion_core.types import ArchiveSource
 from tests.conftest import ROOT
 
 MIRROR = LesionSettings(archive_url="http://127.0.0.1:8011/api/v2/", recipes=ROOT / "deployments" / "recipes")

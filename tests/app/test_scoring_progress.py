@@ -8,7 +8,7 @@ from rich.console import Console
 
 from deployments.scoring.progress import ScoringProgress
 from deployments.scoring.run import LOADING, SCORING
-from lesion_core.types import Progress
+from lesion_core.progress import Progress
 
 
 class Clock:

@@ -10,14 +10,15 @@ import pytest
 from PIL import Image
 
 from lesion_core.dataset.manifest import IMAGES_SCHEMA, write_table
+from lesion_core.dataset.options import PrepareOptions
 from lesion_core.dataset.prepare import prepare
 from lesion_core.dataset.records import OpenDataset, open_dataset
 from lesion_core.keys import archive_key, digest_of, snapshot_key
 from lesion_core.recipes.recipe import Recipe
+from lesion_core.refs import DatasetRef, SnapshotRef
 from lesion_core.stores.folders import publish
 from lesion_core.stores.local import LocalStore
 from lesion_core.stores.references import ref_from_folder
-from lesion_core.types import DatasetRef, PrepareOptions, SnapshotRef
 
 # AK, VASC and SCC have no image at all.
 COUNTS = {"MEL": 40, "NV": 60, "BCC": 30, "BKL": 30, "DF": 20}

@@ -10,10 +10,12 @@ from lesion_core import jobs
 from lesion_core.errors import ArtifactNotFound, ChildKilled, LesionError, TrainingDiverged
 from lesion_core.evaluation.output_key import report_key_of
 from lesion_core.evaluation.spec import EvaluateJob
+from lesion_core.progress import Progress
+from lesion_core.refs import DatasetRef, ModelRef, Ref, ReportRef
 from lesion_core.settings import LesionSettings
 from lesion_core.stores.folders import publish
 from lesion_core.stores.open import open_store
-from lesion_core.types import DatasetRef, ModelRef, PatientMetadata, Progress, Ref, ReportRef
+from lesion_core.types import PatientMetadata
 
 SPEC = PatientMetadata(age_years=50)
 KEY = "models/r/0123456789ab"

@@ -2,8 +2,7 @@
 
 import pytest
 
-from lesion_core.progress import Tally
-from lesion_core.types import Progress
+from lesion_core.progress import Progress, Tally
 from tests.stages import finished_stages
 
 

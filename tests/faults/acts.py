@@ -20,9 +20,10 @@ from lesion_core.images import decode
 from lesion_core.isic.api.transport import Patience
 from lesion_core.isic.ingest.ingest import ingest
 from lesion_core.isic.ingest.snapshot import read_images, read_issues
+from lesion_core.isic.source import ArchiveSource
+from lesion_core.refs import SnapshotRef
 from lesion_core.stores.folders import list_folders, materialise
 from lesion_core.stores.local import LocalStore
-from lesion_core.types import ArchiveSource, SnapshotRef
 from tests.core.isic.faulty import FaultyServer, faulty_server
 from tests.core.isic.folders import isic_id, jpeg
 from tests.faults.case import (

@@ -10,13 +10,14 @@ import pandas as pd
 import pytest
 
 from deployments.scoring.run import score
+from lesion_core.dataset.options import PrepareOptions
 from lesion_core.dataset.prepare import prepare
 from lesion_core.dataset.records import open_dataset
 from lesion_core.images import Preprocessing, preprocess
 from lesion_core.isic.ingest.ingest import ingest
+from lesion_core.isic.source import ArchiveSource
 from lesion_core.settings import LesionSettings
 from lesion_core.stores.local import LocalStore
-from lesion_core.types import ArchiveSource, PrepareOptions
 from tests.core.isic.folders import isic_id
 from tests.faults.acts import Bench, try_answers, try_images, try_table
 from tests.faults.answer_cases import ANSWER_CASES, BULK_CASES

@@ -10,16 +10,19 @@ import pandas as pd
 import pytest
 
 from deployments.scoring.run import score
+from lesion_core.dataset.options import PrepareOptions
 from lesion_core.dataset.prepare import prepare
 from lesion_core.dataset.records import open_dataset
 from lesion_core.errors import ImageRejected, ShortfallError
 from lesion_core.figures import Case, Subject, draw_misclassified
 from lesion_core.images import decode
 from lesion_core.isic.ingest.ingest import ingest
+from lesion_core.isic.source import ArchiveSource
 from lesion_core.labels import CLASS_ORDER, Diagnosis
+from lesion_core.progress import Progress
+from lesion_core.refs import DatasetRef
 from lesion_core.settings import LesionSettings
 from lesion_core.stores.local import LocalStore
-from lesion_core.types import ArchiveSource, DatasetRef, PrepareOptions, Progress
 from tests.core.isic.folders import isic_id
 from tests.faults.case import serve_files
 from tests.faults.markers import MARKERS, found_in, leaks, marked_files

@@ -12,12 +12,12 @@ import pytest
 import yaml
 
 from deployments.stack import local
+from lesion_core.refs import ModelRef
 from lesion_core.registry.channels import approved_model
 from lesion_core.settings import LesionSettings
 from lesion_core.stores.open import open_store
 from lesion_core.stores.protocol import Store
 from lesion_core.synthetic.archive import write_archive
-from lesion_core.types import ModelRef
 from tests.conftest import ROOT
 from tests.logs import LogWatch
 from tests.servers import minio, minio_store, postgres

@@ -2,10 +2,10 @@
 
 from pathlib import Path
 
+from lesion_core.dataset.options import PrepareOptions
 from lesion_core.dataset.prepare import prepare
 from lesion_core.dataset_report.spec import FIGURES, DataReportJob, data_report_key_of
 from lesion_core.stores.folders import find
-from lesion_core.types import PrepareOptions
 from tasks import publish
 from tests.core.dataset.snapshots import simple_pictures, store_snapshot
 from tests.flows.conftest import Running

@@ -12,9 +12,9 @@ from pathlib import Path
 import pytest
 import yaml
 
+from lesion_core.refs import ModelRef
 from lesion_core.registry.versions import list_models
 from lesion_core.stores.folders import read_file
-from lesion_core.types import ModelRef
 from tests.conftest import ROOT
 from tests.flows.conftest import Running
 from tests.flows.test_stack import family

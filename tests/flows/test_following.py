@@ -15,8 +15,9 @@ from deployments.following.news import RunNews
 from deployments.following.silence import explain
 from deployments.runs import run_and_follow
 from lesion_core.errors import LesionError
+from lesion_core.isic.source import ArchiveSource
 from lesion_core.recipes.recipe import choose_recipe
-from lesion_core.types import ArchiveSource, ModelRef
+from lesion_core.refs import ModelRef
 from lesion_core.updates import read_progress
 from tests.conftest import ROOT
 from tests.flows.conftest import Running

@@ -7,10 +7,10 @@ from pathlib import Path
 import pytest
 
 from lesion_core.isic.ingest.snapshot import read_images
+from lesion_core.refs import SnapshotRef
 from lesion_core.settings import LesionSettings
 from lesion_core.stores.open import open_store
 from lesion_core.stores.references import get_reference
-from lesion_core.types import SnapshotRef
 from tests.conftest import ROOT
 from tests.flows.conftest import Running
 
@@ -18,7 +18,7 @@ from tests.flows.conftest import Running
 SCRIPT = """
 import os, threading
 from flows.ingest import ingest_flow
-from lesion_core.types import ArchiveSource
+from lesion_core.isic.source import ArchiveSource
 
 if __name__ == "__main__":
     snapshot = ingest_flow(ArchiveSource(tolerance=0.02), name="scaled")

@@ -17,8 +17,8 @@ from deployments.runs import run_and_follow
 from lesion_core.errors import LesionError
 from lesion_core.isic.ingest.ingest import ingest
 from lesion_core.isic.mirror.server import running_mirror
+from lesion_core.isic.source import ArchiveSource
 from lesion_core.isic.withdrawals import withdrawn_ids
-from lesion_core.types import ArchiveSource
 from tasks import publish
 from tests.core.isic.folders import isic_id, row, write_folder
 from tests.flows.conftest import Running

@@ -10,9 +10,9 @@ from prefect.settings import PREFECT_API_URL, temporary_settings
 from deployments.demo import ask_page
 from deployments.runs import run_and_follow
 from lesion_core.errors import LesionError
+from lesion_core.refs import ModelRef
 from lesion_core.registry.channels import approved_model, history, read_channel
 from lesion_core.registry.versions import list_models
-from lesion_core.types import ModelRef
 from tasks import publish
 from tests.conftest import ROOT
 from tests.flows.conftest import Running
@@ -83,7 +83,7 @@ def test_a_misspelt_parameter_is_refused_before_any_work(running: Running) -> No
 UNREACHABLE = """
 from functools import partial
 from lesion_core.isic.api import client
-from lesion_core.types import ArchiveSource
+from lesion_core.isic.source import ArchiveSource
 from tasks.policies import RETRY_TRANSIENT
 
 client.Patience = partial(client.Patience, first_wait_seconds=0.01)

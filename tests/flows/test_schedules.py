@@ -13,7 +13,7 @@ from prefect.settings import PREFECT_API_URL, temporary_settings
 
 from deployments.schedules import ScheduleState, plan_soon, read_schedules
 from deployments.stack import local
-from lesion_core.types import ModelRef
+from lesion_core.refs import ModelRef
 from tests.flows.conftest import SCHEDULED, Running
 from tests.logs import LogWatch
 

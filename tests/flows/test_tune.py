@@ -7,12 +7,13 @@ from pathlib import Path
 import pytest
 import yaml
 
+from lesion_core.dataset.options import PrepareOptions
 from lesion_core.dataset.prepare import latest_dataset, prepare
 from lesion_core.recipes.recipe import read_recipe
+from lesion_core.refs import DatasetRef, ModelRef, SnapshotRef, StudyRef
 from lesion_core.search.study_output import BEST_NAME
 from lesion_core.stores.folders import get_index, read_file
 from lesion_core.stores.references import get_reference
-from lesion_core.types import DatasetRef, ModelRef, PrepareOptions, SnapshotRef, StudyRef
 from tasks import publish
 from tests.conftest import ROOT
 from tests.flows.conftest import Running

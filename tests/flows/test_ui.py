@@ -7,7 +7,7 @@ from typing import Any
 
 from playwright.sync_api import Browser, expect
 
-from lesion_core.types import ModelRef
+from lesion_core.refs import ModelRef
 from tasks import publish
 from tests.flows.conftest import Running
 

@@ -6,7 +6,7 @@ from contextlib import contextmanager
 
 import pytest
 
-from lesion_core.types import Progress
+from lesion_core.progress import Progress
 from lesion_core.updates import Courier, Update, read_progress, sentence
 from tasks import progress as telling
 

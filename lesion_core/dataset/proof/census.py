@@ -9,6 +9,7 @@ import pyarrow as pa
 from pydantic import Field
 
 from lesion_core.dataset.manifest import MANIFEST_NAME, MANIFEST_SCHEMA, check_licences, read_table
+from lesion_core.dataset.options import PrepareOptions
 from lesion_core.dataset.proof.leakage import (
     EVIDENCE_COLUMNS,
     NEAR_DUPLICATE,
@@ -24,7 +25,7 @@ from lesion_core.dataset.splitting.splits import SPLITS
 from lesion_core.errors import ManifestError
 from lesion_core.labels import CLASS_ORDER
 from lesion_core.stores.filesystem import file_digest
-from lesion_core.types import LICENCE_ORDER, LicenceProfile, PrepareOptions, Sha256, Slug, Value
+from lesion_core.types import LICENCE_ORDER, LicenceProfile, Sha256, Slug, Value
 
 DUPLICATES_NAME = "duplicates.parquet"
 DUPLICATES_SCHEMA = pa.schema(

@@ -12,6 +12,7 @@ import pandas as pd
 from pydantic import Field, ValidationError
 
 from lesion_core.dataset.manifest import MANIFEST_NAME, MANIFEST_SCHEMA, read_table
+from lesion_core.dataset.options import PrepareOptions
 from lesion_core.dataset.proof.census import (
     DUPLICATES_NAME,
     DUPLICATES_SCHEMA,
@@ -23,9 +24,10 @@ from lesion_core.dataset.proof.census import (
 from lesion_core.dataset.records import SPLITS_NAME, SPLITS_SCHEMA, OpenDataset
 from lesion_core.dataset.splitting.freezing import check_frozen, digest_of_ids
 from lesion_core.errors import ManifestError
+from lesion_core.refs import DatasetRef
 from lesion_core.stores.folders import get_index, read_file
 from lesion_core.stores.protocol import Store
-from lesion_core.types import DatasetRef, IsicId, JsonDict, PrepareOptions, Value
+from lesion_core.types import IsicId, JsonDict, Value
 
 __all__ = ["DUPLICATES_NAME", "DUPLICATES_SCHEMA", "Census", "TestSplit"]
 

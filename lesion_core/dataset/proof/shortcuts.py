@@ -21,8 +21,7 @@ from sklearn.tree import DecisionTreeClassifier
 from lesion_core.dataset.proof.certificate import Shortcut
 from lesion_core.dataset.proof.leakage import NO_FOLD, QUARANTINED
 from lesion_core.dataset.records import shard_name
-from lesion_core.progress import Tally
-from lesion_core.types import ProgressCallback, ignore_progress
+from lesion_core.progress import ProgressCallback, Tally, ignore_progress
 
 SIZE = "width and height"
 ASPECT = "aspect ratio"

@@ -25,7 +25,7 @@ import pandas as pd
 from scipy.ndimage import gaussian_filter
 
 from lesion_core.dataset.splitting.near_pairs import candidate_pairs
-from lesion_core.types import Progress, ProgressCallback, ignore_progress
+from lesion_core.progress import Progress, ProgressCallback, ignore_progress
 
 THUMBNAIL_PX = 32
 WHOLE = 0.97

@@ -10,9 +10,10 @@ from lesion_core.dataset.splitting.splits import Reason
 from lesion_core.errors import DataError
 from lesion_core.keys import digest_of
 from lesion_core.parquet import read_table
+from lesion_core.refs import DatasetRef
 from lesion_core.stores.folders import read_file
 from lesion_core.stores.protocol import Store
-from lesion_core.types import DatasetRef, Sha256
+from lesion_core.types import Sha256
 
 _MAX_NAMED = 5
 

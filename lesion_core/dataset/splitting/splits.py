@@ -14,11 +14,11 @@ from enum import StrEnum
 
 import pandas as pd
 
+from lesion_core.dataset.options import PrepareOptions
 from lesion_core.dataset.proof.leakage import QUARANTINED
 from lesion_core.dataset.splitting.allocation import Filling
 from lesion_core.errors import ConfigError, DataError, ManifestError
 from lesion_core.labels import CLASS_ORDER, class_index
-from lesion_core.types import PrepareOptions
 
 SPLITS = ("train", "validation", "calibration", "test")
 _WEAKEST_FIRST = (QUARANTINED, "train", "validation", "calibration", "test")

@@ -23,20 +23,14 @@ from lesion_core.isic.ingest.snapshot import (
     read_parquet,
 )
 from lesion_core.isic.listing.listing import read_losses
+from lesion_core.isic.source import ArchiveSource
 from lesion_core.isic.version import STEP_VERSION
 from lesion_core.keys import canonical_json, digest_of, snapshot_key
+from lesion_core.refs import ListingRef, ShardRef, SnapshotRef
 from lesion_core.stores.folders import get_index, publish, read_file, utc_now
 from lesion_core.stores.protocol import Store
 from lesion_core.stores.references import ref_from_folder
-from lesion_core.types import (
-    LICENCE_ORDER,
-    ArchiveSource,
-    JsonDict,
-    ListingRef,
-    ShardRef,
-    SnapshotRef,
-    Value,
-)
+from lesion_core.types import LICENCE_ORDER, JsonDict, Value
 
 STEP = "ingest"
 _SHOWN = 5

@@ -16,8 +16,9 @@ from lesion_core.isic.api.transport import Answer
 from lesion_core.isic.ingest.holdings import Holdings, StoredImage
 from lesion_core.isic.listing.listing import ListedImage
 from lesion_core.keys import archive_key
+from lesion_core.progress import Progress, ProgressCallback, ignore_progress
 from lesion_core.stores.protocol import Store
-from lesion_core.types import Progress, ProgressCallback, StoreKey, ignore_progress
+from lesion_core.types import StoreKey
 
 # So many failures in a row, with nothing arriving between them, are the archive's and not the images'.
 _FAILURES_IN_A_ROW = 20

@@ -13,22 +13,17 @@ from lesion_core.isic.ingest.snapshot import IMAGES_NAME, ImageRow, Issue, read_
 from lesion_core.isic.listing.listing import ListedImage, read_crowds, read_shard
 from lesion_core.isic.listing.selection import text_of
 from lesion_core.isic.placeholders import Crowds, id_of
+from lesion_core.isic.source import ArchiveSource
 from lesion_core.isic.taxonomy import Unmapped, age_of, sex_of, site_of
 from lesion_core.isic.version import STEP_VERSION
 from lesion_core.keys import digest_of, shard_key, shard_prefix
 from lesion_core.labels import Sex, Site
+from lesion_core.progress import ProgressCallback, ignore_progress
+from lesion_core.refs import ListingRef, ShardRef
 from lesion_core.stores.folders import list_folders, publish, read_file
 from lesion_core.stores.protocol import Store
 from lesion_core.stores.references import find_reference, ref_from_folder
-from lesion_core.types import (
-    ArchiveSource,
-    JsonDict,
-    ListingRef,
-    ProgressCallback,
-    ShardRef,
-    StoreKey,
-    ignore_progress,
-)
+from lesion_core.types import JsonDict, StoreKey
 
 STEP = "fetch"
 

@@ -10,9 +10,11 @@ from lesion_core.isic.ingest.assembly import assemble
 from lesion_core.isic.ingest.fetch import fetch_shard
 from lesion_core.isic.ingest.holdings import earlier_tables
 from lesion_core.isic.listing.listing import list_archive
+from lesion_core.isic.source import ArchiveSource
+from lesion_core.progress import Progress, ProgressCallback, ignore_progress
+from lesion_core.refs import ShardRef, SnapshotRef
 from lesion_core.stores.folders import utc_now
 from lesion_core.stores.protocol import Store
-from lesion_core.types import ArchiveSource, Progress, ProgressCallback, ShardRef, SnapshotRef, ignore_progress
 
 
 def ingest(

@@ -12,10 +12,11 @@ import pyarrow.parquet as pq
 
 from lesion_core.isic.taxonomy import Unmapped
 from lesion_core.parquet import read_frame, read_table
+from lesion_core.refs import SnapshotRef
 from lesion_core.stores.filesystem import translated
 from lesion_core.stores.folders import materialise
 from lesion_core.stores.protocol import Store
-from lesion_core.types import JsonDict, SnapshotRef, StoreKey
+from lesion_core.types import JsonDict, StoreKey
 
 IMAGES_NAME = "images.parquet"
 ISSUES_NAME = "issues.parquet"

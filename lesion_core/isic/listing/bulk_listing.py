@@ -17,7 +17,7 @@ from lesion_core.isic.listing.bulk_files import file_rows, require_files, save_t
 from lesion_core.isic.listing.catalogue import Catalogue
 from lesion_core.isic.listing.lost_values import Gaps, restore
 from lesion_core.isic.listing.reading import Reading
-from lesion_core.types import ArchiveSource
+from lesion_core.isic.source import ArchiveSource
 
 MOST_READINGS = 3
 # More images than this do not come or go between two requests: the answers are of different things.

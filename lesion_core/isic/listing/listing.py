@@ -17,15 +17,18 @@ from lesion_core.isic.listing.reading import Reading
 from lesion_core.isic.listing.routes import read_listing
 from lesion_core.isic.listing.selection import Choice, Selection, filters_of, select
 from lesion_core.isic.placeholders import Crowds
+from lesion_core.isic.source import ArchiveSource
 from lesion_core.isic.statements import Statement, statement_from_row
 from lesion_core.isic.taxonomy import TAXONOMY_VERSION, is_of_diagnosis
 from lesion_core.isic.version import STEP_VERSION
 from lesion_core.keys import digest_of, listing_key
+from lesion_core.progress import Progress, ProgressCallback, ignore_progress
+from lesion_core.refs import ListingRef
 from lesion_core.stores.filesystem import translated
 from lesion_core.stores.folders import get_index, publish, read_file
 from lesion_core.stores.protocol import Store
 from lesion_core.stores.references import find_reference, ref_from_folder
-from lesion_core.types import ArchiveSource, JsonDict, ListingRef, Progress, ProgressCallback, ignore_progress
+from lesion_core.types import JsonDict
 
 STEP = "list"
 SHARD_IMAGES = 1000

@@ -14,8 +14,8 @@ from lesion_core.isic.api.client import ArchiveClient
 from lesion_core.isic.listing.bulk_files import Cells, searched_cells, unreadable
 from lesion_core.isic.listing.catalogue import Catalogue
 from lesion_core.isic.listing.reading import narrowed
+from lesion_core.isic.source import ArchiveSource
 from lesion_core.isic.statements import FLAGS
-from lesion_core.types import ArchiveSource
 
 _AGE = "age_approx"
 # The value that may be lost, as the archive's pages have it; decimals are text there, with two places.

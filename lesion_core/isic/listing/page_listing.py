@@ -14,8 +14,9 @@ from lesion_core.isic.api.models import ImageOut
 from lesion_core.isic.listing.bulk_files import attribution_of, searched_cells
 from lesion_core.isic.listing.catalogue import Catalogue, CatalogueRow
 from lesion_core.isic.listing.reading import Credit, Reading, by_ids, searches_of
+from lesion_core.isic.source import ArchiveSource
 from lesion_core.isic.statements import Statement, facts_from_json
-from lesion_core.types import ArchiveSource, Progress, ProgressCallback
+from lesion_core.progress import Progress, ProgressCallback
 
 # A page may repeat images whose creation times tie; more repetitions than this are a listing without an end.
 _FEWEST_REPETITIONS = 1000

@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Literal
 
-from lesion_core.types import ArchiveSource
+from lesion_core.isic.source import ArchiveSource
 
 IDS_PER_QUERY = 100  # a page's worth; the archive takes request lines up to 8,190 bytes
 Route = Literal["bulk", "pages"]

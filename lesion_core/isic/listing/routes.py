@@ -11,7 +11,8 @@ from lesion_core.isic.listing.bulk_listing import read_bulk
 from lesion_core.isic.listing.catalogue import Catalogue
 from lesion_core.isic.listing.page_listing import read_pages
 from lesion_core.isic.listing.reading import Reading
-from lesion_core.types import ArchiveSource, ProgressCallback
+from lesion_core.isic.source import ArchiveSource
+from lesion_core.progress import ProgressCallback
 
 log = logging.getLogger(__name__)
 

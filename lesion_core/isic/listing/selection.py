@@ -10,10 +10,11 @@ from lesion_core.errors import ConfigError, ManifestError
 from lesion_core.isic.listing.catalogue import Catalogue, CatalogueRow
 from lesion_core.isic.listing.sample import Candidate, draw_sample
 from lesion_core.isic.placeholders import ID_FIELDS, Crowds, find_crowds, id_of
+from lesion_core.isic.source import ArchiveSource
 from lesion_core.isic.taxonomy import Unmapped, classify, image_type_of
 from lesion_core.keys import canonical_json
 from lesion_core.labels import Diagnosis
-from lesion_core.types import ArchiveSource, JsonDict
+from lesion_core.types import JsonDict
 
 _SHOWN = 10
 log = logging.getLogger(__name__)

@@ -10,10 +10,11 @@ from dataclasses import dataclass, field
 from pydantic import Field
 
 from lesion_core.errors import ManifestError
+from lesion_core.isic.source import IMAGE_TYPES
 from lesion_core.isic.statements import Statement
 from lesion_core.isic.taxonomy import NOT_STATED, Unmapped, age_of, classify, image_type_of, sex_of, site_of
 from lesion_core.labels import Diagnosis, Sex, Site
-from lesion_core.types import IMAGE_TYPES, LICENCE_ORDER, JsonDict, Value
+from lesion_core.types import LICENCE_ORDER, JsonDict, Value
 
 SHOWN = 20
 LICENCE_FIELD = "copyright_license"

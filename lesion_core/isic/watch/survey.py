@@ -5,7 +5,8 @@ from pydantic import Field
 from lesion_core.errors import SourceResponseError
 from lesion_core.isic.api.client import ArchiveClient
 from lesion_core.isic.api.transport import Patience
-from lesion_core.types import LICENCE_ORDER, ArchiveSource, Licence, Value
+from lesion_core.isic.source import ArchiveSource
+from lesion_core.types import LICENCE_ORDER, Licence, Value
 
 
 class Survey(Value):

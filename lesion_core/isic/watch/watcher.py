@@ -16,13 +16,16 @@ from lesion_core.errors import SourceResponseError
 from lesion_core.isic.api.client import ArchiveClient
 from lesion_core.isic.api.transport import Patience
 from lesion_core.isic.listing.listing import read_statements
+from lesion_core.isic.source import ArchiveSource
 from lesion_core.isic.watch.changes import ArchiveChanges, NewValue, compare, paired
 from lesion_core.isic.watch.schema_drift import GONE, Drift, diff, find_drift, require_no_drift
 from lesion_core.isic.withdrawals import note_withdrawn, withdrawn_ids
+from lesion_core.progress import Progress, ProgressCallback, ignore_progress
+from lesion_core.refs import ListingRef
 from lesion_core.stores.folders import get_index, list_folders, utc_now
 from lesion_core.stores.protocol import Store
 from lesion_core.stores.references import find_reference
-from lesion_core.types import ArchiveSource, ListingRef, Progress, ProgressCallback, Value, ignore_progress
+from lesion_core.types import Value
 
 _UNKNOWN = (404, 410)
 _SHOWN = 20

@@ -6,8 +6,8 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
+from lesion_core.progress import Progress, ProgressCallback
 from lesion_core.training.loop.state import FitState
-from lesion_core.types import Progress, ProgressCallback
 
 TRAINING, HEAD, FEATURES = "training", "head training", "frozen features"
 _NEWS_SECONDS = 2.0  # a log and a progress bar want no more

@@ -16,6 +16,7 @@ import tensorflow as tf
 from lesion_core.dataset.records import OpenDataset
 from lesion_core.errors import TrainingDiverged
 from lesion_core.modeling.feed.input import Batch
+from lesion_core.progress import ProgressCallback, ignore_progress
 from lesion_core.recipes.recipe import Recipe
 from lesion_core.statistics.metrics import balanced_accuracy
 from lesion_core.training.devices import losses_kept_back, memory_refused
@@ -35,7 +36,6 @@ from lesion_core.training.loop.state import (
     unpack_state,
 )
 from lesion_core.training.plan import Plan, Stage, absent_classes, make_plan
-from lesion_core.types import ProgressCallback, ignore_progress
 
 LOGS_FOLDER = "logs"
 log = logging.getLogger(__name__)

@@ -10,7 +10,7 @@ from lesion_core.comparison.spec import CompareRequest, ComparisonJob, Outcome, 
 from lesion_core.evaluation.predictions import table_of_predictions
 from lesion_core.labels import N_CLASSES
 from lesion_core.recipes.recipe import Recipe
-from lesion_core.types import DatasetRef, ModelRef, ReportRef
+from lesion_core.refs import DatasetRef, ModelRef, ReportRef
 from tests.core.evaluation.strategies import make_scores
 
 DATASET = DatasetRef(

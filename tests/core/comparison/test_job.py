@@ -26,10 +26,10 @@ from lesion_core.comparison.spec import (
 from lesion_core.errors import ArtifactCorrupt, ArtifactNotFound, DataError
 from lesion_core.evaluation.spec import EvaluateJob
 from lesion_core.evaluation.test_access import record_look
+from lesion_core.progress import ignore_progress
 from lesion_core.registry.retention import make_plan
 from lesion_core.stores.folders import get_index, read_file
 from lesion_core.stores.local import LocalStore
-from lesion_core.types import ignore_progress
 from tests.core.comparison.boards import make_recipe
 from tests.core.evaluation.worlds import make_dataset, publish_model, publish_report, right
 from tests.core.registry.collecting import MONTH, later

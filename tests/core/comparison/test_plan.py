@@ -6,19 +6,20 @@ import pytest
 
 from lesion_core.comparison.plan import plan_comparison
 from lesion_core.comparison.spec import CompareRequest
+from lesion_core.dataset.options import PrepareOptions
 from lesion_core.dataset.prepare import prepare
 from lesion_core.errors import ArtifactNotFound, ConfigError, DataError
 from lesion_core.evaluation.spec import EvaluateJob
 from lesion_core.evaluation.test_access import read_looks, record_look
 from lesion_core.keys import id_of
 from lesion_core.recipes.recipe import Recipe
+from lesion_core.refs import DatasetRef, ModelRef, SnapshotRef
 from lesion_core.settings import LesionSettings
 from lesion_core.stores.folders import get_index
 from lesion_core.stores.local import LocalStore
 from lesion_core.stores.references import get_reference
 from lesion_core.training.output_key import training_key
 from lesion_core.training.spec import TrainJob
-from lesion_core.types import DatasetRef, ModelRef, PrepareOptions, SnapshotRef
 
 SETTINGS = LesionSettings()
 

@@ -4,10 +4,10 @@ from pathlib import Path
 
 import pytest
 
+from lesion_core.dataset.options import PrepareOptions
 from lesion_core.dataset.prepare import prepare
 from lesion_core.dataset.records import OpenDataset, open_dataset
 from lesion_core.stores.local import LocalStore
-from lesion_core.types import PrepareOptions
 from tests.core.dataset.snapshots import draw, encode, image_row, simple_pictures, store_snapshot
 
 OPTIONS = PrepareOptions(name="small", size_px=32)

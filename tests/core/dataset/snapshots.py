@@ -16,10 +16,11 @@ from scipy.ndimage import gaussian_filter
 from lesion_core.isic.ingest.snapshot import IMAGES_NAME, IMAGES_SCHEMA
 from lesion_core.keys import archive_key, digest_of, snapshot_key
 from lesion_core.labels import CLASS_ORDER
+from lesion_core.refs import SnapshotRef
 from lesion_core.stores.folders import publish
 from lesion_core.stores.protocol import Store
 from lesion_core.stores.references import ref_from_folder
-from lesion_core.types import LICENCE_ORDER, SnapshotRef
+from lesion_core.types import LICENCE_ORDER
 
 
 def draw(seed: int, width: int = 96, height: int = 72) -> np.ndarray:

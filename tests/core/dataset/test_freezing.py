@@ -8,6 +8,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from lesion_core.dataset.manifest import write_table
+from lesion_core.dataset.options import PrepareOptions
 from lesion_core.dataset.prepare import prepare
 from lesion_core.dataset.proof.certificate import Certificate, read_certificate
 from lesion_core.dataset.proof.leakage import QUARANTINED
@@ -18,7 +19,6 @@ from lesion_core.dataset.splitting.splits import Reason, assign_splits
 from lesion_core.errors import ConfigError, DataError
 from lesion_core.labels import CLASS_ORDER
 from lesion_core.stores.local import LocalStore
-from lesion_core.types import PrepareOptions
 from tests.core.dataset.snapshots import simple_pictures
 from tests.core.dataset.test_prepare import OPTIONS, Clinic
 from tests.core.dataset.test_splits import by_id, table

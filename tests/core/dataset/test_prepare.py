@@ -11,15 +11,17 @@ import pandas as pd
 import pytest
 
 from lesion_core.dataset import records, shards
+from lesion_core.dataset.options import PrepareOptions
 from lesion_core.dataset.prepare import latest_dataset, prepare
 from lesion_core.dataset.proof.certificate import read_certificate, verify_certificate
 from lesion_core.dataset.proof.leakage import QUARANTINED
 from lesion_core.dataset.records import OpenDataset, open_dataset
 from lesion_core.errors import ArtifactCorrupt, ArtifactNotFound, ConfigError, DataError
 from lesion_core.images import Preprocessing, preprocess
+from lesion_core.progress import Progress
+from lesion_core.refs import DatasetRef, SnapshotRef
 from lesion_core.stores.local import LocalStore
 from lesion_core.stores.protocol import Store
-from lesion_core.types import DatasetRef, PrepareOptions, Progress, SnapshotRef
 from tests.core.dataset.snapshots import draw, encode, image_row, simple_pictures, store_snapshot
 from tests.core.stores.conftest import s3_store
 from tests.servers import S3Server, minio

@@ -13,8 +13,8 @@ from lesion_core.dataset.records import SPLITS_SCHEMA, OpenDataset, open_dataset
 from lesion_core.errors import ArtifactCorrupt, ConfigError, ManifestError
 from lesion_core.images import Preprocessing, preprocess
 from lesion_core.labels import SEX_ORDER, SITE_ORDER, class_index, code_of
+from lesion_core.refs import DatasetRef
 from lesion_core.stores.local import LocalStore
-from lesion_core.types import DatasetRef
 from tests.core.dataset.conftest import OPTIONS
 from tests.core.dataset.snapshots import simple_pictures, store_snapshot
 

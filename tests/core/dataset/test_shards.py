@@ -14,14 +14,15 @@ from PIL import Image, ImageCms, PngImagePlugin
 
 from lesion_core.dataset import shards
 from lesion_core.dataset.encoding import Shard
+from lesion_core.dataset.options import PrepareOptions
 from lesion_core.dataset.prepare import prepare
 from lesion_core.dataset.records import open_dataset, shard_name
 from lesion_core.dataset.shards import write_shards
 from lesion_core.dataset.splitting.duplicates import thumbnail_of
 from lesion_core.images import Preprocessing, preprocess
+from lesion_core.progress import Progress, ignore_progress
 from lesion_core.stores.folders import materialise
 from lesion_core.stores.local import LocalStore
-from lesion_core.types import PrepareOptions, Progress, ignore_progress
 from tests.core.dataset.snapshots import draw, encode, frame, image_row, simple_pictures, store_snapshot
 
 SIZE = Preprocessing(size_px=32)

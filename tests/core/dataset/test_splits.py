@@ -9,11 +9,11 @@ import pytest
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
+from lesion_core.dataset.options import PrepareOptions
 from lesion_core.dataset.proof.leakage import QUARANTINED
 from lesion_core.dataset.splitting.splits import SPLITS, Reason, assign_splits
 from lesion_core.errors import ConfigError, DataError, ManifestError
 from lesion_core.labels import CLASS_ORDER
-from lesion_core.types import PrepareOptions
 
 OPTIONS = PrepareOptions(name="small")
 

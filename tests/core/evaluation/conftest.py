@@ -8,8 +8,9 @@ import pytest
 from lesion_core.dataset.records import OpenDataset
 from lesion_core.evaluation.job import run
 from lesion_core.evaluation.spec import EvaluateJob
+from lesion_core.progress import Progress
+from lesion_core.refs import ModelRef, ReportRef
 from lesion_core.stores.local import LocalStore
-from lesion_core.types import ModelRef, Progress, ReportRef
 from tests.core.evaluation.worlds import make_dataset, publish_model
 
 

@@ -11,12 +11,13 @@ from lesion_core.evaluation.report import read_metrics
 from lesion_core.isic.withdrawals import note_withdrawn
 from lesion_core.keys import index_key
 from lesion_core.lineage.exposure import find_exposure, leave_members
+from lesion_core.refs import ModelRef
 from lesion_core.serving.model_folder import read_model_folder
 from lesion_core.serving.wording import check_wording
 from lesion_core.stores.folders import materialise, publish, read_file
 from lesion_core.stores.local import LocalStore
 from lesion_core.stores.references import ref_from_folder
-from lesion_core.types import JsonDict, ModelRef
+from lesion_core.types import JsonDict
 from tests.core.evaluation.conftest import Evaluated
 from tests.core.evaluation.worlds import publish_model, publish_report, right
 

@@ -11,6 +11,7 @@ from PIL import Image
 
 from lesion_core import jobs
 from lesion_core.dataset.manifest import MANIFEST_NAME, MANIFEST_SCHEMA, read_table
+from lesion_core.dataset.options import PrepareOptions
 from lesion_core.dataset.prepare import prepare
 from lesion_core.dataset.proof.certificate import read_certificate
 from lesion_core.dataset.proof.shortcuts import CONFIRMATION, FEATURES, SIZE, SOURCE
@@ -32,10 +33,11 @@ from lesion_core.dataset_report.spec import (
 )
 from lesion_core.errors import ArtifactCorrupt, ArtifactNotFound
 from lesion_core.figures.canvas import SYNTHETIC_MARK
+from lesion_core.progress import Progress, ProgressCallback, ignore_progress
+from lesion_core.refs import DatasetRef
 from lesion_core.settings import LesionSettings
 from lesion_core.stores.folders import materialise
 from lesion_core.stores.local import LocalStore
-from lesion_core.types import DatasetRef, PrepareOptions, Progress, ProgressCallback, ignore_progress
 from tests.core.dataset.snapshots import draw, encode, image_row, store_snapshot
 from tests.stages import finished_stages
 

@@ -13,9 +13,10 @@ from lesion_core.evaluation.report import read_metrics, read_predictions
 from lesion_core.evaluation.spec import EvaluateJob
 from lesion_core.keys import members_key
 from lesion_core.lineage.exposure import MADE_FROM, find_exposure, leave_members, read_members
+from lesion_core.progress import ignore_progress
+from lesion_core.refs import ModelRef, ReportRef
 from lesion_core.stores.folders import read_file
 from lesion_core.stores.local import LocalStore
-from lesion_core.types import ModelRef, ReportRef, ignore_progress
 from tests.core.evaluation.conftest import Evaluated
 from tests.core.evaluation.worlds import make_dataset, publish_model
 

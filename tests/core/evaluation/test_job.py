@@ -18,12 +18,13 @@ from lesion_core.evaluation.spec import EvaluateJob
 from lesion_core.images import Preprocessing, level_colours, preprocess
 from lesion_core.keys import canonical_json
 from lesion_core.labels import CLASS_ORDER
+from lesion_core.progress import ignore_progress
+from lesion_core.refs import DatasetRef, ModelRef, ReportRef
 from lesion_core.serving.predictor import Predictor
 from lesion_core.statistics import metrics
 from lesion_core.stores.folders import find, materialise, publish, read_file
 from lesion_core.stores.local import LocalStore
 from lesion_core.stores.references import ref_from_folder
-from lesion_core.types import DatasetRef, ModelRef, ReportRef, ignore_progress
 from tests.core.evaluation.conftest import Evaluated
 from tests.core.evaluation.worlds import make_dataset, publish_model, publish_report, right
 from tests.stages import finished_stages

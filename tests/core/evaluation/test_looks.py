@@ -21,10 +21,11 @@ from lesion_core.evaluation.test_access import (
     read_looks,
     record_look,
 )
+from lesion_core.progress import ignore_progress
+from lesion_core.refs import ModelRef, ReportRef
 from lesion_core.serving.wording import check_wording
 from lesion_core.stores.folders import read_file
 from lesion_core.stores.local import LocalStore
-from lesion_core.types import ModelRef, ReportRef, ignore_progress
 from tests.core.evaluation.worlds import make_dataset, publish_model
 
 

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from lesion_core.dataset.options import PrepareOptions
 from lesion_core.dataset.prepare import prepare
 from lesion_core.dataset.records import OpenDataset, open_dataset
 from lesion_core.evaluation.job import STEP
@@ -19,10 +20,10 @@ from lesion_core.evaluation.spec import EvaluateJob
 from lesion_core.evaluation.version import STEP_VERSION
 from lesion_core.keys import digest_of, model_key
 from lesion_core.labels import CLASS_ORDER, Diagnosis
+from lesion_core.refs import DatasetRef, ModelRef, ReportRef
 from lesion_core.stores.folders import publish
 from lesion_core.stores.local import LocalStore
 from lesion_core.stores.references import ref_from_folder
-from lesion_core.types import DatasetRef, ModelRef, PrepareOptions, ReportRef
 from tests.core.dataset.snapshots import draw, encode, image_row, store_snapshot
 from tests.model_folders import SIZE_PX, write_model_folder
 

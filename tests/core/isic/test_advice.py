@@ -12,9 +12,10 @@ from lesion_core.isic.api.transport import Patience
 from lesion_core.isic.ingest.ingest import ingest
 from lesion_core.isic.ingest.snapshot import read_images
 from lesion_core.isic.mirror.server import running_mirror
+from lesion_core.isic.source import ArchiveSource
+from lesion_core.refs import SnapshotRef
 from lesion_core.stores.folders import list_folders
 from lesion_core.stores.local import LocalStore
-from lesion_core.types import ArchiveSource, SnapshotRef
 from tests.core.isic.bulks import SEARCH, TABLE, offer, table
 from tests.core.isic.faulty import FaultyServer, listed, page, send
 from tests.core.isic.folders import isic_id, jpeg, row, write_folder

@@ -12,10 +12,11 @@ from lesion_core.isic.ingest.snapshot import read_images, read_issues
 from lesion_core.isic.mirror.challenge import find_challenge
 from lesion_core.isic.mirror.folder import ArchiveFolder, is_archive_folder, read_folder
 from lesion_core.isic.mirror.server import running_mirror
+from lesion_core.isic.source import ArchiveSource
 from lesion_core.isic.taxonomy import age_of, classify, sex_of, site_of
 from lesion_core.labels import CLASS_ORDER, Diagnosis
 from lesion_core.stores.local import LocalStore
-from lesion_core.types import LICENCE_ORDER, ArchiveSource
+from lesion_core.types import LICENCE_ORDER
 from tests.core.isic.folders import jpeg
 
 SET = "ISIC_2019_Training"

@@ -19,8 +19,9 @@ from lesion_core.isic.ingest.ingest import ingest
 from lesion_core.isic.ingest.snapshot import read_images, read_issues
 from lesion_core.isic.listing.listing import list_archive
 from lesion_core.isic.mirror.server import running_mirror
+from lesion_core.isic.source import ArchiveSource
+from lesion_core.refs import ListingRef, ShardRef
 from lesion_core.stores.local import LocalStore
-from lesion_core.types import ArchiveSource, ListingRef, ShardRef
 from tests.conftest import ROOT
 from tests.core.isic.faulty import FaultyServer, listed, page, send
 from tests.core.isic.folders import MELANOMA, isic_id, jpeg, row, write_folder

@@ -20,10 +20,12 @@ from lesion_core.isic.api.transport import Patience
 from lesion_core.isic.ingest.ingest import ingest
 from lesion_core.isic.ingest.snapshot import IMAGES_SCHEMA, ISSUES_SCHEMA, read_images, read_issues
 from lesion_core.isic.mirror.server import running_mirror
+from lesion_core.isic.source import ArchiveSource
 from lesion_core.isic.watch.survey import survey
+from lesion_core.progress import Progress
+from lesion_core.refs import SnapshotRef
 from lesion_core.stores.folders import find, materialise
 from lesion_core.stores.local import LocalStore
-from lesion_core.types import ArchiveSource, Progress, SnapshotRef
 from tests.core.isic.faulty import FaultyServer, hang_up, listed, page, send
 from tests.core.isic.folders import MELANOMA, VASCULAR, isic_id, jpeg, row, write_folder
 

@@ -12,9 +12,9 @@ from lesion_core.isic.listing.catalogue import Catalogue, CatalogueRow
 from lesion_core.isic.listing.listing import list_archive, read_losses, read_shard, read_statements
 from lesion_core.isic.listing.selection import select
 from lesion_core.isic.mirror.server import running_mirror
+from lesion_core.isic.source import ArchiveSource
 from lesion_core.isic.statements import Statement
 from lesion_core.stores.local import LocalStore
-from lesion_core.types import ArchiveSource
 from tests.core.isic.folders import NEVUS, isic_id, row, write_folder
 
 

@@ -14,8 +14,10 @@ from lesion_core.isic.ingest.snapshot import read_images
 from lesion_core.isic.listing.catalogue import Catalogue
 from lesion_core.isic.listing.routes import read_listing
 from lesion_core.isic.mirror.server import running_mirror
+from lesion_core.isic.source import ArchiveSource
+from lesion_core.progress import ignore_progress
 from lesion_core.stores.local import LocalStore
-from lesion_core.types import ArchiveSource, JsonDict, ignore_progress
+from lesion_core.types import JsonDict
 from tests.core.isic.bulks import SEARCH, TABLE, offer, table
 from tests.core.isic.faulty import FaultyServer, listed, page, send
 from tests.core.isic.folders import isic_id, row, write_folder

@@ -17,8 +17,8 @@ from lesion_core.isic.ingest.snapshot import read_images, read_issues
 from lesion_core.isic.listing.listing import list_archive
 from lesion_core.isic.mirror.columns import names_of_today
 from lesion_core.isic.mirror.server import running_mirror
+from lesion_core.isic.source import IMAGE_TYPES, ArchiveSource
 from lesion_core.stores.local import LocalStore
-from lesion_core.types import IMAGE_TYPES, ArchiveSource
 from tests.core.isic.folders import isic_id, row, write_folder
 
 # As isic-cli wrote it in 2023, and as the first API's JSON was flattened (here by their own columns).

@@ -17,9 +17,9 @@ from lesion_core.isic.ingest.snapshot import read_images, read_issues
 from lesion_core.isic.listing.catalogue import Catalogue, CatalogueRow
 from lesion_core.isic.mirror.server import running_mirror
 from lesion_core.isic.placeholders import FEWEST_CROWD, MOST_YEARS, find_crowds, id_of, is_placeholder
+from lesion_core.isic.source import ArchiveSource
 from lesion_core.isic.statements import Statement
 from lesion_core.stores.local import LocalStore
-from lesion_core.types import ArchiveSource
 from tests.core.isic.faulty import FaultyServer, listed, page, send
 from tests.core.isic.folders import VASCULAR, jpeg, row, write_folder
 

@@ -14,8 +14,9 @@ from lesion_core.isic.ingest.snapshot import read_images, read_issues
 from lesion_core.isic.listing.catalogue import Catalogue
 from lesion_core.isic.listing.reading import Reading
 from lesion_core.isic.listing.routes import read_listing
+from lesion_core.isic.source import ArchiveSource
+from lesion_core.progress import Progress, ignore_progress
 from lesion_core.stores.local import LocalStore
-from lesion_core.types import ArchiveSource, Progress, ignore_progress
 from tests.core.isic.bulks import FILES, SEARCH, TABLE, offer, table
 from tests.core.isic.faulty import FaultyServer, listed, page, send
 from tests.core.isic.folders import isic_id, jpeg

@@ -12,8 +12,9 @@ from lesion_core.isic.ingest.holdings import earlier_tables
 from lesion_core.isic.ingest.ingest import ingest
 from lesion_core.isic.ingest.snapshot import read_images
 from lesion_core.isic.listing.listing import list_archive
+from lesion_core.isic.source import ArchiveSource
+from lesion_core.refs import SnapshotRef
 from lesion_core.stores.local import LocalStore
-from lesion_core.types import ArchiveSource, SnapshotRef
 from tests.core.isic.bulks import offer, table
 from tests.core.isic.faulty import FaultyServer, Shelf, send
 from tests.core.isic.folders import isic_id, jpeg

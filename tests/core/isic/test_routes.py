@@ -15,8 +15,9 @@ from lesion_core.isic.listing.catalogue import Catalogue, CatalogueRow
 from lesion_core.isic.listing.reading import Reading
 from lesion_core.isic.listing.routes import read_listing
 from lesion_core.isic.mirror.server import running_mirror
+from lesion_core.isic.source import ArchiveSource
 from lesion_core.isic.statements import Statement
-from lesion_core.types import ArchiveSource, ignore_progress
+from lesion_core.progress import ignore_progress
 from tests.core.isic.faulty import FaultyServer, listed, page, send
 from tests.core.isic.folders import MELANOMA, isic_id, row, write_folder
 

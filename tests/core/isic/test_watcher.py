@@ -18,6 +18,7 @@ from lesion_core.isic.ingest.ingest import ingest
 from lesion_core.isic.ingest.snapshot import read_images
 from lesion_core.isic.listing.listing import list_archive
 from lesion_core.isic.mirror.server import running_mirror
+from lesion_core.isic.source import ArchiveSource
 from lesion_core.isic.statements import Statement, facts_from_cells
 from lesion_core.isic.watch.changes import compare
 from lesion_core.isic.watch.schema_drift import find_drift
@@ -25,7 +26,6 @@ from lesion_core.isic.watch.watcher import WatchReport, find_previous, watch
 from lesion_core.isic.withdrawals import note_withdrawn, read_withdrawal, withdrawn_ids
 from lesion_core.keys import listing_key
 from lesion_core.stores.local import LocalStore
-from lesion_core.types import ArchiveSource
 from tests.core.isic.faulty import FaultyServer
 from tests.core.isic.folders import MELANOMA, NEVUS, isic_id, row, write_folder
 

@@ -13,7 +13,7 @@ from lesion_core.modeling.feed.augment import draw
 from lesion_core.modeling.feed.contact_sheet import N_DRAWN, write_contact_sheet
 from lesion_core.modeling.feed.input import TrainingFeed
 from lesion_core.recipes.recipe import Recipe
-from lesion_core.types import DatasetRef
+from lesion_core.refs import DatasetRef
 
 SIDE, CLASSES = 32, [0, 1, 4]
 

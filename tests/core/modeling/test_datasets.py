@@ -9,10 +9,10 @@ from lesion_core.errors import ArtifactNotFound
 from lesion_core.keys import dataset_key, digest_of
 from lesion_core.recipes.datasets import choose_dataset
 from lesion_core.recipes.recipe import Recipe
+from lesion_core.refs import DatasetRef
 from lesion_core.stores.folders import publish
 from lesion_core.stores.local import LocalStore
 from lesion_core.stores.references import ref_from_folder
-from lesion_core.types import DatasetRef
 
 
 def keep(

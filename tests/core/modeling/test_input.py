@@ -23,7 +23,7 @@ from lesion_core.modeling.feed.losses import shares_in_loss
 from lesion_core.modeling.feed.sampling import class_counts, class_quotas
 from lesion_core.recipes.recipe import Recipe
 from lesion_core.recipes.sections import Imbalance
-from lesion_core.types import DatasetRef
+from lesion_core.refs import DatasetRef
 
 _counts = st.lists(st.integers(0, 400), min_size=N_CLASSES, max_size=N_CLASSES).filter(any)
 

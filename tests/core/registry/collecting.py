@@ -8,6 +8,8 @@ from pathlib import Path
 
 from lesion_core.isic.ingest.snapshot import read_images
 from lesion_core.isic.withdrawals import note_withdrawn, withdrawn_ids
+from lesion_core.progress import Progress
+from lesion_core.refs import ModelRef
 from lesion_core.registry.channels import move_channel
 from lesion_core.registry.collection import collect
 from lesion_core.registry.inventory import FOLDER_KINDS
@@ -15,7 +17,6 @@ from lesion_core.registry.retention import Plan, Row
 from lesion_core.stores.folders import list_folders, materialise
 from lesion_core.stores.local import LocalStore
 from lesion_core.stores.protocol import Store
-from lesion_core.types import ModelRef, Progress
 from tests.core.registry.generations import Generations
 
 MONTH = datetime.timedelta(days=30)

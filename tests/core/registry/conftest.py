@@ -12,12 +12,12 @@ from pathlib import Path
 import pytest
 
 from lesion_core.keys import report_key
+from lesion_core.refs import DatasetRef, ModelRef, ReportRef
 from lesion_core.stores.folders import publish
 from lesion_core.stores.local import LocalStore
 from lesion_core.stores.protocol import Store
 from lesion_core.stores.references import ref_from_folder
 from lesion_core.stores.s3 import S3Store
-from lesion_core.types import DatasetRef, ModelRef, ReportRef
 from tests.core.evaluation.worlds import make_dataset
 from tests.core.registry.generations import Generations, make_generations
 from tests.servers import S3Server, minio, rclone

@@ -7,26 +7,20 @@ import shutil
 from dataclasses import dataclass
 from pathlib import Path
 
+from lesion_core.dataset.options import PrepareOptions
 from lesion_core.dataset.prepare import prepare
 from lesion_core.dataset.records import open_dataset
 from lesion_core.evaluation.job import run
 from lesion_core.evaluation.spec import EvaluateJob
 from lesion_core.isic.ingest.ingest import ingest
 from lesion_core.isic.mirror.server import running_mirror
+from lesion_core.isic.source import ArchiveSource
+from lesion_core.progress import ignore_progress
+from lesion_core.refs import DatasetRef, ModelRef, ReportRef, SnapshotRef
 from lesion_core.registry.decisions import record_decision
+from lesion_core.registry.verdicts import GateCheck, GateDecision
 from lesion_core.stores.local import LocalStore
 from lesion_core.stores.protocol import Store
-from lesion_core.types import (
-    ArchiveSource,
-    DatasetRef,
-    GateCheck,
-    GateDecision,
-    ModelRef,
-    PrepareOptions,
-    ReportRef,
-    SnapshotRef,
-    ignore_progress,
-)
 from tests.core.evaluation.worlds import publish_model
 from tests.core.isic.folders import MELANOMA, row, write_folder
 

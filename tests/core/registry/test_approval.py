@@ -5,13 +5,14 @@ from pydantic import ValidationError
 
 from lesion_core.errors import ArtifactNotFound, GateNotPassed, PromotionError
 from lesion_core.keys import id_of, index_key, report_key
+from lesion_core.refs import ModelRef
 from lesion_core.registry.approval import ApprovalRequest, RollbackRequest, decide, nominate
 from lesion_core.registry.channels import history, move_channel, read_channel, rollback
 from lesion_core.registry.decisions import latest_decision, record_decision
 from lesion_core.registry.protocol import Clock
+from lesion_core.registry.verdicts import GateCheck, GateDecision
 from lesion_core.stores.folders import files_folder, get_index
 from lesion_core.stores.protocol import Store
-from lesion_core.types import GateCheck, GateDecision, ModelRef
 from tests.core.registry import conftest
 from tests.core.registry.conftest import make_report, provide_dataset
 

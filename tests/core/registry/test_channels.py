@@ -19,6 +19,7 @@ from lesion_core.errors import (
     StoreUnavailable,
 )
 from lesion_core.keys import channel_key, event_key, index_key
+from lesion_core.refs import ModelRef
 from lesion_core.registry.channels import (
     approved_model,
     clear_channel,
@@ -29,7 +30,6 @@ from lesion_core.registry.channels import (
 from lesion_core.registry.protocol import ChannelState, Clock
 from lesion_core.stores.local import LocalStore
 from lesion_core.stores.protocol import Store
-from lesion_core.types import ModelRef
 from tests.core.registry.conftest import make_model, s3_store, ticking
 from tests.servers import S3Server
 

@@ -11,8 +11,10 @@ from lesion_core.evaluation.card import current_card
 from lesion_core.evaluation.predictions import count_seen
 from lesion_core.isic.listing.listing import list_archive
 from lesion_core.isic.mirror.server import running_mirror
+from lesion_core.isic.source import ArchiveSource
 from lesion_core.keys import channel_key, index_key, signal_key
 from lesion_core.lineage.exposure import find_exposure
+from lesion_core.refs import ModelRef
 from lesion_core.registry.channels import rollback
 from lesion_core.registry.decisions import list_decisions
 from lesion_core.registry.inventory import FOLDER_KINDS, UNTOUCHED
@@ -20,7 +22,6 @@ from lesion_core.registry.retention import Why, make_plan
 from lesion_core.stores.folders import publish
 from lesion_core.stores.local import LocalStore
 from lesion_core.stores.protocol import Store
-from lesion_core.types import ArchiveSource, ModelRef
 from tests.core.isic.folders import row, write_folder
 from tests.core.registry.collecting import MONTH, age, approve, folders, later, now, remove, require_sound, withdraw
 from tests.core.registry.generations import Generations

@@ -1,6 +1,7 @@
 import pytest
 
 from lesion_core.errors import ArtifactCorrupt
+from lesion_core.refs import ModelRef
 from lesion_core.registry.decisions import (
     Rejection,
     latest_decision,
@@ -8,8 +9,8 @@ from lesion_core.registry.decisions import (
     record_decision,
     record_rejection,
 )
+from lesion_core.registry.verdicts import GateCheck, GateDecision
 from lesion_core.stores.local import LocalStore
-from lesion_core.types import GateCheck, GateDecision, ModelRef
 from tests.core.registry.conftest import make_model
 
 NO = Rejection(approver="Dr Grey", reason="misses a melanoma of mine", at="2025-03-01T12:00:00+00:00")

@@ -17,12 +17,13 @@ from lesion_core.dataset.proof.certificate import write_certificate
 from lesion_core.dataset.records import OpenDataset
 from lesion_core.labels import CLASS_ORDER, Diagnosis
 from lesion_core.recipes.sections import GatePolicy
+from lesion_core.refs import DatasetRef, ModelRef, ReportRef
 from lesion_core.registry.gate import decide
+from lesion_core.registry.verdicts import GateCheck, GateDecision
 from lesion_core.stores.filesystem import file_digest
 from lesion_core.stores.folders import get_index, publish
 from lesion_core.stores.local import LocalStore
 from lesion_core.stores.references import ref_from_folder, summary_of
-from lesion_core.types import DatasetRef, GateCheck, GateDecision, ModelRef, ReportRef
 from tests.core.evaluation.worlds import always, make_dataset, publish_model, publish_report, right
 
 POLICY = GatePolicy()

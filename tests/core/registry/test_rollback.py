@@ -9,13 +9,13 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, ru
 
 from lesion_core.errors import ArtifactCorrupt, ArtifactNotFound, PromotionConflict, PromotionError
 from lesion_core.keys import index_key
+from lesion_core.refs import ModelRef
 from lesion_core.registry import channel_history as ledger
 from lesion_core.registry import channels
 from lesion_core.registry.channels import approved_model, clear_channel, history, move_channel, read_channel, rollback
 from lesion_core.registry.protocol import ChannelEvent, ChannelState, Clock
 from lesion_core.stores.local import LocalStore
 from lesion_core.stores.protocol import Store
-from lesion_core.types import ModelRef
 from tests.core.registry.conftest import make_model, ticking
 
 

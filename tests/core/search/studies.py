@@ -12,7 +12,9 @@ from pathlib import Path
 import pandas as pd
 
 from lesion_core.errors import TrialStopped
+from lesion_core.progress import Progress, ignore_progress
 from lesion_core.recipes.recipe import Recipe
+from lesion_core.refs import DatasetRef, TrialRef
 from lesion_core.search import course
 from lesion_core.search.signals import Reporter
 from lesion_core.search.study import StudyPlan, StudySpec, check_pruner, check_space
@@ -22,7 +24,6 @@ from lesion_core.settings import LesionSettings
 from lesion_core.stores.folders import publish
 from lesion_core.stores.protocol import Store
 from lesion_core.stores.references import find_reference, ref_from_folder
-from lesion_core.types import DatasetRef, Progress, TrialRef, ignore_progress
 
 SPACE = {
     "optimisation.learning_rate": {"type": "float", "low": 1e-4, "high": 1e-2, "log": True},

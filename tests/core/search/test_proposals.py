@@ -13,12 +13,13 @@ import pytest
 from lesion_core.errors import ConfigError, StoreUnavailable, StudyEnded, TrainingDiverged, TrainingError
 from lesion_core.keys import signal_key
 from lesion_core.recipes.recipe import Recipe
+from lesion_core.refs import DatasetRef
 from lesion_core.search.course import Ask, conduct
 from lesion_core.search.proposals import opened_search
 from lesion_core.search.trial_spec import TrialOrder
 from lesion_core.settings import LesionSettings
 from lesion_core.stores.local import LocalStore
-from lesion_core.types import DatasetRef, StoreKey
+from lesion_core.types import StoreKey
 from tests.conftest import need
 from tests.core.search.studies import SPACE, Trainer, keep, make_plan, rising, run
 from tests.servers import postgres

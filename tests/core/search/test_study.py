@@ -12,13 +12,13 @@ from pydantic import ValidationError
 from lesion_core.dataset.records import SPLITS_NAME
 from lesion_core.errors import ConfigError
 from lesion_core.recipes.recipe import Recipe, parse_recipe
+from lesion_core.refs import DatasetRef
 from lesion_core.search.study import StudySpec, plan_study, with_values
 from lesion_core.stores.folders import publish, read_file
 from lesion_core.stores.local import LocalStore
 from lesion_core.training.output_key import training_inputs
 from lesion_core.training.plan import count_epochs
 from lesion_core.training.spec import TrainJob
-from lesion_core.types import DatasetRef
 from tests.core.search.studies import SPACE, make_plan
 
 RATE = {"type": "float", "low": 1e-4, "high": 1e-2, "log": True}

@@ -12,13 +12,13 @@ from lesion_core.errors import TrainingDiverged, TrainingError
 from lesion_core.figures.canvas import Subject
 from lesion_core.figures.search import draw_importance
 from lesion_core.recipes.recipe import Recipe, read_recipe
+from lesion_core.refs import DatasetRef
 from lesion_core.registry.inventory import take_inventory
 from lesion_core.registry.reachability import find_reachable, needs_of
 from lesion_core.search.study_output import BEST_NAME, EPOCHS_NAME, FIGURES, TABLE_NAME, publish_study
 from lesion_core.settings import LesionSettings
 from lesion_core.stores.folders import read_file, utc_now
 from lesion_core.stores.local import LocalStore
-from lesion_core.types import DatasetRef
 from tests.core.search.studies import Trainer, make_plan, rising, run
 
 

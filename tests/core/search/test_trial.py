@@ -17,7 +17,9 @@ from pathlib import Path
 import pytest
 
 from lesion_core.errors import ConfigError, StudyEnded
+from lesion_core.progress import Progress, ProgressCallback
 from lesion_core.recipes.recipe import Recipe
+from lesion_core.refs import DatasetRef, TrialRef
 from lesion_core.search import signals, trial, trial_process
 from lesion_core.search.course import Ask, conduct
 from lesion_core.search.proposals import opened_search
@@ -29,7 +31,6 @@ from lesion_core.settings import LesionSettings
 from lesion_core.stores.folders import get_index, read_file
 from lesion_core.stores.local import LocalStore
 from lesion_core.stores.references import find_reference
-from lesion_core.types import DatasetRef, Progress, ProgressCallback, TrialRef
 from tests.conftest import ROOT
 from tests.core.search.studies import make_plan
 

@@ -16,6 +16,7 @@ from hypothesis import strategies as st
 
 from lesion_core.errors import ArtifactCorrupt, ArtifactNotFound, ConfigError, StoreRefused, StoreUnavailable
 from lesion_core.keys import index_key
+from lesion_core.refs import Ref
 from lesion_core.stores.folders import (
     FolderIndex,
     files_folder,
@@ -27,7 +28,6 @@ from lesion_core.stores.folders import (
 )
 from lesion_core.stores.local import LocalStore
 from lesion_core.stores.protocol import Store
-from lesion_core.types import Ref
 from tests.core.stores.conftest import s3_store
 from tests.servers import S3Server
 

@@ -5,6 +5,7 @@ from pathlib import Path
 import pytest
 
 from lesion_core.errors import ArtifactCorrupt, ArtifactNotFound
+from lesion_core.refs import DatasetRef, ModelRef
 from lesion_core.stores.folders import publish
 from lesion_core.stores.local import LocalStore
 from lesion_core.stores.references import (
@@ -14,7 +15,6 @@ from lesion_core.stores.references import (
     ref_from_folder,
     summary_of,
 )
-from lesion_core.types import DatasetRef, ModelRef
 
 DATASET = DatasetRef(
     id="isic/00000000000d",

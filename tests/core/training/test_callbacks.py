@@ -9,6 +9,7 @@ import pytest
 import tensorflow as tf
 
 from lesion_core.modeling.network.network import build_network
+from lesion_core.progress import Progress
 from lesion_core.recipes.recipe import Recipe
 from lesion_core.recipes.sections import Optimisation
 from lesion_core.training.loop.callbacks import BackupTimer, Reporter
@@ -22,7 +23,6 @@ from lesion_core.training.loop.state import (
     smooth_score,
     unpack_state,
 )
-from lesion_core.types import Progress
 
 
 class _Clock:

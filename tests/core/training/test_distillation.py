@@ -20,6 +20,7 @@ from lesion_core.modeling.feed.sampling import class_counts
 from lesion_core.modeling.network.network import build_network
 from lesion_core.recipes.recipe import Recipe
 from lesion_core.recipes.sections import Imbalance
+from lesion_core.refs import DatasetRef, ModelRef
 from lesion_core.statistics.metrics import balanced_accuracy
 from lesion_core.stores.folders import publish
 from lesion_core.stores.local import LocalStore
@@ -30,7 +31,6 @@ from lesion_core.training.loop.fit import fit
 from lesion_core.training.loop.step import make_logits
 from lesion_core.training.spec import Distillation, TrainJob
 from lesion_core.training.teacher import Teacher, open_teacher, teach
-from lesion_core.types import DatasetRef, ModelRef
 from tests.model_folders import SIZE_PX, write_model_folder
 
 MakeRecipe = Callable[..., Recipe]

@@ -21,6 +21,7 @@ from lesion_core.labels import N_CLASSES
 from lesion_core.modeling.feed.input import TrainingFeed, evaluation_batches, model_inputs
 from lesion_core.modeling.feed.losses import AdjustedCrossEntropy
 from lesion_core.modeling.network.network import build_network
+from lesion_core.progress import Progress
 from lesion_core.recipes.recipe import Recipe
 from lesion_core.statistics.metrics import balanced_accuracy
 from lesion_core.training.loop.backups import is_finite, read_backup
@@ -29,7 +30,6 @@ from lesion_core.training.loop.fit import fit
 from lesion_core.training.loop.logs import STEPS_FILE
 from lesion_core.training.loop.state import restore_model, unpack_state
 from lesion_core.training.loop.step import make_logits, make_trainer
-from lesion_core.types import Progress
 
 MakeRecipe = Callable[..., Recipe]
 

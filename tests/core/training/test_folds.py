@@ -10,13 +10,14 @@ from lesion_core.dataset.records import OpenDataset
 from lesion_core.dataset.splitting.splits import SPLITS
 from lesion_core.errors import ConfigError, LeakageError
 from lesion_core.labels import CLASS_ORDER
+from lesion_core.progress import ignore_progress
 from lesion_core.recipes.recipe import Recipe
+from lesion_core.refs import DatasetRef, ModelRef
 from lesion_core.stores.folders import get_index, read_file
 from lesion_core.stores.local import LocalStore
 from lesion_core.training.job import run
 from lesion_core.training.output_key import training_inputs, training_key
 from lesion_core.training.spec import TrainJob
-from lesion_core.types import DatasetRef, ModelRef, ignore_progress
 
 FOLD = 2
 MakeRecipe = Callable[..., Recipe]

@@ -13,7 +13,9 @@ from lesion_core.errors import ArtifactCorrupt, ArtifactNotFound, ConfigError, L
 from lesion_core.keys import digest_of, model_key
 from lesion_core.lineage.exposure import lineage_of
 from lesion_core.lineage.unseen_check import check_network, check_unseen, count_seen_groups
+from lesion_core.progress import ignore_progress
 from lesion_core.recipes.recipe import Recipe
+from lesion_core.refs import DatasetRef, ModelRef
 from lesion_core.registry.inventory import take_inventory
 from lesion_core.registry.reachability import needs_of
 from lesion_core.serving.model_folder import Provenance, read_model_folder
@@ -24,7 +26,7 @@ from lesion_core.training.job import run
 from lesion_core.training.output import Lesson, Making, describe_provenance
 from lesion_core.training.output_key import training_inputs, training_key
 from lesion_core.training.spec import Distillation, FineTuning, TrainJob
-from lesion_core.types import DatasetRef, JsonDict, ModelRef, ignore_progress
+from lesion_core.types import JsonDict
 from tests.model_folders import write_model_folder
 
 MakeRecipe = Callable[..., Recipe]

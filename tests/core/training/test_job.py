@@ -18,7 +18,9 @@ from lesion_core.keys import id_of
 from lesion_core.labels import CLASS_ORDER
 from lesion_core.modeling.network.saved import load_network
 from lesion_core.modeling.network.test_time_augmentation import single_view
+from lesion_core.progress import Progress, ProgressCallback, ignore_progress
 from lesion_core.recipes.recipe import Recipe
+from lesion_core.refs import DatasetRef, ModelRef
 from lesion_core.serving.predictor import Predictor
 from lesion_core.settings import LesionSettings
 from lesion_core.stores.folders import get_index, materialise, read_file
@@ -27,7 +29,6 @@ from lesion_core.training.checkpoint import find_checkpoint
 from lesion_core.training.job import run
 from lesion_core.training.output_key import training_inputs, training_key
 from lesion_core.training.spec import TrainJob
-from lesion_core.types import DatasetRef, ModelRef, Progress, ProgressCallback, ignore_progress
 from tests.stages import finished_stages
 
 MakeRecipe = Callable[..., Recipe]

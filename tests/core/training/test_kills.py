@@ -24,7 +24,9 @@ from lesion_core import jobs
 from lesion_core.keys import id_of
 from lesion_core.modeling.network.network import build_network
 from lesion_core.modeling.network.saved import load_network
+from lesion_core.progress import ignore_progress
 from lesion_core.recipes.recipe import Recipe
+from lesion_core.refs import DatasetRef, ModelRef
 from lesion_core.settings import LesionSettings
 from lesion_core.stores.folders import materialise, read_file
 from lesion_core.stores.local import LocalStore
@@ -32,7 +34,6 @@ from lesion_core.training.job import run
 from lesion_core.training.loop.logs import EVENTS_FILE, STEPS_FILE
 from lesion_core.training.output_key import training_key
 from lesion_core.training.spec import TrainJob
-from lesion_core.types import DatasetRef, ModelRef, ignore_progress
 
 _EPOCHS, _BATCH, _BACKUP_STEPS = (2, 4), 8, 3  # epochs of the head, and of all layers
 _DECIDED = ["epoch", "stage", "step", "learning_rate", "loss", "val_balanced_accuracy", "selection_score"]

@@ -7,19 +7,21 @@ import pandas as pd
 import pytest
 
 from lesion_core.dataset.manifest import MANIFEST_NAME
+from lesion_core.dataset.options import PrepareOptions
 from lesion_core.dataset.prepare import prepare
 from lesion_core.dataset.records import OpenDataset, open_dataset
 from lesion_core.dataset.summary import describe
 from lesion_core.evaluation.card import write_card
 from lesion_core.evaluation.report import read_metrics
 from lesion_core.recipes.sections import GatePolicy
+from lesion_core.refs import ReportRef
 from lesion_core.registry.gate import decide
 from lesion_core.serving.model_folder import Provenance, read_model_folder
 from lesion_core.serving.wording import Approval, disclaimer
 from lesion_core.stores.folders import materialise
 from lesion_core.stores.local import LocalStore
 from lesion_core.training.output import Making, describe_provenance
-from lesion_core.types import JsonDict, PrepareOptions, ReportRef
+from lesion_core.types import JsonDict
 from tests.core.dataset.snapshots import draw, encode, image_row, simple_pictures, store_snapshot
 from tests.core.evaluation.worlds import publish_model, publish_report, right
 from tests.model_folders import SIZE_PX, write_model_folder

@@ -18,14 +18,15 @@ from lesion_core.modeling.network.ensemble import members_of
 from lesion_core.modeling.network.network import build_network
 from lesion_core.modeling.network.saved import load_network
 from lesion_core.modeling.network.test_time_augmentation import single_view
+from lesion_core.progress import Progress, ProgressCallback, ignore_progress
 from lesion_core.recipes.recipe import Recipe
+from lesion_core.refs import DatasetRef, ModelRef
 from lesion_core.serving.model_folder import ModelFolder, read_model_folder
 from lesion_core.stores.folders import get_index, materialise, read_file
 from lesion_core.stores.local import LocalStore
 from lesion_core.training.ensemble import Weights, fit_members, starting_weights
 from lesion_core.training.job import run
 from lesion_core.training.spec import TrainJob
-from lesion_core.types import DatasetRef, ModelRef, Progress, ProgressCallback, ignore_progress
 from tests.model_folders import write_model_folder
 
 # Keras 3.15 saves variables through a NumPy call that NumPy 2 warns about.

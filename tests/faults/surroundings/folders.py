@@ -10,8 +10,8 @@ from lesion_core.isic.ingest.ingest import ingest
 from lesion_core.isic.mirror.folder import read_folder
 from lesion_core.isic.mirror.placement import check_files
 from lesion_core.isic.mirror.server import running_mirror
+from lesion_core.isic.source import ArchiveSource
 from lesion_core.stores.local import LocalStore
-from lesion_core.types import ArchiveSource
 from tests.core.isic.folders import isic_id, jpeg
 from tests.faults.case import write_archive
 from tests.faults.expected import Refused
