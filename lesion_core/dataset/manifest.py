@@ -10,8 +10,8 @@ import pyarrow.parquet as pq
 
 from lesion_core import parquet
 from lesion_core.errors import LicenceRefused, ManifestError
-from lesion_core.isic.ingest.snapshot import IMAGES_NAME, IMAGES_SCHEMA
 from lesion_core.isic.placeholders import ID_FIELDS, is_placeholder
+from lesion_core.isic.snapshot import IMAGES_NAME, IMAGES_SCHEMA
 from lesion_core.labels import CLASS_ORDER, SEX_ORDER, SITE_ORDER
 from lesion_core.refs import SnapshotRef
 from lesion_core.stores.folders import read_file

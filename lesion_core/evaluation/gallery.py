@@ -6,9 +6,9 @@ import numpy as np
 import pandas as pd
 
 from lesion_core import figures
+from lesion_core.dataset.model_images import ModelImages
 from lesion_core.dataset.summary import DatasetSummary
 from lesion_core.evaluation.measurement import Scored
-from lesion_core.evaluation.predictions import Pictures
 from lesion_core.evaluation.report import PROBABILITY_COLUMNS, Metrics
 from lesion_core.figures import Case
 from lesion_core.labels import CLASS_ORDER, Diagnosis
@@ -39,7 +39,7 @@ def write_performance(folder: Path, metrics: Metrics, scored: Scored) -> None:
 
 
 def write_misclassified(
-    folder: Path, metrics: Metrics, mistakes: pd.DataFrame, rows: pd.DataFrame, pictures: Pictures
+    folder: Path, metrics: Metrics, mistakes: pd.DataFrame, rows: pd.DataFrame, pictures: ModelImages
 ) -> None:
     """Draw misclassified.png: the first mistakes of the table, as the model saw them."""
     shown = mistakes.head(N_SHOWN)

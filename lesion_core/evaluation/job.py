@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from lesion_core.dataset.model_images import ModelImages
 from lesion_core.dataset.proof.certificate import verify_certificate
 from lesion_core.dataset.records import OpenDataset, open_dataset
 from lesion_core.dataset.summary import describe
@@ -18,7 +19,6 @@ from lesion_core.evaluation.gallery import write_misclassified, write_origins, w
 from lesion_core.evaluation.measurement import N_RESAMPLINGS, Scored, measure_scores
 from lesion_core.evaluation.output_key import report_inputs, report_key_of
 from lesion_core.evaluation.predictions import (
-    Pictures,
     count_seen,
     predict_rows,
     rows_to_evaluate,
@@ -83,7 +83,7 @@ class _Opened:
     predictor: Predictor
     dataset: OpenDataset
     rows: pd.DataFrame
-    pictures: Pictures
+    pictures: ModelImages
     looks: Looks | None
 
 
@@ -95,7 +95,7 @@ def _open(job: EvaluateJob, store: Store, workdir: Path, on_progress: ProgressCa
     folder = materialise(store, job.model, workdir / "models", on_progress)
     predictor = Predictor.load(folder, model_id=job.model.id)
     looks = record_look(job, store) if job.split == "test" else None  # the last thing before images are opened
-    pictures = Pictures(dataset, store, predictor.preprocessing)
+    pictures = ModelImages(dataset, store, predictor.preprocessing)
     return _Opened(store, folder, predictor, dataset, rows, pictures, looks)
 
 

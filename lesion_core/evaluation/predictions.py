@@ -1,20 +1,14 @@
 """What the served model says about every image of a split, as pixels go in and as tables come out."""
 
-import hashlib
-from collections.abc import Iterator
-from pathlib import Path
-
 import numpy as np
 import pandas as pd
 
-from lesion_core.dataset.manifest import MANIFEST_NAME
+from lesion_core.dataset.model_images import ModelImages, read_files
 from lesion_core.dataset.records import OpenDataset
-from lesion_core.errors import ArtifactCorrupt, ArtifactNotFound, DataError, LeakageError
+from lesion_core.errors import ArtifactNotFound, DataError, LeakageError
 from lesion_core.evaluation.report import PROBABILITY_COLUMNS
-from lesion_core.images import Preprocessing, preprocess
 from lesion_core.labels import CLASS_ORDER, MALIGNANT
 from lesion_core.lineage.exposure import MADE_FROM, lineage_of, read_members
-from lesion_core.parquet import read_frame
 from lesion_core.progress import Progress, ProgressCallback
 from lesion_core.refs import ModelRef
 from lesion_core.serving.predictor import Predictor
@@ -25,7 +19,7 @@ _MALIGNANT = [CLASS_ORDER.index(name) for name in MALIGNANT]
 
 
 def predict_rows(
-    predictor: Predictor, pictures: "Pictures", rows: pd.DataFrame, on_progress: ProgressCallback
+    predictor: Predictor, pictures: ModelImages, rows: pd.DataFrame, on_progress: ProgressCallback
 ) -> np.ndarray:
     """Return the served probabilities of every row, float32 (n, 8)."""
     parts = []
@@ -58,7 +52,7 @@ def count_seen(store: Store, model: ModelRef, dataset: OpenDataset, rows: pd.Dat
         ArtifactNotFound: A dataset or a model that went into it is no longer in the store, nor the list of its
             images, so that nobody can tell.
     """
-    files = _read_files(dataset.folder).loc[rows["isic_id"]]
+    files = read_files(dataset.folder).loc[rows["isic_id"]]
     lineage, untold = lineage_of(store, model)
     if untold:
         raise ArtifactNotFound(
@@ -74,48 +68,6 @@ def count_seen(store: Store, model: ModelRef, dataset: OpenDataset, rows: pd.Dat
             used = members[members["split"].isin(MADE_FROM)]
             seen |= files.index.isin(used["isic_id"]) | files["sha256"].isin(used["sha256"]).to_numpy()
     return int(seen.sum())
-
-
-class Pictures:
-    """A dataset's images as one model sees them: its records where they fit, else the archive's files.
-
-    Args:
-        dataset: The dataset.
-        store: Where the archive's files are.
-        preprocessing: The model's own.
-    """
-
-    def __init__(self, dataset: OpenDataset, store: Store, preprocessing: Preprocessing) -> None:
-        self._dataset, self._store, self._preprocessing = dataset, store, preprocessing
-        recorded = Preprocessing(size_px=dataset.ref.size_px, colour_constancy=dataset.ref.colour_constancy)
-        self._has_records = preprocessing == recorded
-        self._files = None if self._has_records else _read_files(dataset.folder)
-
-    def pixels(self, rows: pd.DataFrame) -> np.ndarray:
-        """Return uint8 (n, s, s, 3) of these rows, in their order.
-
-        Raises:
-            ArtifactNotFound: A file is no longer in the archive.
-            ArtifactCorrupt: A file is not the one the dataset was made from.
-        """
-        if self._files is None:
-            return self._dataset.pixels(rows)
-        return np.stack(list(self._decoded(rows, self._files)))
-
-    def _decoded(self, rows: pd.DataFrame, files: pd.DataFrame) -> Iterator[np.ndarray]:
-        for isic_id in rows["isic_id"]:
-            file = files.loc[isic_id]
-            body = self._store.read(file["image_key"])
-            actual = hashlib.sha256(body).hexdigest()
-            if actual != file["sha256"]:
-                raise ArtifactCorrupt(
-                    f"expected the bytes of {isic_id} that the dataset was made from (sha256 {file['sha256']}), got "
-                    f"{actual}; restore {file['image_key']} from a backup, or ingest it again",
-                    key=file["image_key"],
-                    expected=file["sha256"],
-                    actual=actual,
-                )
-            yield preprocess(body, self._preprocessing, image_id=str(isic_id))
 
 
 def with_splits_of(model: ModelRef, dataset: OpenDataset) -> OpenDataset:
@@ -195,8 +147,3 @@ def table_of_mistakes(predictions: pd.DataFrame) -> pd.DataFrame:
     return table.sort_values(
         ["missed_malignant", "p_of_predicted", "isic_id"], ascending=[False, False, True], ignore_index=True
     )
-
-
-def _read_files(folder: Path) -> pd.DataFrame:
-    manifest = read_frame(folder / MANIFEST_NAME, columns=["isic_id", "image_key", "sha256"])
-    return manifest.set_index("isic_id")

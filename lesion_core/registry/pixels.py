@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from lesion_core.dataset.records import SPLITS_NAME
 from lesion_core.errors import ArtifactCorrupt, ArtifactNotFound
 from lesion_core.evaluation.report import PREDICTIONS_NAME
-from lesion_core.isic.ingest.snapshot import IMAGES_NAME
 from lesion_core.isic.listing.listing import read_statements
+from lesion_core.isic.snapshot import IMAGES_NAME
 from lesion_core.lineage.exposure import read_splits
 from lesion_core.parquet import read_table
 from lesion_core.refs import ListingRef

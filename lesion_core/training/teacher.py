@@ -8,9 +8,9 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
+from lesion_core.dataset.model_images import ModelImages
 from lesion_core.dataset.records import OpenDataset
 from lesion_core.errors import ConfigError
-from lesion_core.evaluation.predictions import Pictures
 from lesion_core.labels import CLASS_ORDER, N_CLASSES
 from lesion_core.lineage.unseen_check import get_version
 from lesion_core.modeling.feed.losses import shares_in_loss
@@ -91,7 +91,7 @@ def teach(
     if teacher is None:
         return None
     rows = dataset.split("train")
-    pictures = Pictures(dataset, store, teacher.predictor.preprocessing)
+    pictures = ModelImages(dataset, store, teacher.predictor.preprocessing)
     blocks = [np.zeros((0, N_CLASSES), np.float32)]
     for start in range(0, len(rows), _BLOCK):
         part = rows.iloc[start : start + _BLOCK]
@@ -108,7 +108,7 @@ def teach(
     return Teaching(logits + _shift(teacher, recipe, rows), settings)
 
 
-def _kept(place: Path, teacher: Teacher, rows: pd.DataFrame, pictures: Pictures) -> np.ndarray:
+def _kept(place: Path, teacher: Teacher, rows: pd.DataFrame, pictures: ModelImages) -> np.ndarray:
     """Return the answers for ``rows``, float32 (n, 8), from ``place`` or asked now and put there."""
     subject = hashlib.sha256("\n".join([teacher.ref.sha256, *rows["isic_id"]]).encode()).digest()
     if (known := _read(place, subject)) is not None:
@@ -138,7 +138,7 @@ def _checksum(subject: bytes, body: bytes) -> bytes:
     return hashlib.sha256(subject + body).digest()
 
 
-def _ask(predictor: Predictor, rows: pd.DataFrame, pictures: Pictures) -> np.ndarray:
+def _ask(predictor: Predictor, rows: pd.DataFrame, pictures: ModelImages) -> np.ndarray:
     return predictor.predict(
         pictures.pixels(rows),
         rows["age_years"].to_numpy(np.float32),

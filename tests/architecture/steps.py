@@ -17,19 +17,29 @@ RECORD = Path(__file__).with_name("steps.json")
 
 # step -> (module that holds STEP_VERSION, files and folders whose code decides the output)
 STEPS: dict[str, tuple[str, tuple[str, ...]]] = {
-    "ingest": ("lesion_core.isic.version", ("isic", "images")),
+    "ingest": (
+        "lesion_core.isic.version",
+        (
+            *("isic/api", "isic/listing", "isic/ingest", "images"),
+            *(
+                f"isic/{part}.py"
+                for part in ("placeholders", "snapshot", "source", "statements", "taxonomy", "version")
+            ),
+        ),
+    ),
     "prepare": ("lesion_core.dataset.prepare", ("dataset", "images")),
     "data-report": (
         "lesion_core.dataset_report.spec",
         (
-            *(f"evaluation/data_{part}.py" for part in ("content", "gallery", "page", "report", "spec")),
-            *("figures", "dataset/breakdown.py", "dataset/proof/certificate.py", "dataset/summary.py"),
+            *("dataset_report", "figures/canvas.py", "figures/composition.py", "figures/pictures.py"),
+            *("dataset/breakdown.py", "dataset/proof/certificate.py", "dataset/summary.py"),
         ),
     ),
     "train": (
         "lesion_core.training.version",
         (
-            *("modeling", "training", "images", "statistics/calibration.py", "statistics/metrics.py"),
+            *("recipes", "modeling", "training", "lineage", "images"),
+            *("statistics/calibration.py", "statistics/metrics.py", "figures/architecture.py", "figures/layout.py"),
             *("search/trial.py", "search/trial_spec.py"),  # a search decides only which trainings there are
         ),
     ),
@@ -38,23 +48,16 @@ STEPS: dict[str, tuple[str, tuple[str, ...]]] = {
         ("search/study_output.py", "search/study_record.py", "figures/search.py"),
     ),
     "compare": ("lesion_core.comparison.spec", ("comparison", "figures/comparisons.py")),
-    "evaluate": ("lesion_core.evaluation.version", ("evaluation", "serving/predictor.py", "images")),
+    "evaluate": (
+        "lesion_core.evaluation.version",
+        (
+            *("evaluation", "statistics", "lineage", "serving/predictor.py", "images", "dataset/model_images.py"),
+            *(f"figures/{part}.py" for part in ("canvas", "outcome", "performance", "pictures")),
+        ),
+    ),
 }
-# What lies in a folder named above and belongs to another step.
-ELSEWHERE = {
-    "evaluate": {"figures/comparisons.py", "figures/search.py"},
-    "compare": {"comparison/plan.py"},  # decides only which trainings there are
-    "train": {"recipes/datasets.py"},  # as well
-}
-# The mirror stands in for the archive's server, and the watch only compares: neither decides what an ingest stores.
-NOT_PART = {
-    f"isic/{name}.py"
-    for name in (
-        *("mirror", "folder", "placement", "challenge", "columns", "tables", "bulk", "conditions", "query"),
-        *("paging", "survey"),
-        *("watcher", "changes", "drift", "withdrawals"),
-    )
-}
+# Decide only which trainings there are, and for which dataset.
+PLANS = {"comparison/plan.py", "recipes/datasets.py"}
 
 
 def _bare(tree: ast.Module) -> ast.Module:
@@ -80,7 +83,7 @@ def code_digest(step: str) -> str:
     )
     digest = hashlib.sha256()
     for file in files:
-        if file.relative_to(core).as_posix() in NOT_PART | ELSEWHERE.get(step, set()):
+        if file.relative_to(core).as_posix() in PLANS:
             continue
         digest.update(file.relative_to(core).as_posix().encode())
         digest.update(ast.dump(_bare(ast.parse(file.read_text(encoding="utf-8")))).encode())

@@ -39,6 +39,16 @@ def test_a_file_fits_its_room(path: Path) -> None:
     assert path.stem not in {"utils", "util", "helpers", "helper", "common", "misc", "manager"}
 
 
+def test_a_package_has_at_most_sixteen_modules() -> None:
+    folders = {path.parent for path in SOURCES}
+    crowded = {
+        folder.relative_to(ROOT).as_posix(): n
+        for folder in folders
+        if (n := sum(path.stem != "__init__" for path in folder.glob("*.py"))) > 16
+    }
+    assert crowded == {}
+
+
 @pytest.mark.parametrize("floor", ["tasks", "flows"])
 def test_upper_floors_only_decorate_and_order(floor: str) -> None:
     """No class (it would pickle under a wrong name) and no try/except (errors are core's) above the ground floor."""

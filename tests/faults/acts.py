@@ -19,7 +19,7 @@ from lesion_core.errors import LesionError, ShortfallError
 from lesion_core.images import decode
 from lesion_core.isic.api.transport import Patience
 from lesion_core.isic.ingest.ingest import ingest
-from lesion_core.isic.ingest.snapshot import read_images, read_issues
+from lesion_core.isic.snapshot import read_images, read_issues
 from lesion_core.isic.source import ArchiveSource
 from lesion_core.refs import SnapshotRef
 from lesion_core.stores.folders import list_folders, materialise

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from lesion_core.isic.ingest.snapshot import read_images
+from lesion_core.isic.snapshot import read_images
 from lesion_core.refs import SnapshotRef
 from lesion_core.settings import LesionSettings
 from lesion_core.stores.open import open_store

@@ -14,7 +14,8 @@ import pyarrow.compute as pc
 from pydantic import Field
 
 from lesion_core.errors import ManifestError, ShortfallError
-from lesion_core.isic.ingest.snapshot import (
+from lesion_core.isic.listing.listing import read_losses
+from lesion_core.isic.snapshot import (
     IMAGES_NAME,
     ISSUES_NAME,
     Issue,
@@ -22,7 +23,6 @@ from lesion_core.isic.ingest.snapshot import (
     parquet_table,
     read_parquet,
 )
-from lesion_core.isic.listing.listing import read_losses
 from lesion_core.isic.source import ArchiveSource
 from lesion_core.isic.version import STEP_VERSION
 from lesion_core.keys import canonical_json, digest_of, snapshot_key

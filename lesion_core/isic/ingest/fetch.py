@@ -9,10 +9,10 @@ from lesion_core.isic.api.client import ArchiveClient
 from lesion_core.isic.api.transport import Patience
 from lesion_core.isic.ingest.download import Arrival, MissingImage, fetch_images, file_name
 from lesion_core.isic.ingest.holdings import StoredImage, find_holdings
-from lesion_core.isic.ingest.snapshot import IMAGES_NAME, ImageRow, Issue, read_parquet, write_tables
 from lesion_core.isic.listing.listing import ListedImage, read_crowds, read_shard
 from lesion_core.isic.listing.selection import text_of
 from lesion_core.isic.placeholders import Crowds, id_of
+from lesion_core.isic.snapshot import IMAGES_NAME, ImageRow, Issue, read_parquet, write_tables
 from lesion_core.isic.source import ArchiveSource
 from lesion_core.isic.taxonomy import Unmapped, age_of, sex_of, site_of
 from lesion_core.isic.version import STEP_VERSION

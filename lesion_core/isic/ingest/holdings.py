@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pyarrow.parquet as pq
 
-from lesion_core.isic.ingest.snapshot import IMAGES_NAME
+from lesion_core.isic.snapshot import IMAGES_NAME
 from lesion_core.stores.folders import list_folders, materialise
 from lesion_core.stores.protocol import Store
 from lesion_core.types import StoreKey

@@ -11,12 +11,12 @@ import pyarrow.parquet as pq
 
 from lesion_core.isic.api.client import ArchiveClient
 from lesion_core.isic.api.transport import Patience
-from lesion_core.isic.ingest.snapshot import ISSUES_NAME, ISSUES_SCHEMA, Issue, read_parquet
 from lesion_core.isic.listing.catalogue import Catalogue
 from lesion_core.isic.listing.reading import Reading
 from lesion_core.isic.listing.routes import read_listing
 from lesion_core.isic.listing.selection import Choice, Selection, filters_of, select
 from lesion_core.isic.placeholders import Crowds
+from lesion_core.isic.snapshot import ISSUES_NAME, ISSUES_SCHEMA, Issue, read_parquet
 from lesion_core.isic.source import ArchiveSource
 from lesion_core.isic.statements import Statement, statement_from_row
 from lesion_core.isic.taxonomy import TAXONOMY_VERSION, is_of_diagnosis

@@ -13,7 +13,7 @@ import pyarrow.parquet as pq
 from PIL import Image
 from scipy.ndimage import gaussian_filter
 
-from lesion_core.isic.ingest.snapshot import IMAGES_NAME, IMAGES_SCHEMA
+from lesion_core.isic.snapshot import IMAGES_NAME, IMAGES_SCHEMA
 from lesion_core.keys import archive_key, digest_of, snapshot_key
 from lesion_core.labels import CLASS_ORDER
 from lesion_core.refs import SnapshotRef

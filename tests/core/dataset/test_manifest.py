@@ -12,7 +12,7 @@ import pytest
 from lesion_core.dataset.manifest import MANIFEST_SCHEMA, parse_images, read_images, read_table, write_manifest
 from lesion_core.dataset.splitting.groups import group_images
 from lesion_core.errors import ManifestError
-from lesion_core.isic.ingest.snapshot import IMAGES_SCHEMA
+from lesion_core.isic.snapshot import IMAGES_SCHEMA
 from lesion_core.stores.local import LocalStore
 from tests.core.dataset.snapshots import frame, image_row, simple_pictures, store_snapshot
 

@@ -9,10 +9,11 @@ import pandas as pd
 import pytest
 
 from lesion_core.dataset.manifest import write_table
+from lesion_core.dataset.model_images import ModelImages
 from lesion_core.dataset.records import SPLITS_SCHEMA
 from lesion_core.errors import ArtifactCorrupt, ArtifactNotFound, DataError, LeakageError
 from lesion_core.evaluation import job as evaluation
-from lesion_core.evaluation.predictions import Pictures, count_seen, predict_rows, rows_to_evaluate
+from lesion_core.evaluation.predictions import count_seen, predict_rows, rows_to_evaluate
 from lesion_core.evaluation.report import PROBABILITY_COLUMNS, latest_report, read_metrics, read_predictions
 from lesion_core.evaluation.spec import EvaluateJob
 from lesion_core.images import Preprocessing, level_colours, preprocess
@@ -138,9 +139,11 @@ def test_a_model_that_levels_colours_is_not_shown_records_that_are_not(evaluated
     store = evaluated.store
     plain = make_dataset(store, tmp_path, size_px=48, name="plain")
     rows = rows_to_evaluate(plain, "test").head(3)
-    levelled = Pictures(plain, store, Preprocessing(size_px=48, colour_constancy="shades-of-gray")).pixels(rows)
+    levelled = ModelImages(plain, store, Preprocessing(size_px=48, colour_constancy="shades-of-gray")).pixels(rows)
     np.testing.assert_array_equal(levelled, [level_colours(pixels) for pixels in plain.pixels(rows)])
-    np.testing.assert_array_equal(Pictures(plain, store, Preprocessing(size_px=48)).pixels(rows), plain.pixels(rows))
+    np.testing.assert_array_equal(
+        ModelImages(plain, store, Preprocessing(size_px=48)).pixels(rows), plain.pixels(rows)
+    )
 
 
 def test_another_size_is_decoded_from_the_archives_files(evaluated: Evaluated, tmp_path: Path) -> None:
@@ -148,7 +151,7 @@ def test_another_size_is_decoded_from_the_archives_files(evaluated: Evaluated, t
     store = evaluated.store
     smaller = make_dataset(store, tmp_path, size_px=48, name="smaller", licence="CC-BY")
     rows = rows_to_evaluate(smaller, "test")
-    pictures = Pictures(smaller, store, Preprocessing(size_px=64))
+    pictures = ModelImages(smaller, store, Preprocessing(size_px=64))
     pixels = pictures.pixels(rows.iloc[[2, 0]])
     key = (
         pd.read_parquet(smaller.folder / "manifest.parquet").set_index("isic_id").loc[rows["isic_id"][2], "image_key"]

@@ -10,8 +10,8 @@ from lesion_core.errors import ShortfallError, SourceResponseError, SourceUnavai
 from lesion_core.isic.api.client import ArchiveClient
 from lesion_core.isic.api.transport import Patience
 from lesion_core.isic.ingest.ingest import ingest
-from lesion_core.isic.ingest.snapshot import read_images
 from lesion_core.isic.mirror.server import running_mirror
+from lesion_core.isic.snapshot import read_images
 from lesion_core.isic.source import ArchiveSource
 from lesion_core.refs import SnapshotRef
 from lesion_core.stores.folders import list_folders

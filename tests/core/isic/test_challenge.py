@@ -8,10 +8,10 @@ import pytest
 
 from lesion_core.errors import ManifestError
 from lesion_core.isic.ingest.ingest import ingest
-from lesion_core.isic.ingest.snapshot import read_images, read_issues
 from lesion_core.isic.mirror.challenge import find_challenge
 from lesion_core.isic.mirror.folder import ArchiveFolder, is_archive_folder, read_folder
 from lesion_core.isic.mirror.server import running_mirror
+from lesion_core.isic.snapshot import read_images, read_issues
 from lesion_core.isic.source import ArchiveSource
 from lesion_core.isic.taxonomy import age_of, classify, sex_of, site_of
 from lesion_core.labels import CLASS_ORDER, Diagnosis

@@ -16,9 +16,9 @@ from lesion_core.isic.ingest.assembly import assemble, report_arrivals
 from lesion_core.isic.ingest.fetch import fetch_shard
 from lesion_core.isic.ingest.holdings import earlier_tables
 from lesion_core.isic.ingest.ingest import ingest
-from lesion_core.isic.ingest.snapshot import read_images, read_issues
 from lesion_core.isic.listing.listing import list_archive
 from lesion_core.isic.mirror.server import running_mirror
+from lesion_core.isic.snapshot import read_images, read_issues
 from lesion_core.isic.source import ArchiveSource
 from lesion_core.refs import ListingRef, ShardRef
 from lesion_core.stores.local import LocalStore

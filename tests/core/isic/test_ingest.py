@@ -18,8 +18,8 @@ from lesion_core.errors import (
 )
 from lesion_core.isic.api.transport import Patience
 from lesion_core.isic.ingest.ingest import ingest
-from lesion_core.isic.ingest.snapshot import IMAGES_SCHEMA, ISSUES_SCHEMA, read_images, read_issues
 from lesion_core.isic.mirror.server import running_mirror
+from lesion_core.isic.snapshot import IMAGES_SCHEMA, ISSUES_SCHEMA, read_images, read_issues
 from lesion_core.isic.source import ArchiveSource
 from lesion_core.isic.watch.survey import survey
 from lesion_core.progress import Progress

@@ -10,10 +10,10 @@ from lesion_core.errors import SourceResponseError
 from lesion_core.isic.api.client import ArchiveClient
 from lesion_core.isic.api.transport import Patience
 from lesion_core.isic.ingest.ingest import ingest
-from lesion_core.isic.ingest.snapshot import read_images
 from lesion_core.isic.listing.catalogue import Catalogue
 from lesion_core.isic.listing.routes import read_listing
 from lesion_core.isic.mirror.server import running_mirror
+from lesion_core.isic.snapshot import read_images
 from lesion_core.isic.source import ArchiveSource
 from lesion_core.progress import ignore_progress
 from lesion_core.stores.local import LocalStore

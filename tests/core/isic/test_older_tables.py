@@ -13,10 +13,10 @@ from lesion_core.errors import ManifestError
 from lesion_core.isic.ingest.assembly import assemble, report_arrivals
 from lesion_core.isic.ingest.fetch import fetch_shard
 from lesion_core.isic.ingest.ingest import ingest
-from lesion_core.isic.ingest.snapshot import read_images, read_issues
 from lesion_core.isic.listing.listing import list_archive
 from lesion_core.isic.mirror.columns import names_of_today
 from lesion_core.isic.mirror.server import running_mirror
+from lesion_core.isic.snapshot import read_images, read_issues
 from lesion_core.isic.source import IMAGE_TYPES, ArchiveSource
 from lesion_core.stores.local import LocalStore
 from tests.core.isic.folders import isic_id, row, write_folder

@@ -13,10 +13,10 @@ from hypothesis import strategies as st
 
 from lesion_core.dataset.splitting.groups import group_images
 from lesion_core.isic.ingest.ingest import ingest
-from lesion_core.isic.ingest.snapshot import read_images, read_issues
 from lesion_core.isic.listing.catalogue import Catalogue, CatalogueRow
 from lesion_core.isic.mirror.server import running_mirror
 from lesion_core.isic.placeholders import FEWEST_CROWD, MOST_YEARS, find_crowds, id_of, is_placeholder
+from lesion_core.isic.snapshot import read_images, read_issues
 from lesion_core.isic.source import ArchiveSource
 from lesion_core.isic.statements import Statement
 from lesion_core.stores.local import LocalStore

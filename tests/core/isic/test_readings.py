@@ -10,10 +10,10 @@ from lesion_core.errors import ShortfallError
 from lesion_core.isic.api.client import ArchiveClient
 from lesion_core.isic.api.transport import Patience
 from lesion_core.isic.ingest.ingest import ingest
-from lesion_core.isic.ingest.snapshot import read_images, read_issues
 from lesion_core.isic.listing.catalogue import Catalogue
 from lesion_core.isic.listing.reading import Reading
 from lesion_core.isic.listing.routes import read_listing
+from lesion_core.isic.snapshot import read_images, read_issues
 from lesion_core.isic.source import ArchiveSource
 from lesion_core.progress import Progress, ignore_progress
 from lesion_core.stores.local import LocalStore

@@ -10,8 +10,8 @@ from lesion_core.isic.ingest.assembly import IngestReport, assemble, report_arri
 from lesion_core.isic.ingest.fetch import fetch_shard
 from lesion_core.isic.ingest.holdings import earlier_tables
 from lesion_core.isic.ingest.ingest import ingest
-from lesion_core.isic.ingest.snapshot import read_images
 from lesion_core.isic.listing.listing import list_archive
+from lesion_core.isic.snapshot import read_images
 from lesion_core.isic.source import ArchiveSource
 from lesion_core.refs import SnapshotRef
 from lesion_core.stores.local import LocalStore

@@ -15,9 +15,9 @@ from hypothesis import strategies as st
 from lesion_core.errors import ManifestError, SchemaDrift, SourceResponseError
 from lesion_core.isic.api.transport import Patience
 from lesion_core.isic.ingest.ingest import ingest
-from lesion_core.isic.ingest.snapshot import read_images
 from lesion_core.isic.listing.listing import list_archive
 from lesion_core.isic.mirror.server import running_mirror
+from lesion_core.isic.snapshot import read_images
 from lesion_core.isic.source import ArchiveSource
 from lesion_core.isic.statements import Statement, facts_from_cells
 from lesion_core.isic.watch.changes import compare

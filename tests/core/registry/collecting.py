@@ -6,7 +6,7 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-from lesion_core.isic.ingest.snapshot import read_images
+from lesion_core.isic.snapshot import read_images
 from lesion_core.isic.withdrawals import note_withdrawn, withdrawn_ids
 from lesion_core.progress import Progress
 from lesion_core.refs import ModelRef
