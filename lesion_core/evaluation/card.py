@@ -24,6 +24,7 @@ from lesion_core.serving.wording import (
     disclaimer_without_model,
     percent,
 )
+from lesion_core.statistics.measures import CLASS_MEASURES
 from lesion_core.stores.folders import read_file
 from lesion_core.stores.protocol import Store
 from lesion_core.types import JsonDict
@@ -155,17 +156,10 @@ def _unseen(n_seen: int) -> str:
 
 
 def _by_class(metrics: Metrics) -> str:
-    header = ("Class", "Images", "Groups", "Sensitivity", "95 % interval", "Specificity", "AUC")
+    shown = [label for one in CLASS_MEASURES for label in one.card_columns]
+    header = ("Class", "Images", "Groups", *(label[0].upper() + label[1:] for label in shown))
     rows = [
-        (
-            row["class"],
-            f"{row['images']:,}",
-            f"{row['groups']:,}",
-            row["sensitivity"],
-            row["95 % interval"] or "–",
-            row["specificity"],
-            row["AUC"],
-        )
+        (row["class"], f"{row['images']:,}", f"{row['groups']:,}", *(row[label] or "–" for label in shown))
         for row in metrics.class_rows()
     ]
     return _table(header, rows)
