@@ -12,6 +12,7 @@ from deployments.app.approved import Served
 from deployments.app.asking import MAX_UPLOAD_MB, Desk, read_metadata
 from deployments.app.form import FIELDS, SCHEMA, check_address, read_form
 from lesion_core.errors import InputRejected, ModelNotReady
+from lesion_core.labels import N_CLASSES_IN_WORDS
 from lesion_core.serving import wording
 from lesion_core.serving.predictor import Answer
 
@@ -38,7 +39,7 @@ def build_api(desk: Desk, users: Users) -> APIRouter:
 
     @router.post(
         "/v1/predict",
-        summary="Probabilities of the eight classes for one dermoscopic image",
+        summary=f"Probabilities of the {N_CLASSES_IN_WORDS} classes for one dermoscopic image",
         description=wording.brief_disclaimer(),
         openapi_extra=_BODY,
         response_model=PredictAnswer,

@@ -4,7 +4,7 @@ import html
 
 from deployments.app.asking import Standing
 from deployments.app.render import draw_map, draw_picture, scale_css, scale_of
-from lesion_core.labels import CLASS_NAMES, Diagnosis
+from lesion_core.labels import CLASS_NAMES, CLASSES, N_CLASSES_IN_WORDS, Diagnosis
 from lesion_core.serving import wording
 from lesion_core.serving.predictor import Answer, ClassAnswer
 
@@ -69,7 +69,8 @@ def write_answer(answer: Answer) -> str:
     notes = "".join(f"<li>{_text(note.text)}</li>" for note in answer.notes)
     return (
         '<section class="lf-answer" data-testid="answer" aria-live="polite"><h2>Differential</h2>'
-        '<table class="lf-bars"><caption>Calibrated probability of each of the eight classes, most probable first. '
+        f'<table class="lf-bars"><caption>Calibrated probability of each of the {N_CLASSES_IN_WORDS} classes, '
+        "most probable first. "
         f"For {_text(wording.describe_patient(answer.metadata))}; by model "
         f'<span data-testid="answered-by">{_text(answer.model_id)}</span>.</caption>'
         f'<thead><tr><th scope="col">Class</th><th scope="col" colspan="2">Probability</th></tr></thead>'
@@ -81,7 +82,8 @@ def write_answer(answer: Answer) -> str:
 
 
 def _class_row(item: ClassAnswer, *, leading: bool) -> str:
-    kind = "malignant" if item.malignant else "precancerous" if item.diagnosis == Diagnosis.AK else ""
+    nature = CLASSES[item.diagnosis].nature
+    kind = "" if nature == "benign" else nature
     mark = f' <span class="lf-mark lf-{kind}">{kind}</span>' if kind else ""
     classes = f"lf-row lf-bar-{kind or 'other'}{' lf-leading' if leading else ''}"
     return (

@@ -13,7 +13,7 @@ from typing import Any
 from lesion_core.dataset.summary import DatasetSummary
 from lesion_core.evaluation.report import CARD_NAME, Metrics, Subject, read_predictions
 from lesion_core.isic.withdrawals import withdrawn_ids
-from lesion_core.labels import CLASS_NAMES, CLASS_ORDER, Diagnosis
+from lesion_core.labels import CLASS_NAMES, CLASS_ORDER, N_CLASSES_IN_WORDS, Diagnosis
 from lesion_core.lineage.exposure import find_exposure
 from lesion_core.refs import ModelRef, ReportRef
 from lesion_core.serving.model_folder import ModelFolder, Provenance
@@ -220,7 +220,7 @@ def _limits(metrics: Metrics, folder: ModelFolder) -> Iterable[str]:
             f"Few groups, or all alike, in the test split for {', '.join(few)}: those sensitivity intervals are "
             "Wilson's, counting groups as trials."
         )
-    yield "A lesion of any other diagnosis is answered with one of the eight classes all the same."
+    yield f"A lesion of any other diagnosis is answered with one of the {N_CLASSES_IN_WORDS} classes all the same."
     yield "Measured on images of the same sources as the training images; no other hospital's images were tested."
     yield "Skin tone is not recorded, so performance by skin tone is not known."
     yield MAP_CAVEAT
