@@ -17,24 +17,25 @@ from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from lesion_core import archive_fields as fields
 from lesion_core.errors import ManifestError
-from lesion_core.isic.mirror.conditions import FIELDS
-from lesion_core.isic.statements import MEASURED
 from lesion_core.labels import CLASS_ORDER
 
-IMAGE = ("image", "image_name", "image_id", "isic_id", "filename", "file_name")
-AGE = ("age_years", "age_approx", "age")
-SEX = ("sex",)
-SITE = ("site", "anatom_site_general", "anatom_site_general_challenge", "localization")
-SITE_PATH = (*(f"anatom_site_{level}" for level in range(1, 6)), "anatom_site_special")
+IMAGE = ("image", "image_name", "image_id", fields.IMAGE_ID, "filename", "file_name")
+AGE = ("age_years", *fields.names_of(fields.AGE), "age")
+SEX = fields.names_of(fields.SEX)
+SITE = ("site", *fields.names_of(fields.FORMER_SITE), "localization")
+SITE_PATH = (*fields.SITE, fields.SITE_SPECIAL)
+_TODAY = {older: name for name in SITE_PATH for older in fields.names_of(name)}
 _METADATA = (*AGE, *SEX, *SITE, *SITE_PATH)
 # What the same tables hold besides, and a prediction does not use: the archive's own columns, former and present
 # ones, those of the challenges of 2018, 2019, 2020 and 2024, and those of HAM10000.
 _NOT_USED = frozenset(
     {
-        *FIELDS, *MEASURED, *(name.lower() for name in CLASS_ORDER), "unk",
-        "attribution", "acquisition_day", "benign_malignant", "diagnosis", "nevus_type", "mel_class", "mel_type",
-        "target", "score_weight", "akiec", "iddx_full", *(f"iddx_{level}" for level in range(1, 6)),
+        *fields.SEARCHED, *fields.MEASURED, *(name.lower() for name in CLASS_ORDER), "unk",
+        fields.ATTRIBUTION, fields.DAY, fields.FORMER_MALIGNANCY, fields.FORMER_DIAGNOSIS,
+        "nevus_type", "mel_class", "mel_type", "target",
+        "score_weight", "akiec", "iddx_full", *(f"iddx_{level}" for level in range(1, 6)),
         "dx", "dx_type", "dataset",
     }
 ) - {*IMAGE, *_METADATA}  # fmt: skip
@@ -61,6 +62,7 @@ class Columns:
 def known_name(header: str) -> str | None:
     """Return the known name behind a column's name, or ``None`` where it means nothing here."""
     name = _PREFIX.sub("", header.strip().casefold())
+    name = _TODAY.get(name, name)
     return name if name in {*IMAGE, *_METADATA, *_NOT_USED} or name.startswith(_NOT_USED_START) else None
 
 

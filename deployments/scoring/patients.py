@@ -14,6 +14,7 @@ from typing import TypeVar
 from deployments.scoring.columns import AGE, IMAGE, SEX, SITE, SITE_PATH, Columns, choose_columns, known_name
 from deployments.scoring.files import IMAGE_ENDINGS, normal
 from deployments.scoring.table import read_text_table
+from lesion_core import archive_fields as fields
 from lesion_core.errors import ManifestError
 from lesion_core.isic.mirror.tables import Row, Table
 from lesion_core.isic.taxonomy import Unmapped, age_of, sex_of, site_of
@@ -122,15 +123,15 @@ def _stated(cell: str) -> str:
 
 
 def _age(text: str) -> float | Unmapped | None:
-    return age_of({"age_approx": text.replace(",", ".", 1)})
+    return age_of({fields.AGE: text.replace(",", ".", 1)})
 
 
 def _sex(text: str) -> Sex | Unmapped | None:
-    return sex_of({"sex": text.lower()})
+    return sex_of({fields.SEX: text.lower()})
 
 
 def _general_site(text: str) -> Site | Unmapped | None:
-    return site_of({"anatom_site_general": text.lower()})
+    return site_of({fields.FORMER_SITE: text.lower()})
 
 
 def _ham_site(text: str) -> Site | Unmapped | None:
@@ -151,8 +152,8 @@ def _site(where: str, cells: Mapping[str, str], columns: Columns) -> tuple[Site 
 def _site_readings(cells: Mapping[str, str], columns: Columns) -> list[tuple[str, Site | Unmapped | None]]:
     readers = {**dict.fromkeys(SITE, _general_site), "localization": _ham_site}
     readings = {name: readers[name](cells[name]) for name in columns.of(SITE)}
-    if isinstance(site_of({"anatom_site_special": cells.get("anatom_site_special", "")}), Site):
-        readings.pop("anatom_site_general", None)  # of the archive's two, the special one tells the site more closely
+    if isinstance(site_of({fields.SITE_SPECIAL: cells.get(fields.SITE_SPECIAL, "")}), Site):
+        readings.pop(fields.FORMER_SITE, None)  # of the archive's two, the special one tells the site more closely
     by_path = site_of({name: cells[name] for name in columns.of(SITE_PATH)})
     path_name = by_path.field if isinstance(by_path, Unmapped) else SITE_PATH[0]
     return [*((columns.known[name], value) for name, value in readings.items()), (path_name, by_path)]

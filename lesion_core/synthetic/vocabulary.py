@@ -4,28 +4,24 @@ from collections.abc import Mapping
 
 import numpy as np
 
+from lesion_core import archive_fields as fields
 from lesion_core.labels import BENIGN, Diagnosis, Site
 from lesion_core.synthetic.cohort import Lesion
 from lesion_core.synthetic.profiles import PROFILES
 from lesion_core.types import Licence
 
 COLUMNS: tuple[str, ...] = (
-    "isic_id",
-    "attribution",
-    "copyright_license",
-    "age_approx",
-    "anatom_site_1",
-    "anatom_site_2",
-    "anatom_site_special",
-    "diagnosis_1",
-    "diagnosis_2",
-    "diagnosis_3",
-    "diagnosis_confirm_type",
-    "image_manipulation",
-    "image_type",
-    "lesion_id",
-    "patient_id",
-    "sex",
+    *fields.OWN,
+    fields.AGE,
+    *fields.SITE[:2],
+    fields.SITE_SPECIAL,
+    *fields.DIAGNOSIS[:3],
+    fields.CONFIRMATION,
+    fields.MANIPULATION,
+    fields.IMAGE_TYPE,
+    fields.LESION,
+    fields.PATIENT,
+    fields.SEX,
 )
 Row = dict[str, str]
 

@@ -20,7 +20,7 @@ STEPS: dict[str, tuple[str, tuple[str, ...]]] = {
     "ingest": (
         "lesion_core.isic.version",
         (
-            *("isic/api", "isic/listing", "isic/ingest", "images"),
+            *("isic/api", "isic/listing", "isic/ingest", "images", "archive_fields.py", "labels.py"),
             *(
                 f"isic/{part}.py"
                 for part in ("placeholders", "snapshot", "source", "statements", "taxonomy", "version")
@@ -31,7 +31,7 @@ STEPS: dict[str, tuple[str, tuple[str, ...]]] = {
     "data-report": (
         "lesion_core.dataset_report.spec",
         (
-            *("dataset_report", "figures/canvas.py", "figures/composition.py", "figures/pictures.py"),
+            *("dataset_report", "figures/canvas.py", "figures/composition.py", "figures/pictures.py", "labels.py"),
             *("dataset/breakdown.py", "dataset/proof/certificate.py", "dataset/summary.py"),
         ),
     ),
@@ -47,11 +47,15 @@ STEPS: dict[str, tuple[str, tuple[str, ...]]] = {
         "lesion_core.search.study_output",
         ("search/study_output.py", "search/study_record.py", "figures/search.py"),
     ),
-    "compare": ("lesion_core.comparison.spec", ("comparison", "figures/comparisons.py")),
+    "compare": (
+        "lesion_core.comparison.spec",
+        ("comparison", "figures/comparisons.py", "statistics/measures.py", "labels.py"),
+    ),
     "evaluate": (
         "lesion_core.evaluation.version",
         (
             *("evaluation", "statistics", "lineage", "serving/predictor.py", "images", "dataset/model_images.py"),
+            "labels.py",
             *(f"figures/{part}.py" for part in ("canvas", "outcome", "performance", "pictures")),
         ),
     ),

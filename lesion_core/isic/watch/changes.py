@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 
 from pydantic import Field
 
+from lesion_core import archive_fields as fields
 from lesion_core.errors import ManifestError
 from lesion_core.isic.source import IMAGE_TYPES
 from lesion_core.isic.statements import Statement
@@ -17,9 +18,9 @@ from lesion_core.labels import Diagnosis, Sex, Site
 from lesion_core.types import LICENCE_ORDER, JsonDict, Value
 
 SHOWN = 20
-LICENCE_FIELD = "copyright_license"
-_DIAGNOSES = tuple(f"diagnosis_{level}" for level in range(1, 6))
-_SITES = (*(f"anatom_site_{level}" for level in range(1, 6)), "anatom_site_special", "anatom_site_general")
+LICENCE_FIELD = fields.LICENCE
+_DIAGNOSES = fields.DIAGNOSIS
+_SITES = (*fields.SITE, fields.SITE_SPECIAL, fields.FORMER_SITE)
 _MANIPULATIONS = ("instrument only", "altered", "synthetic")
 # A field that turns into free text must not fill the memory; what is beyond this is counted as one value.
 _MOST_VALUES = 5000
@@ -30,9 +31,9 @@ _EXAMPLES = 3
 VOCABULARY: Mapping[str, Callable[[Statement], bool]] = {
     **dict.fromkeys(_DIAGNOSES, lambda statement: isinstance(classify(statement.facts), Diagnosis)),
     **dict.fromkeys(_SITES, lambda statement: isinstance(site_of(statement.facts), Site)),
-    "sex": lambda statement: isinstance(sex_of(statement.facts), Sex),
-    "image_manipulation": lambda statement: statement.facts["image_manipulation"] in _MANIPULATIONS,
-    "image_type": lambda statement: image_type_of(statement.facts) in IMAGE_TYPES,
+    fields.SEX: lambda statement: isinstance(sex_of(statement.facts), Sex),
+    fields.MANIPULATION: lambda statement: statement.facts[fields.MANIPULATION] in _MANIPULATIONS,
+    fields.IMAGE_TYPE: lambda statement: image_type_of(statement.facts) in IMAGE_TYPES,
     LICENCE_FIELD: lambda statement: statement.licence in LICENCE_ORDER,
 }
 # What a statement means to a model, and by which fields.
@@ -44,11 +45,11 @@ MEANINGS: Mapping[str, Callable[[JsonDict], object]] = {
     "image type": lambda facts: None if image_type_of(facts) == NOT_STATED else image_type_of(facts),
 }
 _FIELDS_OF = {
-    "image type": ("image_type",),
+    "image type": (fields.IMAGE_TYPE,),
     "class": _DIAGNOSES,
     "site": _SITES,
-    "sex": ("sex",),
-    "age": ("age_approx",),
+    "sex": (fields.SEX,),
+    "age": (fields.AGE,),
 }
 
 
