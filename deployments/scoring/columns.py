@@ -28,12 +28,16 @@ SITE = ("site", *fields.names_of(fields.FORMER_SITE), "localization")
 SITE_PATH = (*fields.SITE, fields.SITE_SPECIAL)
 _TODAY = {older: name for name in SITE_PATH for older in fields.names_of(name)}
 _METADATA = (*AGE, *SEX, *SITE, *SITE_PATH)
+_ARCHIVE = (
+    *(*fields.SEARCHED, *fields.MEASURED, fields.ATTRIBUTION, fields.DAY),
+    *(fields.FORMER_MALIGNANCY, fields.FORMER_DIAGNOSIS),
+)
 # What the same tables hold besides, and a prediction does not use: the archive's own columns, former and present
 # ones, those of the challenges of 2018, 2019, 2020 and 2024, and those of HAM10000.
 _NOT_USED = frozenset(
     {
-        *fields.SEARCHED, *fields.MEASURED, *(name.lower() for name in CLASS_ORDER), "unk",
-        fields.ATTRIBUTION, fields.DAY, fields.FORMER_MALIGNANCY, fields.FORMER_DIAGNOSIS,
+        *_ARCHIVE, *(older for name in _ARCHIVE if name not in fields.OWN for older in fields.names_of(name)),
+        *(name.lower() for name in CLASS_ORDER), "unk",
         "nevus_type", "mel_class", "mel_type", "target",
         "score_weight", "akiec", "iddx_full", *(f"iddx_{level}" for level in range(1, 6)),
         "dx", "dx_type", "dataset",
