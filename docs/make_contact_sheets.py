@@ -1,4 +1,4 @@
-"""Picture every augmentation on generated lesions: ``python docs/make_contact_sheets.py``.
+"""Image every augmentation on generated lesions: ``python docs/make_contact_sheets.py``.
 
 The sheets come from the code that writes the one of every trained model, so they show what training does.
 """
@@ -38,8 +38,8 @@ def generated(folder: Path) -> OpenDataset:
     writer = ShardWriter(folder / shard_name(0), len(CLASS_ORDER), SIDE)
     for place, diagnosis in enumerate(CLASS_ORDER):
         rng = np.random.default_rng((7, place))
-        picture = photograph(draw_lesion(diagnosis, rng), draw_tone(rng), CAMERA, rng)
-        writer.put(place, preprocess(picture, Preprocessing(size_px=SIDE), image_id=str(diagnosis)))
+        image = photograph(draw_lesion(diagnosis, rng), draw_tone(rng), CAMERA, rng)
+        writer.put(place, preprocess(image, Preprocessing(size_px=SIDE), image_id=str(diagnosis)))
     writer.finish()
     place = np.arange(len(CLASS_ORDER))
     rows = pd.DataFrame({"class_index": place, "shard": 0, "row": place, "split": "train"})

@@ -9,7 +9,7 @@
     │ ├ UnknownLabelError           a diagnosis, sex or site outside the vocabulary
     │ ├ LeakageError                one group in two splits
     │ ├ LicenceRefused              images under a licence that the profile does not allow
-    │ └ ImageRejected               bytes that are no usable picture
+    │ └ ImageRejected               bytes that are no usable image
     ├ SourceError
     │ ├ SourceUnavailable           [transient] the archive does not answer
     │ ├ SourceResponseError         the archive answers something outside its contract
@@ -86,7 +86,7 @@ class UnknownLabelError(DataError):
 
 
 class LeakageError(DataError):
-    """A patient, lesion or picture stands in more than one split."""
+    """A patient, lesion or image stands in more than one split."""
 
 
 class LicenceRefused(DataError):
@@ -94,7 +94,7 @@ class LicenceRefused(DataError):
 
 
 class ImageRejected(DataError):
-    """Bytes that cannot be used as a picture (``image_id``, ``reason``)."""
+    """Bytes that cannot be used as an image (``image_id``, ``reason``)."""
 
 
 class SourceError(LesionError):

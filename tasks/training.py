@@ -61,7 +61,7 @@ def _train(job: TrainJob) -> ModelRef:
     history = read_file(store, model, "history.csv").decode()
     publish.markdown(publish.TRAIN_HISTORY, publish.csv_as_markdown(history), f"Training history: {model.id}")
     sheet = read_file(store, model, "contact_sheet.png")
-    publish.pictures(publish.CONTACT_SHEET, [("What the network sees", sheet)], f"Contact sheet: {model.id}")
+    publish.images(publish.CONTACT_SHEET, [("What the network sees", sheet)], f"Contact sheet: {model.id}")
     return model
 
 

@@ -91,7 +91,7 @@ def check_folds(parent: Ancestor | None, n_folds: int) -> None:
     known = n_folds if parent is None else parent.index.inputs["options"].get("n_folds", n_folds)
     if known != n_folds:
         raise ConfigError(
-            f"expected {known} folds, which the datasets of this name have, got {n_folds}; a picture's fold is for "
+            f"expected {known} folds, which the datasets of this name have, got {n_folds}; an image's fold is for "
             "good: keep the number, or choose another name"
         )
 
@@ -100,7 +100,7 @@ def is_frozen(store: Store, name: str, parent: Ancestor | None, test_name: str) 
     """Return whether the test split of this name may not grow any more.
 
     Raises:
-        ConfigError: It was succeeded by another one, whose pictures it cannot take back.
+        ConfigError: It was succeeded by another one, whose images it cannot take back.
     """
     if parent is None:
         return False

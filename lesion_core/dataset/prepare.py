@@ -269,7 +269,7 @@ def _near_duplicates(images: pd.DataFrame, thumbnails: np.ndarray, on_progress: 
 
 
 def _recorded(manifest: pd.DataFrame, placed: pd.DataFrame) -> pd.DataFrame:
-    """Return the rows of ``splits.parquet``: what training and evaluation need of each picture."""
+    """Return the rows of ``splits.parquet``: what training and evaluation need of each image."""
     place = np.arange(len(manifest))
     return pd.DataFrame(
         {

@@ -19,14 +19,14 @@ _MALIGNANT = [CLASS_ORDER.index(name) for name in MALIGNANT]
 
 
 def predict_rows(
-    predictor: Predictor, pictures: ModelImages, rows: pd.DataFrame, on_progress: ProgressCallback
+    predictor: Predictor, images: ModelImages, rows: pd.DataFrame, on_progress: ProgressCallback
 ) -> np.ndarray:
     """Return the served probabilities of every row, float32 (n, 8)."""
     parts = []
     for start in range(0, len(rows), _AT_A_TIME):
         part = rows.iloc[start : start + _AT_A_TIME]
         predictions = predictor.predict(
-            pictures.pixels(part),
+            images.pixels(part),
             part["age_years"].to_numpy(np.float32),
             part["sex_code"].to_numpy(np.int32),
             part["site_code"].to_numpy(np.int32),

@@ -4,7 +4,7 @@ A number measured on test images is honest the first time. Whoever looks, change
 recipe to the test, and no certificate shows it. So every evaluation on a test split leaves a note before a single
 image is predicted: ``looks/<dataset>/<test>/<digest12>.json``. ``<test>`` is the frozen test split's own name, or
 ``fold.2`` where fold 2 of a cross-validation is the test; both hold the same lesions for good, whichever dataset of
-this name they are read from. A report that is found again is no new look. Folds are made of all pictures, those of
+this name they are read from. A report that is found again is no new look. Folds are made of all images, those of
 the frozen test among them, so a look at the one is counted for the other as well.
 """
 

@@ -2,7 +2,7 @@
 
 What a file may hold, and what becomes of it:
 
-- **Formats** JPEG (also the multi-picture kind that cameras write), PNG, WebP, TIFF, BMP, GIF. Nothing else is
+- **Formats** JPEG (also the multi-picture format that cameras write), PNG, WebP, TIFF, BMP, GIF. Nothing else is
   even tried, so no parser with side effects (EPS, WMF) is ever reached. A camera's raw file is told by its content
   and refused, because what opens without developing it is its preview.
 - **Orientation** from EXIF, or from a TIFF's own tag, is applied; nothing else of EXIF decides anything, and

@@ -49,7 +49,7 @@ class Augmentation(Value):
     dark_corners: float = Field(default=0, ge=0, le=1, description="Chance of a dermatoscope's black rim")
     ink: float = Field(default=0, ge=0, le=1, description="Chance of a surgeon's pen marks")
     rulers: float = Field(default=0, ge=0, le=1, description="Chance of a scale with ticks at an edge")
-    hairs: float = Field(default=0, ge=0, le=1, description="Chance of hairs across the picture")
+    hairs: float = Field(default=0, ge=0, le=1, description="Chance of hairs across the image")
     mixup: float = Field(
         default=0, ge=0, le=5, description="Alpha of the Beta distribution of mixing two images; 0 is off"
     )

@@ -17,7 +17,7 @@ def describe_answer(answer: Answer) -> JsonDict:
     """Return what is kept of an answer.
 
     Age is kept as the first year of its decade (90 stands for 90 and above), because an exact age together with
-    site and time can single a person out. There is no digest of the image: it would recognise a known picture.
+    site and time can single a person out. There is no digest of the image: it would recognise a known image.
     """
     metadata = answer.metadata
     decade = None if metadata.age_years is None else min(90, int(metadata.age_years) // _AGE_BAND_YEARS * 10)

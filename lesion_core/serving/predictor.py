@@ -259,12 +259,12 @@ class Predictor:
         """Answer for one encoded image and what is known of the patient.
 
         Raises:
-            ImageRejected: The bytes are no usable picture (``reason``).
+            ImageRejected: The bytes are no usable image (``reason``).
             InputRejected: The model gives no numbers for it.
         """
-        picture = decode(data, image_id=image_id)
-        notes = check_quality(picture, size_px=self.preprocessing.size_px)
-        return explain_answer(self, resize(picture, self.preprocessing), metadata, notes)
+        image = decode(data, image_id=image_id)
+        notes = check_quality(image, size_px=self.preprocessing.size_px)
+        return explain_answer(self, resize(image, self.preprocessing), metadata, notes)
 
 
 def explain_answer(

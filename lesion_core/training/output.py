@@ -39,8 +39,8 @@ from lesion_core.training.spec import Distillation
 from lesion_core.types import LICENCE_ORDER, JsonDict, Sha256
 
 PARITY_TOLERANCE = 1e-3  # on logits: moves no probability by more than 0.0005
-_PARITY_BATCHES, _LEAST_PARITY_IMAGES = 8, 64  # with views each image is several pictures, and a proof as long
-_BATCH = 32  # pictures at once, an image's views counted
+_PARITY_BATCHES, _LEAST_PARITY_IMAGES = 8, 64  # each augmented view counts as an image
+_BATCH = 32  # images at once, augmented views counted
 
 
 @dataclass(frozen=True, slots=True)

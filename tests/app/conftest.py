@@ -134,7 +134,7 @@ def page(browser: Browser) -> Iterator[Page]:
 
 @pytest.fixture(scope="session")
 def lesion_jpeg() -> bytes:
-    """A picture that raises no quality note: a dark, textured spot on something skin-coloured."""
+    """An image that raises no quality note: a dark, textured spot on something skin-coloured."""
     random = np.random.default_rng(5)
     rows, columns = np.mgrid[0:240, 0:320]
     inside = np.hypot(rows - 125, (columns - 150) * 0.8) < 62 + 8 * np.sin(np.arctan2(rows - 125, columns - 150) * 5)

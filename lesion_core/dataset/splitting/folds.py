@@ -1,7 +1,7 @@
 """Folds for cross-validation: whole groups, class by class and source by source, and for good.
 
 A group that has a fold keeps it, however the dataset grows. Where new evidence joins groups of different folds, the
-lowest fold wins, and the pictures that had another are left out of every fold (``NO_FOLD``): models of both
+lowest fold wins, and the images that had another are left out of every fold (``NO_FOLD``): models of both
 folds may have learnt from the one and been tested on the other.
 """
 
@@ -24,14 +24,14 @@ def assign_folds(
     *,
     withdrawn: Mapping[str, str] | None = None,
 ) -> pd.Series:
-    """Return each picture's fold, int8: 0-based, or ``NO_FOLD``.
+    """Return each image's fold, int8: 0-based, or ``NO_FOLD``.
 
     Args:
         manifest: Columns ``isic_id``, ``group``, ``diagnosis`` and ``source``; the row order does not matter.
         n_folds: How many, of equal shares.
         seed: Of the order in which groups are drawn.
         ledger: Folds given before, by ``isic_id``.
-        withdrawn: Group of each ledger picture that is not in ``manifest`` any more; it still holds its group's fold.
+        withdrawn: Group of each ledger image that is not in ``manifest`` any more; it still holds its group's fold.
 
     Raises:
         ManifestError: The ledger names a fold that does not exist.
@@ -43,10 +43,10 @@ def assign_folds(
     given = _given(manifest, past, withdrawn or {})
     before = manifest["isic_id"].map(past)
     parted = before.notna() & (before != manifest["group"].map(given))
-    pictures = manifest.assign(class_index=manifest["diagnosis"].map(class_index))[~parted]
+    images = manifest.assign(class_index=manifest["diagnosis"].map(class_index))[~parted]
     shares = {str(number): 1 / n_folds for number in range(n_folds)}
     held = {group: str(fold) for group, fold in given.items()}
-    chosen = {**held, **Filling(pictures, shares, seed=seed, given=held).run()}
+    chosen = {**held, **Filling(images, shares, seed=seed, given=held).run()}
     folds = manifest["group"].map(chosen).astype(np.int8).mask(parted, NO_FOLD).rename("fold")
     if empty := set(range(n_folds)) - set(folds):
         raise DataError(
@@ -63,7 +63,7 @@ def name_splits(fold: int | None) -> str:
 
 
 def splits_of_fold(rows: pd.DataFrame, fold: int) -> pd.Series:
-    """Return each picture's split when ``fold`` is tested on: strings, index as in ``rows``.
+    """Return each image's split when ``fold`` is tested on: strings, index as in ``rows``.
 
     The next fold is divided by group, class by class, into validation and calibration; the others are train. What is
     quarantined stays so, and what belongs to no fold is quarantined too.
@@ -88,7 +88,7 @@ def splits_of_fold(rows: pd.DataFrame, fold: int) -> pd.Series:
 
 
 def _given(manifest: pd.DataFrame, past: Mapping[str, int], withdrawn: Mapping[str, str]) -> dict[str, int]:
-    """Return the fold of each group that has one: the lowest of its pictures'."""
+    """Return the fold of each group that has one: the lowest of its images'."""
     group_of = {**withdrawn, **dict(zip(manifest["isic_id"], manifest["group"], strict=True))}
     given: dict[str, int] = {}
     for isic_id, fold in past.items():

@@ -1,6 +1,6 @@
-"""The ledger: the split and fold that every picture of a dataset's name was ever given, with its evidence.
+"""The ledger: the split and fold that every image of a dataset's name was ever given, with its evidence.
 
-It outlives the pictures: when one is withdrawn or falls out of a sample, its patient and lesion keep their split,
+It outlives the images: when one is withdrawn or falls out of a sample, its patient and lesion keep their split,
 because a model may have learnt from it.
 """
 
@@ -23,7 +23,7 @@ LEDGER_SCHEMA = pa.schema(
         pa.field("sha256", pa.string(), nullable=False),
     ]
 )
-# What the ledger lacked at first: such a dataset's splits are kept, its pictures get their folds now.
+# What the ledger lacked at first: such a dataset's splits are kept, its images get their folds now.
 _FIRST_SCHEMA = pa.schema([field for field in LEDGER_SCHEMA if field.name not in ("fold", "reason", "test_name")])
 
 
@@ -45,18 +45,18 @@ def parse_ledger(body: bytes) -> pd.DataFrame:
 
 
 def past_folds(ledger: pd.DataFrame) -> dict[str, int]:
-    """Return the fold of each picture that was ever given one, by ``isic_id``."""
+    """Return the fold of each image that was ever given one, by ``isic_id``."""
     known = ledger[ledger["fold"].notna()]
     return dict(zip(known["isic_id"], known["fold"].astype(int), strict=True))
 
 
 def withdrawn_rows(ledger: pd.DataFrame, manifest: pd.DataFrame) -> pd.DataFrame:
-    """Return the ledger's rows whose pictures are not in the manifest."""
+    """Return the ledger's rows whose images are not in the manifest."""
     return ledger[~ledger["isic_id"].isin(manifest["isic_id"])].reset_index(drop=True)
 
 
 def next_ledger(ledger: pd.DataFrame, manifest: pd.DataFrame) -> pd.DataFrame:
-    """Return the ledger after a dataset: its rows, and those of withdrawn pictures, sorted by ``isic_id``.
+    """Return the ledger after a dataset: its rows, and those of withdrawn images, sorted by ``isic_id``.
 
     Args:
         ledger: The ledger before.

@@ -1,9 +1,9 @@
 """What the training images go through: one affine warp in space, artefacts drawn over it, one affine map in colour.
 
-Every random number comes in as an argument, so a picture's augmentation is a pure function of its pixels
+Every random number comes in as an argument, so an image's augmentation is a pure function of its pixels
 and of its row of draws: repeatable, testable, and the same in a resumed training.
 
-The work is done by Pillow, one picture at a time: its warp and its colour map take whole bytes and let other threads
+The work is done by Pillow, one image at a time: its warp and its colour map take whole bytes and let other threads
 run meanwhile, where TensorFlow's colours go through floats. docs/augmentation.md compares the feed with its peers.
 """
 
@@ -53,12 +53,12 @@ def augment(images: np.ndarray, draws: np.ndarray, augmentation: Augmentation) -
 
 
 def _augment_one(image: np.ndarray, draws: np.ndarray, augmentation: Augmentation) -> np.ndarray:
-    picture = _warp(image, draws, augmentation) if _moves(augmentation) else Image.fromarray(image)
+    augmented = _warp(image, draws, augmentation) if _moves(augmentation) else Image.fromarray(image)
     if has_artefacts(augmentation):
-        picture = add_artefacts(picture, draws[ARTEFACT_DRAWS], augmentation)
+        augmented = add_artefacts(augmented, draws[ARTEFACT_DRAWS], augmentation)
     if _colours(augmentation):
-        picture = _recolour(picture, draws, augmentation)
-    return np.asarray(picture)
+        augmented = _recolour(augmented, draws, augmentation)
+    return np.asarray(augmented)
 
 
 def _moves(augmentation: Augmentation) -> bool:
@@ -77,7 +77,7 @@ def _around(draw: float, strength: float) -> float:
 
 
 def _warp(image: np.ndarray, draws: np.ndarray, augmentation: Augmentation) -> Image.Image:
-    """Flip, turn, scale and move in one resampling, so that the picture is blurred once, not four times.
+    """Flip, turn, scale and move in one resampling, so that the image is blurred once, not four times.
 
     The border is filled by reflection: a black one would teach that dark corners mean nothing, or something.
     """
@@ -86,7 +86,7 @@ def _warp(image: np.ndarray, draws: np.ndarray, augmentation: Augmentation) -> I
     size = image.shape[0]
     angle = _around(draws[2], math.radians(augmentation.rotation_degrees))
     scale = 1.0 / (1.0 + _around(draws[3], augmentation.zoom))  # distance and magnification
-    # The operation wants the map from output to input pixels, about the middle of the picture.
+    # The operation wants the map from output to input pixels, about the middle of the image.
     a, b = math.cos(angle) * scale, math.sin(angle) * scale
     x = _around(draws[4], augmentation.shift) * size  # not always centred
     y = _around(draws[5], augmentation.shift) * size
@@ -103,7 +103,7 @@ def _warp(image: np.ndarray, draws: np.ndarray, augmentation: Augmentation) -> I
     )
 
 
-def _recolour(picture: Image.Image, draws: np.ndarray, augmentation: Augmentation) -> Image.Image:
+def _recolour(image: Image.Image, draws: np.ndarray, augmentation: Augmentation) -> Image.Image:
     """Change exposure, contrast, hue and saturation by one 3x3 matrix and one offset per image."""
     exposure = _around(draws[6], augmentation.brightness) * 255.0  # exposure time, flash
     contrast = 1.0 + _around(draws[7], augmentation.contrast)  # gel, polarisation
@@ -114,13 +114,13 @@ def _recolour(picture: Image.Image, draws: np.ndarray, augmentation: Augmentatio
     matrix = np.zeros((3, 4))
     matrix[:, :3] = _YIQ_TO_RGB @ turn @ _RGB_TO_YIQ * contrast
     matrix[:, 3] = exposure
-    if augmentation.contrast:  # contrast turns about the picture's own mean
-        matrix[:, 3] += _mean_luma(picture) * (1.0 - contrast)
-    return picture.convert("RGB", tuple(matrix.ravel().tolist()))
+    if augmentation.contrast:  # contrast turns about the image's own mean
+        matrix[:, 3] += _mean_luma(image) * (1.0 - contrast)
+    return image.convert("RGB", tuple(matrix.ravel().tolist()))
 
 
-def _mean_luma(picture: Image.Image) -> float:
-    """Return the mean grey of a picture, from every pixel, by its own histogram."""
-    counts = np.array(picture.histogram(), np.float64).reshape(3, 256)
-    means = counts @ np.arange(256) / (picture.width * picture.height)
+def _mean_luma(image: Image.Image) -> float:
+    """Return the mean grey of an image, from every pixel, by its own histogram."""
+    counts = np.array(image.histogram(), np.float64).reshape(3, 256)
+    means = counts @ np.arange(256) / (image.width * image.height)
     return float(_RGB_TO_YIQ[0] @ means)

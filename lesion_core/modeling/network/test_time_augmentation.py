@@ -1,6 +1,6 @@
 """Several views of one image: mirrored and turned, their answers averaged inside the network.
 
-A lesion has no up or left, so each view is as good a picture of it (test-time augmentation). The views are those of
+A lesion has no up or left, so each view is as good an image of it (test-time augmentation). The views are those of
 the dihedral group of the square: all eight, or the four that leave rows rows. Averages are taken of the logits and
 their shares, of the evidence turned back to where it is in the image, and of the embeddings. Being means, they add
 up as those of a single view do.

@@ -77,7 +77,7 @@ def test_joined_groups_take_the_lowest_fold_and_the_rest_is_left_out_for_good() 
     assert again == folds
 
 
-def test_a_withdrawn_picture_still_holds_its_group_s_fold() -> None:
+def test_a_withdrawn_image_still_holds_its_group_s_fold() -> None:
     manifest = table([(f"g{number:02d}", "NV", 1) for number in range(20)] + [("j", "NV", 1)])
     for fold in range(N_FOLDS):
         folds = assign_folds(manifest, N_FOLDS, 7, {"gone": fold}, withdrawn={"gone": "j"})
@@ -102,7 +102,7 @@ def rows_of(manifest: pd.DataFrame) -> pd.DataFrame:
 
 @settings(max_examples=30, deadline=None)
 @given(manifest=manifests(), fold=st.integers(0, N_FOLDS - 1), data=st.data())
-def test_cross_validation_tests_every_picture_once_and_splits_no_group(
+def test_cross_validation_tests_every_image_once_and_splits_no_group(
     manifest: pd.DataFrame, fold: int, data: st.DataObject
 ) -> None:
     rows = rows_of(manifest)

@@ -1,4 +1,4 @@
-"""The frozen test: under one name it never gains a picture; a new name lets it grow by whole groups."""
+"""The frozen test: under one name it never gains an image; a new name lets it grow by whole groups."""
 
 from pathlib import Path
 
@@ -19,7 +19,7 @@ from lesion_core.dataset.splitting.splits import Reason, assign_splits
 from lesion_core.errors import ConfigError, DataError
 from lesion_core.labels import CLASS_ORDER
 from lesion_core.stores.local import LocalStore
-from tests.core.dataset.snapshots import simple_pictures
+from tests.core.dataset.snapshots import simple_images
 from tests.core.dataset.test_prepare import OPTIONS, Clinic
 from tests.core.dataset.test_splits import by_id, table
 
@@ -30,9 +30,9 @@ def clinic(store: LocalStore, tmp_path: Path) -> Clinic:
 
 
 def prepared(clinic: Clinic, *numbers: range, test_name: str = "test-1", **changes: object) -> OpenDataset:
-    pictures = [picture for part in numbers for picture in simple_pictures(part, **changes)]
+    images = [image for part in numbers for image in simple_images(part, **changes)]
     options = OPTIONS.model_copy(update={"test_name": test_name})
-    return clinic.open(clinic.prepare(clinic.snapshot(pictures), options))
+    return clinic.open(clinic.prepare(clinic.snapshot(images), options))
 
 
 def ids_in_test(dataset: OpenDataset) -> set[str]:
@@ -43,7 +43,7 @@ def certificate_of(dataset: OpenDataset) -> Certificate:
     return read_certificate(dataset.folder)
 
 
-def test_under_one_name_the_test_never_gains_a_picture(clinic: Clinic) -> None:
+def test_under_one_name_the_test_never_gains_an_image(clinic: Clinic) -> None:
     first = prepared(clinic, range(20))
     grown = prepared(clinic, range(40))
     assert ids_in_test(grown) == ids_in_test(first)
@@ -54,7 +54,7 @@ def test_under_one_name_the_test_never_gains_a_picture(clinic: Clinic) -> None:
     assert certificate_of(first).test.n_images == len(ids_in_test(first))
 
 
-def test_a_picture_that_leaves_is_only_removed_and_may_come_back(clinic: Clinic) -> None:
+def test_an_image_that_leaves_is_only_removed_and_may_come_back(clinic: Clinic) -> None:
     first = prepared(clinic, range(20))
     gone = max(ids_in_test(first))
     number = int(gone[-4:])
@@ -65,21 +65,21 @@ def test_a_picture_that_leaves_is_only_removed_and_may_come_back(clinic: Clinic)
     assert ids_in_test(prepared(clinic, range(41))) == ids_in_test(first)
 
 
-def test_a_new_picture_of_a_test_lesion_is_set_aside_until_the_test_has_a_new_name(clinic: Clinic) -> None:
-    def pictures(n_more: int, test_name: str) -> OpenDataset:
-        lesions = [(row | {"lesion_id": f"IL_{row['isic_id']}"}, data) for row, data in simple_pictures(range(20))]
-        twins = zip(lesions, simple_pictures(range(100, 100 + n_more)), strict=False)
+def test_a_new_image_of_a_test_lesion_is_set_aside_until_the_test_has_a_new_name(clinic: Clinic) -> None:
+    def images(n_more: int, test_name: str) -> OpenDataset:
+        lesions = [(row | {"lesion_id": f"IL_{row['isic_id']}"}, data) for row, data in simple_images(range(20))]
+        twins = zip(lesions, simple_images(range(100, 100 + n_more)), strict=False)
         more = [(row | {"lesion_id": known["lesion_id"]}, data) for (known, _), (row, data) in twins]
         options = OPTIONS.model_copy(update={"test_name": test_name})
         return clinic.open(clinic.prepare(clinic.snapshot(lesions + more), options))
 
-    first = pictures(0, "test-1")
-    again = pictures(20, "test-1")
+    first = images(0, "test-1")
+    again = images(20, "test-1")
     twins = {f"ISIC_{100 + int(isic_id[-4:]):07d}" for isic_id in ids_in_test(first)}
     assert ids_in_test(again) == ids_in_test(first)
     assert set(again.split(QUARANTINED)["isic_id"]) == twins
     assert certificate_of(again).quarantine_reasons == {str(Reason.FROZEN): len(twins)}
-    second = pictures(20, "test-2")
+    second = images(20, "test-2")
     assert ids_in_test(second) == ids_in_test(first) | twins
     assert certificate_of(second).n_quarantined == 0
 
@@ -117,7 +117,7 @@ def test_a_gain_is_refused_by_name(clinic: Clinic) -> None:
     ids = sorted(ids_in_test(first))
     check_frozen(clinic.store, "grown", "test-1", ids[1:])
     check_frozen(clinic.store, "grown", "test-2", ["ISIC_0000099"])
-    with pytest.raises(DataError, match=rf"'test-1' to gain no picture after {first.ref.id}.*ISIC_0000099"):
+    with pytest.raises(DataError, match=rf"'test-1' to gain no image after {first.ref.id}.*ISIC_0000099"):
         check_frozen(clinic.store, "grown", "test-1", [*ids, "ISIC_0000099"])
 
 
@@ -128,13 +128,13 @@ def test_a_preparation_that_would_let_the_test_gain_is_stopped(
     prepared(clinic, range(20))
     before = set(clinic.store.list("datasets/"))
     monkeypatch.setattr("lesion_core.dataset.prepare.is_frozen", lambda *_: False)
-    with pytest.raises(DataError, match="gain no picture"):
+    with pytest.raises(DataError, match="gain no image"):
         prepared(clinic, range(60))
     assert set(clinic.store.list("datasets/")) == before
 
 
 def test_the_number_of_folds_is_for_good(clinic: Clinic) -> None:
-    snapshot = clinic.snapshot(simple_pictures(range(20)))
+    snapshot = clinic.snapshot(simple_images(range(20)))
     clinic.prepare(snapshot)
     with pytest.raises(ConfigError, match="expected 5 folds, which the datasets of this name have, got 4"):
         prepare(snapshot, PrepareOptions(name="grown", size_px=32, n_folds=4), clinic.store, workdir=clinic.work)

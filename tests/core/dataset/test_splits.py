@@ -19,7 +19,7 @@ OPTIONS = PrepareOptions(name="small")
 
 
 def table(groups: list[tuple[str, str, int]]) -> pd.DataFrame:
-    """Return rows for (group, class, number of pictures)."""
+    """Return rows for (group, class, number of images)."""
     rows = [(f"{group}-{number}", group, name) for group, name, n in groups for number in range(n)]
     return pd.DataFrame(rows, columns=["isic_id", "group", "diagnosis"]).assign(source="")
 
@@ -34,7 +34,7 @@ def by_id(manifest: pd.DataFrame, splits: pd.Series) -> dict[str, str]:
 
 @st.composite
 def manifests(draw: st.DrawFn) -> pd.DataFrame:
-    """At least twelve groups of a common class, and any of others, some with pictures of two classes."""
+    """At least twelve groups of a common class, and any of others, some with images of two classes."""
     sizes = draw(st.lists(st.integers(1, 5), min_size=12, max_size=30))
     groups = [(f"nv{number:03d}", "NV", size) for number, size in enumerate(sizes)]
     for name in ("MEL", "BCC", "DF"):
@@ -101,7 +101,7 @@ def test_joined_groups_go_to_the_stronger_side_and_nothing_else_moves(
     ("sides", "winner"),
     [(("train", "test"), "test"), (("train", "validation"), "validation"), (("calibration", "test"), "test")],
 )
-def test_new_pictures_of_a_joined_group_follow_the_winner(sides: tuple[str, str], winner: str) -> None:
+def test_new_images_of_a_joined_group_follow_the_winner(sides: tuple[str, str], winner: str) -> None:
     manifest = table([(f"g{number:02d}", str(CLASS_ORDER[number % 2]), 1) for number in range(40)] + [("j", "NV", 3)])
     ledger = {f"j-{number}": side for number, side in enumerate(sides)}
     splits = by_id(manifest, splits_of(manifest, OPTIONS, ledger))
@@ -109,7 +109,7 @@ def test_new_pictures_of_a_joined_group_follow_the_winner(sides: tuple[str, str]
     assert Counter(splits[f"j-{number}"] for number in range(3)) == {winner: 2, QUARANTINED: 1}
 
 
-def test_a_quarantined_picture_never_comes_back() -> None:
+def test_a_quarantined_image_never_comes_back() -> None:
     manifest = table([(f"g{number:02d}", str(CLASS_ORDER[number % 2]), 1) for number in range(40)] + [("j", "NV", 2)])
     splits = by_id(manifest, splits_of(manifest, OPTIONS, {"j-0": QUARANTINED, "j-1": "test"}))
     assert (splits["j-0"], splits["j-1"]) == (QUARANTINED, "test")
@@ -117,7 +117,7 @@ def test_a_quarantined_picture_never_comes_back() -> None:
     assert (alone["j-0"], alone["j-1"]) == (QUARANTINED, QUARANTINED)
 
 
-def test_a_withdrawn_picture_still_holds_its_group() -> None:
+def test_a_withdrawn_image_still_holds_its_group() -> None:
     manifest = table([(f"g{number:02d}", str(CLASS_ORDER[number % 2]), 1) for number in range(40)] + [("j", "NV", 1)])
     for split in SPLITS:
         splits = splits_of(manifest, OPTIONS, {"gone": split}, withdrawn={"gone": "j"})

@@ -58,15 +58,15 @@ class Reported:
 
 def _dataset(store: LocalStore, place: Path) -> DatasetRef:
     """Prepare eighty images of four classes; a clinic with a hostile name gives melanomas and nevi only."""
-    pictures = []
+    images = []
     for number in range(80):
         diagnosis = CLASSES[number % 4]
         data = encode(draw(number, 96 if number % 4 < 2 else 120, 72))
         clinic = HOSTILE if number % 4 < 2 else "Clinic B"
         changes = {"diagnosis": diagnosis, "attribution": clinic, "lesion_id": f"IL_{number // 8}_{number % 4}"}
         changes |= {"licence": "CC-BY" if number else "CC-BY-NC", "width": 96 if number % 4 < 2 else 120}
-        pictures.append((image_row(number, data, **changes), data))
-    snapshot = store_snapshot(store, pictures, place / "snapshot", name="small")
+        images.append((image_row(number, data, **changes), data))
+    snapshot = store_snapshot(store, images, place / "snapshot", name="small")
     return prepare(snapshot, PrepareOptions(name="small", size_px=32), store, workdir=place / "work")
 
 
@@ -168,7 +168,7 @@ def test_the_tables_hold_their_cells_whatever_an_attribution_says(reported: Repo
         assert all(len(row) == len(table.header) for row in table.rows)
 
 
-def test_every_figure_is_a_picture(reported: Reported) -> None:
+def test_every_figure_is_an_image(reported: Reported) -> None:
     for shown in FIGURES:
         with Image.open(reported.folder / shown.file_name) as image:
             assert image.format == "PNG"

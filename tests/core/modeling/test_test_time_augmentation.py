@@ -71,7 +71,7 @@ def test_the_views_of_an_image_all_differ_and_stay_bytes(make_inputs: MakeInputs
     inputs = make_inputs(2, 8)
     views = _numpy(Views(8)(inputs))
     assert views["image"].dtype == np.uint8
-    assert len({picture.tobytes() for picture in views["image"]}) == 16
+    assert len({image.tobytes() for image in views["image"]}) == 16
     np.testing.assert_array_equal(views["image"][:2], inputs["image"])
     np.testing.assert_array_equal(views["site_code"], np.tile(inputs["site_code"], 8))
     batch = next(iter(tf.data.Dataset.from_tensor_slices(inputs).batch(2).map(Views(8))))
