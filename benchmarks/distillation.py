@@ -47,7 +47,7 @@ TEACHER = Recipe.model_validate(
             "epochs": 1,
             "batch_size": 32,
             "learning_rate": 0.0005,
-            "backup_seconds": 60,
+            "checkpoint_seconds": 60,
         },
     }
 )

@@ -142,10 +142,10 @@ def looks(
     dataset: Annotated[str, typer.Argument(help="Name of a dataset, such as isic; empty lists all")] = "",
 ) -> None:
     """List which model was measured on which test split, and when."""
-    from lesion_core.evaluation.test_access import read_looks
+    from lesion_core.evaluation.test_access import read_accesses
 
     store = open_existing_store(LesionSettings())
-    found = list(read_looks(store, dataset))
+    found = list(read_accesses(store, dataset))
     if not found:
         typer.echo(f"No model was measured on a test split{f' of {dataset}' if dataset else ''} yet, in {store.url}.")
     for look in found:

@@ -29,7 +29,7 @@ def ignore_progress(progress: Progress) -> None:
     """Accept a progress report and do nothing with it."""
 
 
-def told_if_possible(on_progress: ProgressCallback) -> ProgressCallback:
+def reported_if_possible(on_progress: ProgressCallback) -> ProgressCallback:
     """Return a callback that hands reports on and logs where that fails: work does not end with who watches it."""
 
     def tell(progress: Progress) -> None:

@@ -96,7 +96,7 @@ class CompareRequest(Value):
     seed: int = Field(default=7, ge=0, description="Of the resampling")
 
     @model_validator(mode="after")
-    def _can_be_meant(self) -> "CompareRequest":
+    def _are_valid(self) -> "CompareRequest":
         if bool(self.recipes) == (self.base is not None):
             raise ValueError("give either 'recipes', or 'base' with 'axes'")
         if bool(self.axes) != (self.base is not None) or not all(self.axes.values()):

@@ -15,6 +15,7 @@ from lesion_core.evaluation.report import CARD_NAME, Metrics, Subject, read_pred
 from lesion_core.isic.withdrawals import withdrawn_ids
 from lesion_core.labels import CLASS_NAMES, CLASS_ORDER, Diagnosis
 from lesion_core.lineage.exposure import find_exposure
+from lesion_core.recipes.former_names import with_present_names
 from lesion_core.refs import ModelRef, ReportRef
 from lesion_core.serving.model_folder import ModelFolder, Provenance
 from lesion_core.serving.wording import (
@@ -96,7 +97,8 @@ def _withdrawn(images: Mapping[str, Sequence[str]]) -> Iterable[str]:
 
 def _opening(metrics: Metrics, model: ModelRef, folder: ModelFolder) -> str:
     recipe, side = folder.recipe, folder.preprocessing.size_px
-    views, members = recipe.get("views", 1), recipe.get("members", 1)
+    present = with_present_names(recipe)
+    views, members = present.get("test_time_augmentation", 1), present.get("ensemble_size", 1)
     averaged = f", averaged over {members} networks and {views} views" if members > 1 or views > 1 else ""
     patient = "alone goes in" if recipe.get("fusion") == "none" else "and, where known, age, sex and site go in"
     return (

@@ -35,7 +35,7 @@ from lesion_core.evaluation.report import (
     Subject,
 )
 from lesion_core.evaluation.spec import EvaluateJob
-from lesion_core.evaluation.test_access import Looks, record_look
+from lesion_core.evaluation.test_access import AccessCounts, record_access
 from lesion_core.evaluation.version import STEP_VERSION
 from lesion_core.keys import id_of
 from lesion_core.labels import CLASS_ORDER
@@ -84,7 +84,7 @@ class _Opened:
     dataset: OpenDataset
     rows: pd.DataFrame
     images: ModelImages
-    looks: Looks | None
+    looks: AccessCounts | None
 
 
 def _open(job: EvaluateJob, store: Store, workdir: Path, on_progress: ProgressCallback) -> _Opened:
@@ -94,7 +94,7 @@ def _open(job: EvaluateJob, store: Store, workdir: Path, on_progress: ProgressCa
     rows = rows_to_evaluate(dataset, job.split)
     folder = materialise(store, job.model, workdir / "models", on_progress)
     predictor = Predictor.load(folder, model_id=job.model.id)
-    looks = record_look(job, store) if job.split == "test" else None  # the last thing before images are opened
+    looks = record_access(job, store) if job.split == "test" else None  # the last thing before images are opened
     images = ModelImages(dataset, store, predictor.preprocessing)
     return _Opened(store, folder, predictor, dataset, rows, images, looks)
 

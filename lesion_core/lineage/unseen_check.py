@@ -124,7 +124,7 @@ def _met(members: pd.DataFrame, own: pd.DataFrame, used: tuple[str, ...]) -> set
 
 def _check_one(store: Store, model: ModelRef, each: ModelRef, dataset: OpenDataset, role: str) -> None:
     try:
-        members = _read_members(store, each)
+        members = _read_image_list(store, each)
     except ArtifactNotFound as error:
         raise _untold(role, model, each.dataset.id, each.dataset.key) from error
     seen = count_seen_groups(members, _with_evidence(dataset.rows, dataset.folder / MANIFEST_NAME))
@@ -141,7 +141,7 @@ def _check_one(store: Store, model: ModelRef, each: ModelRef, dataset: OpenDatas
     )
 
 
-def _read_members(store: Store, model: ModelRef) -> pd.DataFrame:
+def _read_image_list(store: Store, model: ModelRef) -> pd.DataFrame:
     """Return the images of a model's dataset with the splits that the model had."""
     rows = read_frame(read_file(store, model.dataset, SPLITS_NAME))
     if model.fold is not None:

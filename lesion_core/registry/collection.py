@@ -20,7 +20,7 @@ from datetime import timedelta
 
 from lesion_core.errors import StoreConflict
 from lesion_core.keys import index_key
-from lesion_core.lineage.exposure import leave_members
+from lesion_core.lineage.exposure import leave_image_list
 from lesion_core.progress import Progress, ProgressCallback, ignore_progress
 from lesion_core.registry.inventory import CONDEMNED_NAME, StoredFolder
 from lesion_core.registry.protocol import Clock
@@ -73,7 +73,7 @@ def collect(
 def condemn(store: Store, folder: StoredFolder) -> None:
     """Take a complete folder's index away, and keep it in a note beside the files."""
     if folder.kind == "datasets":
-        leave_members(store, folder.key)
+        leave_image_list(store, folder.key)
     store.write(f"{folder.key}/{CONDEMNED_NAME}", store.read(index_key(folder.key)))
     store.remove(index_key(folder.key))
 

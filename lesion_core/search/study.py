@@ -27,13 +27,13 @@ _FIXED = {
     "dataset": "every trial sees the same images",
     "size_px": "the dataset is prepared for one size",
     "colour_constancy": "the dataset is prepared with one",
-    "views": "trials are scored on one view",
-    "members": "trials are scored on one network",
+    "test_time_augmentation": "trials are scored on one view",
+    "ensemble_size": "trials are scored on one network",
     "gate": "the gate is set before training",
     "seed": "the luckiest seed is no better recipe",
     "deterministic": "it changes nothing but speed",
     "search": "it is the space itself",
-    "optimisation.backup_seconds": "it changes nothing but speed",
+    "optimisation.checkpoint_seconds": "it changes nothing but speed",
     "optimisation.xla": "it changes nothing but speed",
 }
 _LENGTH = ("optimisation.epochs", "optimisation.head_epochs")

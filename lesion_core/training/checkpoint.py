@@ -62,7 +62,7 @@ def find_checkpoint(job: TrainJob, store: Store, workdir: Path) -> Checkpoint | 
         ArtifactCorrupt: Its table of splits is not the one that was published.
     """
     scratch = training_scratch(job, workdir)
-    for number in reversed(range(job.recipe.members)):
+    for number in reversed(range(job.recipe.ensemble_size)):
         if (backup := read_backup(member_backups(scratch, number))) is not None:
             return _checkpoint(backup, job, number, _train_rows(job, store))
     return None
@@ -73,7 +73,7 @@ def _checkpoint(backup: Backup, job: TrainJob, number: int, rows: pd.DataFrame) 
     is_finished = bool(state["stopped"]) or state["epoch"] >= plan.n_epochs
     return Checkpoint(
         member=number + 1,
-        n_members=job.recipe.members,
+        n_members=job.recipe.ensemble_size,
         epoch=state["epoch"] if is_finished else state["epoch"] + 1,
         n_epochs=plan.n_epochs,
         step=state["n_steps"],

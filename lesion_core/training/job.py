@@ -76,8 +76,8 @@ def _train(
         made = Making(base, _lesson(job, teacher), fold=job.fold)
         with memory_refused(
             f"recipe {recipe.name!r} is trained, but needs more memory than there is to write its model of "
-            f"{recipe.members} networks and {recipe.views} views; free some and run again, which writes what is "
-            "trained, or lower views or members"
+            f"{recipe.ensemble_size} networks and {recipe.test_time_augmentation} views; free some and run again, "
+            "which writes what is trained, or lower test_time_augmentation or ensemble_size"
         ):
             write_model(folder, model, recipe, dataset, fits, made, on_progress)
     index, sha256 = publish(

@@ -24,7 +24,7 @@ from lesion_core.modeling.feed.sampling import class_counts
 from lesion_core.modeling.network.architecture import describe_network
 from lesion_core.modeling.network.ensemble import members_of
 from lesion_core.modeling.network.export import export_onnx
-from lesion_core.modeling.network.test_time_augmentation import with_views
+from lesion_core.modeling.network.test_time_augmentation import with_test_time_augmentation
 from lesion_core.parquet import read_frame
 from lesion_core.progress import ProgressCallback, Tally, ignore_progress
 from lesion_core.recipes.recipe import Recipe
@@ -74,7 +74,7 @@ def write_model(
 
     Args:
         folder: Where to.
-        model: What was trained: one network, or several ``with_members``.
+        model: What was trained: one network, or several ``as_ensemble``.
         recipe: Of the whole.
         dataset: With the splits that were trained and chosen on.
         fits: How the training of each member went.
@@ -84,8 +84,10 @@ def write_model(
     Raises:
         TrainingError: ``model.onnx`` does not answer as ``model.keras`` does.
     """
-    served = with_views(model, recipe.views)  # what is calibrated and evaluated is what will be served
-    onnx = _export(served, folder, max(1, _BATCH // recipe.views), Tally(on_progress, "export", 3))
+    served = with_test_time_augmentation(
+        model, recipe.test_time_augmentation
+    )  # what is calibrated and evaluated is what will be served
+    onnx = _export(served, folder, max(1, _BATCH // recipe.test_time_augmentation), Tally(on_progress, "export", 3))
     _write_json(folder / "parity.json", prove_parity(served, onnx, dataset, on_progress))
     _write_json(folder / "calibration.json", calibrate(onnx, dataset, on_progress).model_dump(mode="json"))
     with Tally(on_progress, "model files", 1).part("provenance, contact sheet, figures"):
@@ -115,7 +117,7 @@ def _describe(
     preprocessing = Preprocessing(size_px=recipe.size_px, colour_constancy=recipe.colour_constancy)
     _write_json(folder / "preprocessing.json", preprocessing.model_dump(mode="json"))
     store_fits(fits, folder)
-    summary = describe_network(members_of(model)[0], n_views=recipe.views, n_members=len(fits))
+    summary = describe_network(members_of(model)[0], n_views=recipe.test_time_augmentation, n_members=len(fits))
     provenance = describe_provenance(dataset, made)
     provenance |= {"n_parameters": summary.n_parameters, "fit_seconds": round(sum(fit.seconds for fit in fits), 1)}
     _write_json(folder / "provenance.json", provenance)

@@ -33,7 +33,7 @@ RECIPE = {
     "dataset": "synthetic",
     "backbone": "tiny",
     "weights": "none",
-    "optimisation": {"epochs": 5, "head_epochs": 0, "batch_size": 8, "backup_seconds": 0.2},
+    "optimisation": {"epochs": 5, "head_epochs": 0, "batch_size": 8, "checkpoint_seconds": 0.2},
 }
 
 

@@ -10,7 +10,7 @@ import pandas as pd
 from lesion_core.labels import N_CLASSES
 
 
-class Filling:
+class GroupAllocator:
     """Distributes groups over parts; what it counts are images.
 
     Groups are drawn in an order that depends on the seed and their name alone. Class by class, the rarest first, each

@@ -11,7 +11,7 @@ import numpy as np
 import pandas as pd
 
 from lesion_core.dataset.proof.leakage import NO_FOLD, QUARANTINED
-from lesion_core.dataset.splitting.allocation import Filling
+from lesion_core.dataset.splitting.allocation import GroupAllocator
 from lesion_core.errors import ConfigError, DataError, ManifestError
 from lesion_core.labels import class_index
 
@@ -46,7 +46,7 @@ def assign_folds(
     images = manifest.assign(class_index=manifest["diagnosis"].map(class_index))[~parted]
     shares = {str(number): 1 / n_folds for number in range(n_folds)}
     held = {group: str(fold) for group, fold in given.items()}
-    chosen = {**held, **Filling(images, shares, seed=seed, given=held).run()}
+    chosen = {**held, **GroupAllocator(images, shares, seed=seed, given=held).run()}
     folds = manifest["group"].map(chosen).astype(np.int8).mask(parted, NO_FOLD).rename("fold")
     if empty := set(range(n_folds)) - set(folds):
         raise DataError(
@@ -80,7 +80,7 @@ def splits_of_fold(rows: pd.DataFrame, fold: int) -> pd.Series:
         raise ConfigError(f"expected a fold from 0 to {n_folds - 1}, got {fold}")
     aside = (rows["split"] == QUARANTINED) | (rows["fold"] == NO_FOLD)
     chosen = rows[~aside & (rows["fold"] == (fold + 1) % n_folds)].assign(source="")
-    half = Filling(chosen, {"validation": 0.5, "calibration": 0.5}, seed=0, given={}).run()
+    half = GroupAllocator(chosen, {"validation": 0.5, "calibration": 0.5}, seed=0, given={}).run()
     splits = pd.Series("train", index=rows.index, name="split", dtype=rows["split"].dtype)
     splits[rows["fold"] == fold] = "test"
     splits[chosen.index] = chosen["group"].map(half)

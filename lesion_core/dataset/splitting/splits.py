@@ -16,7 +16,7 @@ import pandas as pd
 
 from lesion_core.dataset.options import PrepareOptions
 from lesion_core.dataset.proof.leakage import QUARANTINED
-from lesion_core.dataset.splitting.allocation import Filling
+from lesion_core.dataset.splitting.allocation import GroupAllocator
 from lesion_core.errors import ConfigError, DataError, ManifestError
 from lesion_core.labels import CLASS_ORDER, class_index
 
@@ -44,8 +44,8 @@ def assign_splits(
 ) -> pd.DataFrame:
     """Return each image's ``split``, one of ``SPLITS`` or ``QUARANTINED``, and the ``reason`` for the latter.
 
-    New groups are drawn and placed as ``Filling`` says. A class with one group is in train; the second group goes to
-    test, the third to validation, the fourth to calibration.
+    New groups are drawn and placed as ``GroupAllocator`` says. A class with one group is in train; the second group
+    goes to test, the third to validation, the fourth to calibration.
 
     Args:
         manifest: Columns ``isic_id``, ``group``, ``diagnosis`` (of ``CLASS_ORDER``), ``source``; the row order does
@@ -117,11 +117,11 @@ def _place(
 ) -> dict[str, str]:
     """Return the split of every group; if the test may not grow, the others share what is not in it."""
     if may_grow:
-        return Filling(images, shares, seed=seed, given=given, first=_FIRST_NEEDS).run()
+        return GroupAllocator(images, shares, seed=seed, given=given, first=_FIRST_NEEDS).run()
     others = {split: share / (1 - shares["test"]) for split, share in shares.items() if split != "test"}
     rest = images[images["group"].map(given) != "test"]
     first = [split for split in _FIRST_NEEDS if split != "test"]
-    return Filling(rest, others, seed=seed, given=given, first=first).run()
+    return GroupAllocator(rest, others, seed=seed, given=given, first=first).run()
 
 
 def _check_filled(manifest: pd.DataFrame, splits: pd.Series) -> None:

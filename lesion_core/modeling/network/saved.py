@@ -10,7 +10,7 @@ from lesion_core.modeling.network.network import INPUT_NAMES
 
 
 def load_network(path: Path) -> keras.Model:
-    """Load a network saved as ``model.keras``, with as many views as it was saved with (``views.single_view``).
+    """Load a network saved as ``model.keras``, with the test-time augmentation that it was saved with.
 
     Raises:
         ConfigError: The file is missing, damaged, or no such network.

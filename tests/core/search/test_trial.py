@@ -95,7 +95,7 @@ def test_a_trial_is_judged_after_each_epoch_and_keeps_its_score_but_no_model(
 def test_a_trial_that_is_given_up_ends_with_its_backups(
     store: LocalStore, settings: LesionSettings, dataset_ref: DatasetRef, make_recipe: Callable[..., Recipe]
 ) -> None:
-    recipe = make_recipe(name="given-up", optimisation={"epochs": 400, "backup_seconds": 0.1})
+    recipe = make_recipe(name="given-up", optimisation={"epochs": 400, "checkpoint_seconds": 0.1})
     order = order_of(TrialJob(recipe=recipe, dataset=dataset_ref), "given-up", 400)
     signals.answer(store, order, 1, stop=False)
     signals.answer(store, order, 2, stop=True)
@@ -192,7 +192,7 @@ def test_a_cancelled_study_ends_its_trial_and_goes_on_from_its_backup(
     store: LocalStore, settings: LesionSettings, dataset_ref: DatasetRef, make_recipe: Callable[..., Recipe],
     request: pytest.FixtureRequest,
 ) -> None:  # fmt: skip
-    recipe = make_recipe(name="cancelled", optimisation={"epochs": 30, "backup_seconds": 0.1})
+    recipe = make_recipe(name="cancelled", optimisation={"epochs": 30, "checkpoint_seconds": 0.1})
     plan = make_plan(recipe, dataset_ref, n_trials=1, pruner="none")
     news: list[Progress] = []
     begun: list[tuple[TrialOrder, Future[TrialOutcome]]] = []
@@ -256,7 +256,7 @@ def test_kill_9_of_a_study_loses_no_finished_trial_and_takes_up_the_one_that_ran
     make_recipe: Callable[..., Recipe],
     tmp_path: Path,
 ) -> None:
-    recipe = make_recipe(name="killed", optimisation={"epochs": 30, "backup_seconds": 0.1})
+    recipe = make_recipe(name="killed", optimisation={"epochs": 30, "checkpoint_seconds": 0.1})
     plan = make_plan(recipe, dataset_ref, n_trials=2, pruner="none")
     with running_study(plan, settings, tmp_path) as study:
         wait_until(lambda: len(stored_trials(store)) == 1 and epochs_of(store, plan, 1) >= 3, study)

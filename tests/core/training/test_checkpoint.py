@@ -21,7 +21,7 @@ MakeRecipe = Callable[..., Recipe]
 
 @pytest.fixture
 def job(dataset: OpenDataset, make_recipe: MakeRecipe) -> TrainJob:
-    return TrainJob(recipe=make_recipe(members=2, optimisation={"epochs": 4}), dataset=dataset.ref)
+    return TrainJob(recipe=make_recipe(ensemble_size=2, optimisation={"epochs": 4}), dataset=dataset.ref)
 
 
 def _write(job: TrainJob, work: Path, member: int, state: FitState) -> None:
@@ -56,7 +56,7 @@ def test_another_recipe_does_not_go_on_from_it(
     job: TrainJob, store: LocalStore, make_recipe: MakeRecipe, tmp_path: Path
 ) -> None:
     _write(job, tmp_path, 0, FitState(epoch=1, n_steps=3))
-    other = make_recipe(members=2, seed=8, optimisation={"epochs": 4})
+    other = make_recipe(ensemble_size=2, seed=8, optimisation={"epochs": 4})
     assert find_checkpoint(job.model_copy(update={"recipe": other}), store, tmp_path) is None
 
 

@@ -106,7 +106,8 @@ def test_interruptions_in_the_middle_of_an_epoch_change_nothing(
 ) -> None:
     """Twice in one training: six steps an epoch; two epochs of the head, two of all layers."""
     recipe = make_recipe(
-        weights=weights_file, optimisation={"head_epochs": 2, "epochs": 2, "backup_seconds": 1e-6, "batch_size": 16}
+        weights=weights_file,
+        optimisation={"head_epochs": 2, "epochs": 2, "checkpoint_seconds": 1e-6, "batch_size": 16},
     )
     whole = _network(recipe)
     wanted = fit(whole, recipe, dataset, backups=tmp_path / "whole")
@@ -216,7 +217,7 @@ def test_a_full_disk_ends_with_a_sentence_and_the_rerun_goes_on_from_the_last_go
     dataset: OpenDataset, make_recipe: MakeRecipe, tmp_path: Path
 ) -> None:
     """A real refusal by the operating system: the first epoch's best weights make the backup outgrow the limit."""
-    recipe = make_recipe(optimisation={"epochs": 2, "backup_steps": 2})
+    recipe = make_recipe(optimisation={"epochs": 2, "checkpoint_steps": 2})
     n_bytes: list[int] = []
 
     def measure(progress: Progress) -> None:
@@ -266,7 +267,7 @@ def test_weights_that_are_no_numbers_never_take_the_place_of_a_good_backup(
     dataset: OpenDataset, make_recipe: MakeRecipe, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A step's loss may be finite and its update not: only the loss after it would tell."""
-    recipe = make_recipe(optimisation={"epochs": 2, "batch_size": 16, "backup_steps": 1})
+    recipe = make_recipe(optimisation={"epochs": 2, "batch_size": 16, "checkpoint_steps": 1})
     model = _network(recipe)
 
     def spoil(progress: Progress) -> None:

@@ -44,7 +44,7 @@ def _recipe(name: str, folder: Path) -> Recipe:
     content = {
         "name": name, "size_px": 32, "backbone": "tiny", "weights": "none", "deterministic": True, "dropout": 0.3,
         "allow_absent_classes": True, "optimisation": {
-            "head_epochs": _EPOCHS[0], "epochs": _EPOCHS[1], "batch_size": _BATCH, "backup_steps": _BACKUP_STEPS,
+            "head_epochs": _EPOCHS[0], "epochs": _EPOCHS[1], "batch_size": _BATCH, "checkpoint_steps": _BACKUP_STEPS,
             "patience": 99, "ema_decay": 0.9, "rate_decay": 0.5, "unfreeze": 0.9, "batch_norm": "training",
         },
     }  # fmt: skip
