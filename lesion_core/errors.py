@@ -154,7 +154,7 @@ class TrainingDiverged(TrainingError):
 
 
 class ChildKilled(TrainingError):
-    """A child process ended by a signal; a rerun resumes from its last backup (``signal``)."""
+    """A child process ended by a signal; a rerun resumes from its last checkpoint (``signal``)."""
 
     transient = True
 

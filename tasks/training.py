@@ -39,7 +39,7 @@ def _name_run() -> str:
 
 @task(name="train-model", task_run_name=_name_run, **RETRY_TRANSIENT)
 def train_model(recipe: Recipe, dataset: DatasetRef, fold: int | None = None) -> ModelRef:
-    """Train a recipe on a dataset, or without one fold of it; a retry after a kill resumes from the last backup."""
+    """Train a recipe on a dataset, or without one fold of it; a retry after a kill resumes from its checkpoint."""
     return _train(TrainJob(recipe=recipe, dataset=dataset, fold=fold))
 
 

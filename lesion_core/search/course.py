@@ -46,7 +46,7 @@ def conduct(
     """Run what a study still lacks of its trials and return all of them.
 
     Where this is ended by an error, a signal or Ctrl-C, the trials that run are told to end too; they keep their
-    backups and are continued when the study is run again.
+    checkpoints and are continued when the study is run again.
 
     Args:
         plan: As ``plan_study`` returns it.

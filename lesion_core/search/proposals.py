@@ -47,8 +47,8 @@ def opened_search(plan: StudyPlan, settings: LesionSettings) -> Iterator["Search
     """Open a study, new or as it was left, for this process alone.
 
     Trials that were running when an earlier process ended are marked failed, and asked for again with the same
-    values; as their output and backups are named by what they depend on, nothing of them is lost. Where the trial of
-    the recipe's own values failed, they come first again.
+    values; as their output and checkpoints are named by what they depend on, nothing of them is lost. Where the trial
+    of the recipe's own values failed, they come first again.
 
     Raises:
         ConfigError: Another process runs this study, or its storage cannot be meant.

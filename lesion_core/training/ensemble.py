@@ -1,6 +1,6 @@
 """The networks of one model, trained one after the other, each as if it were alone.
 
-A member that is finished is restored from its last backup and not trained again, so a training that was killed
+A member that is finished is restored from its last checkpoint and not trained again, so a training that was killed
 continues in the member that it was at.
 """
 
@@ -19,11 +19,11 @@ from lesion_core.modeling.network.test_time_augmentation import without_test_tim
 from lesion_core.progress import Progress, ProgressCallback, Tally
 from lesion_core.recipes.recipe import Recipe
 from lesion_core.serving.model_folder import ModelFolder
-from lesion_core.training.checkpoint import member_backups
 from lesion_core.training.devices import as_float32, set_up
 from lesion_core.training.distillation import Teaching
 from lesion_core.training.loop.fit import FitResult, fit
 from lesion_core.training.loop.layers import release
+from lesion_core.training.resuming import member_checkpoints
 
 Weights = list[np.ndarray]
 
@@ -42,7 +42,7 @@ def fit_members(
     Args:
         recipe: Its weights are on this machine.
         dataset: As for ``fit``.
-        scratch: Folder for the backups of all members.
+        scratch: Folder for the checkpoints of all members.
         start: What each network's weights are before training, from ``starting_weights``.
         teaching: As for ``fit``; all members have the same teacher.
         on_progress: Hears of each member's steps as a part of all of them.
@@ -64,10 +64,18 @@ def fit_members(
             if start is not None:
                 _set_weights(network, start[number], recipe)
         told = on_progress if recipe.ensemble_size == 1 else _as_part(on_progress, number, recipe.ensemble_size)
-        backups = member_backups(scratch, number)
+        checkpoints = member_checkpoints(scratch, number)
         is_tuning = start is not None
         fits.append(
-            fit(network, own, dataset, backups=backups, on_progress=told, teaching=teaching, is_tuning=is_tuning)
+            fit(
+                network,
+                own,
+                dataset,
+                checkpoints=checkpoints,
+                on_progress=told,
+                teaching=teaching,
+                is_tuning=is_tuning,
+            )
         )
         networks.append(as_float32(network, own))
         release(networks[-1], own, is_tuning=is_tuning)  # a member that was finished before has not been set so

@@ -16,7 +16,6 @@ from lesion_core.stores.folders import materialise, publish
 from lesion_core.stores.making import make_once
 from lesion_core.stores.protocol import Store
 from lesion_core.stores.references import ref_from_folder
-from lesion_core.training.checkpoint import training_scratch
 from lesion_core.training.devices import make_strategy, memory_refused, set_up
 from lesion_core.training.distillation import check_teachable
 from lesion_core.training.ensemble import check_weights, fit_members, starting_weights
@@ -24,6 +23,7 @@ from lesion_core.training.output import Lesson, Making, write_model
 from lesion_core.training.output_key import training_inputs, training_key
 from lesion_core.training.plan import make_plan
 from lesion_core.training.pretrained import with_local_weights
+from lesion_core.training.resuming import training_scratch
 from lesion_core.training.spec import TrainJob
 from lesion_core.training.teacher import Teacher, open_teacher, teach
 from lesion_core.training.version import STEP_VERSION
@@ -34,7 +34,7 @@ def run(spec: dict[str, Any], *, store: Store, workdir: Path, on_progress: Progr
     """Train what ``spec`` (a ``TrainJob``) describes and return the stored model version.
 
     A version that is already there is returned at once. A training that was killed is continued from its
-    last backup in ``workdir``; two processes with the same work wait for each other.
+    last checkpoint in ``workdir``; two processes with the same work wait for each other.
 
     Raises:
         ConfigError: The recipe and the dataset, the model to start from or the teacher do not fit.

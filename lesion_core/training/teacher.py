@@ -1,4 +1,4 @@
-"""A teacher's answers to the training images: asked once, kept beside the backups."""
+"""A teacher's answers to the training images: asked once, kept beside the checkpoints."""
 
 import hashlib
 import io

@@ -52,7 +52,7 @@ STEPS: dict[str, tuple[str, tuple[str, ...]]] = {
         "lesion_core.evaluation.version",
         (
             *("evaluation", "statistics", "lineage", "serving/predictor.py", "images", "dataset/model_images.py"),
-            *(f"figures/{part}.py" for part in ("canvas", "outcome", "performance", "images")),
+            *(f"figures/{part}.py" for part in ("canvas", "outcome", "performance", "image_grids")),
         ),
     ),
 }

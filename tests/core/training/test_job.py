@@ -25,9 +25,9 @@ from lesion_core.serving.predictor import Predictor
 from lesion_core.settings import LesionSettings
 from lesion_core.stores.folders import get_index, materialise, read_file
 from lesion_core.stores.local import LocalStore
-from lesion_core.training.checkpoint import find_checkpoint
 from lesion_core.training.job import run
 from lesion_core.training.output_key import training_inputs, training_key
+from lesion_core.training.resuming import find_resume_point
 from lesion_core.training.spec import TrainJob
 from tests.stages import finished_stages
 
@@ -241,8 +241,8 @@ def test_memory_that_runs_out_at_the_end_is_said_with_what_is_kept(
         match=r"'heavy' is trained, but needs more memory .* lower test_time_augmentation or ensemble_size",
     ):
         _run_here(job, store, tmp_path)
-    assert list((tmp_path / "training" / id_of(training_key(job))).glob("backup-0/*.backup"))
-    found = find_checkpoint(job, store, tmp_path)  # what a real training leaves behind
+    assert list((tmp_path / "training" / id_of(training_key(job))).glob("checkpoint-0/*.checkpoint"))
+    found = find_resume_point(job, store, tmp_path)  # what a real training leaves behind
     assert found is not None
     assert (found.is_finished, found.epoch, found.step) == (True, 1, found.n_steps)
 
