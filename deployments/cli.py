@@ -137,8 +137,9 @@ def card(model: Annotated[str, typer.Argument(help="Model id, such as isic-quick
     typer.echo(current_card(store, latest_report(store, get_model(store, model))))
 
 
-@app.command()
-def looks(
+@app.command("looks", hidden=True)  # its former name
+@app.command("test-access")
+def access_log(
     dataset: Annotated[str, typer.Argument(help="Name of a dataset, such as isic; empty lists all")] = "",
 ) -> None:
     """List which model was measured on which test split, and when."""
@@ -148,9 +149,9 @@ def looks(
     found = list(read_accesses(store, dataset))
     if not found:
         typer.echo(f"No model was measured on a test split{f' of {dataset}' if dataset else ''} yet, in {store.url}.")
-    for look in found:
-        again = f"  again: {look.reason}" if look.reason else ""
-        typer.echo(f"{look.at}  {look.test} of {look.dataset_id}  {look.model_id}{again}")
+    for entry in found:
+        again = f"  again: {entry.reason}" if entry.reason else ""
+        typer.echo(f"{entry.at}  {entry.test} of {entry.dataset_id}  {entry.model_id}{again}")
 
 
 @app.command()

@@ -3,7 +3,7 @@
 ::
 
     LesionError                     transient = False
-    ├ ConfigError(ValueError)       a setting, a recipe or a request that cannot be meant
+    ├ ConfigError(ValueError)       an invalid setting, recipe or request
     ├ DataError
     │ ├ ManifestError               a table that breaks its schema
     │ ├ UnknownLabelError           a diagnosis, sex or site outside the vocabulary
@@ -180,7 +180,7 @@ class PromotionConflict(PromotionError):
 
 
 class ServingError(LesionError):
-    """Something the page's user is told in words."""
+    """Something the page's user reads."""
 
 
 class ModelNotReady(ServingError):

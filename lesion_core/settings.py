@@ -23,7 +23,7 @@ class LesionSettings(BaseSettings):
     nothing below the edge reads the environment.
 
     Raises:
-        ConfigError: A value cannot be meant; the message names its variable.
+        ConfigError: A value is invalid; the message names its variable.
     """
 
     model_config = SettingsConfigDict(env_prefix="LESION_", frozen=True, extra="ignore")

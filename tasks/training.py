@@ -31,7 +31,7 @@ def load_recipe_of(model: ModelRef, choice: Recipe | str | None, changes: FineTu
 
 
 def _name_run() -> str:
-    """Name a training by recipe and fold, so that those of a comparison can be told apart."""
+    """Name a training by recipe and fold, so that those of a comparison can be distinguished."""
     given = task_run.parameters
     fold = given.get("fold")
     return f"train-model {given['recipe'].name}{'' if fold is None else f' fold {fold}'}"

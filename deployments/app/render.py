@@ -45,7 +45,7 @@ def scale_of(answer: Answer) -> float:
 def overlay(pixels: np.ndarray, values: np.ndarray, scale: float) -> np.ndarray:
     """Lay a map over an image; return uint8 (SIDE_PX, SIDE_PX, 3).
 
-    The image is shown in grey, because red on skin cannot be told from the skin. Opacity grows with the
+    The image is shown in grey, because red on skin cannot be distinguished from the skin. Opacity grows with the
     absolute value; at 0 the image is untouched. Values between cell centres are interpolated linearly.
 
     Args:

@@ -48,7 +48,7 @@ def score(
         model_id: Which model; empty: the approved one.
         recursive: Whether folders in the folder are gone into.
         ignored: Columns of the table to pass over.
-        on_progress: Told about the stages ``LOADING`` and ``SCORING``, the latter by images.
+        on_progress: Gets the stages ``LOADING`` and ``SCORING``, the latter by images.
 
     Raises:
         ConfigError: The folder holds no images, or the output cannot be written.

@@ -34,7 +34,7 @@ log = logging.getLogger(__name__)
 def source_of(attribution: str) -> str:
     """Return who took an image, from whom it asks to credit: case, spaces and a closing full stop do not count.
 
-    The archive states no other origin for every image. 'Anonymous' is one source: it cannot be told apart.
+    The archive states no other origin for every image. 'Anonymous' is one source: it cannot be distinguished.
     """
     return " ".join(attribution.split()).rstrip(".").casefold() or "anonymous"
 

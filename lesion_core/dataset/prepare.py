@@ -68,7 +68,7 @@ def prepare(
         options: Name, size, fractions, folds, seed, name of the test split, and which licences are allowed.
         store: Where everything lives.
         workdir: Local scratch; an interrupted preparation continues there.
-        on_progress: Told the stages 'records', 'near-duplicates', 'groups and splits', 'border colours',
+        on_progress: Gets the stages 'records', 'near-duplicates', 'groups and splits', 'border colours',
             'shortcut audit' and 'publish'.
 
     Raises:

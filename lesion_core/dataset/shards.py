@@ -63,7 +63,7 @@ def write_shards(
         preprocessing: Size of the records.
         folder: Where ``records/`` is made.
         thumbnails_folder: Where the thumbnails are kept, also for a continuation.
-        on_progress: Told the stage 'records', image by image.
+        on_progress: Gets the stage 'records', image by image.
 
     Returns:
         uint8 ``(n, 32, 32)``, mapped from a file in ``thumbnails_folder``.

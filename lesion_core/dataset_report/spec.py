@@ -22,7 +22,7 @@ SUMMARY_NAME = "summary.json"
 
 
 class DataReportJob(Value):
-    """What the job ``data-report`` is told."""
+    """What the job ``data-report`` gets."""
 
     dataset: DatasetRef
     seed: int = Field(default=7, ge=0, description="Of the samples")
@@ -61,7 +61,7 @@ FIGURES: tuple[Shown, ...] = (
     Shown(
         "sources",
         "Sources",
-        "Which share of a class comes from whom: a class that one source alone gives may be told by its camera.",
+        "Which share of a class comes from whom: a class from one source alone may be recognised by its camera.",
     ),
     Shown(
         "missing",

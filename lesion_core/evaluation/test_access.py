@@ -1,11 +1,11 @@
-"""The log of looks: which model was measured on which test split, when and why; append-only.
+"""The test-set access log: which model was measured on which test split, when and why; append-only.
 
-A number measured on test images is honest the first time. Whoever looks, changes the recipe and looks again fits the
-recipe to the test, and no certificate shows it. So every evaluation on a test split leaves a note before a single
+A number measured on test images is honest the first time. Whoever measures, changes the recipe and measures again
+fits the recipe to the test, and no certificate shows it. So every evaluation on a test split is logged before a single
 image is predicted: ``looks/<dataset>/<test>/<digest12>.json``. ``<test>`` is the frozen test split's own name, or
 ``fold.2`` where fold 2 of a cross-validation is the test; both hold the same lesions for good, whichever dataset of
-this name they are read from. A report that is found again is no new look. Folds are made of all images, those of
-the frozen test among them, so a look at the one is counted for the other as well.
+this name they are read from. A report that is found again is no new access. Folds are made of all images, those of
+the frozen test among them, so an access to the one counts for the other as well.
 """
 
 import contextlib
@@ -84,7 +84,7 @@ def record_access(
     """Note that a model is about to be measured on a test split, and return who had looked before.
 
     The same evaluation again, after an interruption, is the same look. Where the job names companions, it must be the
-    first look but for theirs: between a plan and its looks lie the trainings, in which others may have looked.
+    first access but for theirs: between a plan and its measurements lie the trainings, in which others may have come.
 
     Raises:
         ArtifactCorrupt: A note in the log is none.
@@ -137,11 +137,11 @@ def check_first_access(store: Store, planned: Iterable[PlannedAccess], *, compan
     """Refuse to measure a new version of a recipe on a test split that an older version was measured on.
 
     Versions that are planned together (several seeds) are one experiment and do not stand in each other's way. A
-    model that was measured on the split already takes no new look.
+    model that was measured on the split already makes no new entry.
 
     Args:
         store: Where the log is.
-        planned: The looks that are meant.
+        planned: The measurements that are planned.
         companions: Ids of models that belong to the same experiment, beside those of ``planned``.
 
     Raises:
@@ -184,13 +184,13 @@ def _parsed(key: StoreKey, body: bytes) -> AccessEntry:
         look = AccessEntry.model_validate_json(body)
     except ValidationError as error:
         raise ArtifactCorrupt(
-            f"expected a look at a test split at {key!r}, got something else ({error.error_count()} fields wrong); "
+            f"expected an access to a test split at {key!r}, got something else ({error.error_count()} fields wrong); "
             "restore it from a backup",
             key=key,
         ) from error
     if test_access_key(look.dataset, look.test, PurePosixPath(key).stem) != key:
         raise ArtifactCorrupt(
-            f"expected a look at the test split that {key!r} names, got one at {look.test} of {look.dataset}; it was "
+            f"expected an access to the test split that {key!r} names, got one at {look.test} of {look.dataset}; it was "
             "moved or changed: restore it from a backup",
             key=key,
         )

@@ -1,4 +1,4 @@
-"""Which of a TIFF's images is meant, and how its samples are to be read; told before it is decoded."""
+"""Which of a TIFF's images is meant, and how its samples are to be read; decided before it is decoded."""
 
 import struct
 from collections.abc import Sequence

@@ -24,8 +24,8 @@ from lesion_core.stores.references import get_reference
 
 _EVIDENCE = ("isic_id", "sha256", "lesion_id", "patient_id")  # two images that share one belong together
 _NETWORK = ("backbone", "fusion", "size_px")  # fields of a recipe that decide the shapes of the weights
-# Which images of a forebear may not be in which split of this training. What chose or calibrated it taught it little,
-# and may choose and calibrate again; a test must be new to everything that went into the model.
+# Which images of a parent model may not be in which split of this training. What chose or calibrated it taught it
+# little, and may choose and calibrate again; a test must be new to everything that went into the model.
 _FORBIDDEN = {"validation": ("train",), "calibration": ("train",), "test": MADE_FROM}
 
 

@@ -48,11 +48,11 @@ def collect(
         retention: What is younger stays, withdrawn pixels excepted.
         clock: The time.
         sleep: How to wait between condemning and looking again.
-        on_progress: Told the stages 'condemn' and 'remove'.
+        on_progress: Gets the stages 'condemn' and 'remove'.
 
     Raises:
         ConfigError: The retention is shorter than a day.
-        ArtifactCorrupt: What is needed cannot be told; nothing was removed.
+        ArtifactCorrupt: What is needed cannot be determined; nothing was removed.
         StoreError: The store's own; a rerun goes on where this one stopped.
     """
     first = make_plan(store, retention=retention, now=clock())

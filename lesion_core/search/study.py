@@ -103,7 +103,7 @@ def plan_study(recipe: Recipe, dataset: DatasetRef, spec: StudySpec, store: Stor
 
     Raises:
         ConfigError: There is no search space, a field of it is unknown, may not be varied or makes a recipe that
-            cannot be meant, the recipe's own values lie outside it, the dataset has another size, not the fold or
+            is invalid, the recipe's own values lie outside it, the dataset has another size, not the fold or
             no image to score trials on, or the pruner could never act.
         StoreError: The dataset's table of splits cannot be read.
     """
@@ -190,7 +190,7 @@ def with_values(recipe: Recipe, values: Values) -> Recipe:
     """Return ``recipe`` with other values, without its search space and description.
 
     Raises:
-        ConfigError: They make a recipe that cannot be meant; the message names the field.
+        ConfigError: They make an invalid recipe; the message names the field.
     """
     content: dict[str, Any] = recipe.model_dump(exclude={"search", "description"})
     for path, value in values.items():

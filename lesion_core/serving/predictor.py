@@ -12,7 +12,7 @@ from typing import Literal
 import numpy as np
 
 # From 1.29 on, ONNX Runtime reports sessions and models to its maker unless this is set before it is loaded;
-# nothing of a hospital's work may leave the house. Set, not read: no setting of ours may turn it on.
+# nothing of a hospital's work may leave the hospital. Set, not read: no setting of ours may turn it on.
 os.environ["ORT_DISABLE_TELEMETRY"] = "1"
 import onnxruntime
 

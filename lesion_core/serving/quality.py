@@ -1,4 +1,4 @@
-"""Simple checks of an image, told to the user as notes; none of them blocks an answer.
+"""Simple checks of an image, shown to the user as notes; none of them blocks an answer.
 
 Each limit lies outside what 600 images drawn at random from the ISIC archive show (all of the collections that
 make up ISIC 2019, longest side 200–256 px), except where said, so that an ordinary dermoscopic image raises

@@ -138,10 +138,10 @@ def _lesson(job: TrainJob, teacher: Teacher | None) -> Lesson | None:
 
 
 def _summary(job: TrainJob, base: ModelFolder | None, teacher: Teacher | None) -> JsonDict:
-    forebears = [*([base] if base else []), *([teacher.folder] if teacher else [])]
+    parents = [*([base] if base else []), *([teacher.folder] if teacher else [])]
     return {
         "recipe": job.recipe.name,
         "dataset": job.dataset.model_dump(mode="json"),
         "fold": job.fold,
-        "synthetic": job.dataset.synthetic or any(folder.provenance.synthetic for folder in forebears),
+        "synthetic": job.dataset.synthetic or any(folder.provenance.synthetic for folder in parents),
     }

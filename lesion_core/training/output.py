@@ -79,7 +79,7 @@ def write_model(
         dataset: With the splits that were trained and chosen on.
         fits: How the training of each member went.
         made: How the model came about besides.
-        on_progress: Told the stages 'export', 'parity check', 'calibration' and 'model files'.
+        on_progress: Gets the stages 'export', 'parity check', 'calibration' and 'model files'.
 
     Raises:
         TrainingError: ``model.onnx`` does not answer as ``model.keras`` does.
@@ -163,7 +163,7 @@ def prove_parity(
 ) -> JsonDict:
     """Return how far the logits of the two forms are apart on 64 to 256 images of the calibration split.
 
-    Where that split is empty, images of the training split are used. ``on_progress`` is told the stage
+    Where that split is empty, images of the training split are used. ``on_progress`` gets the stage
     'parity check', in which each image is shown to both forms.
 
     Raises:
@@ -188,7 +188,7 @@ def prove_parity(
 def calibrate(onnx: OnnxModel, dataset: OpenDataset, on_progress: ProgressCallback = ignore_progress) -> Calibration:
     """Fit the temperature on the calibration split, on the very logits that will be served.
 
-    ``on_progress`` is told the stage 'calibration', image by image.
+    ``on_progress`` gets the stage 'calibration', image by image.
     """
     rows = dataset.split("calibration")
     tally = Tally(on_progress, "calibration", len(rows))
@@ -229,15 +229,15 @@ def describe_provenance(dataset: OpenDataset, made: Making) -> JsonDict:
     came from in turn: its licence is the most restrictive of them all, and all of them are credited.
     """
     base, lesson = made.base, made.lesson
-    forebears = [folder.provenance for folder in (base, lesson.teacher if lesson else None) if folder is not None]
+    parents = [folder.provenance for folder in (base, lesson.teacher if lesson else None) if folder is not None]
     ref, rows = dataset.ref, dataset.split("train")
     counts = class_counts(rows["class_index"].to_numpy())
-    licences = {ref.licence, *(each.licence for each in forebears)}
+    licences = {ref.licence, *(each.licence for each in parents)}
     return {
         "dataset": ref.model_dump(mode="json"),
         "licence": max(licences, key=LICENCE_ORDER.index),
-        "attributions": sorted(_credits(dataset).union(*(each.attributions for each in forebears))),
-        "synthetic": ref.synthetic or any(each.synthetic for each in forebears),
+        "attributions": sorted(_credits(dataset).union(*(each.attributions for each in parents))),
+        "synthetic": ref.synthetic or any(each.synthetic for each in parents),
         "fold": made.fold,
         "n_images": {split: len(dataset.split(split)) for split in SPLITS},
         "n_train_images": len(rows),

@@ -110,7 +110,7 @@ def test_looks_are_listed_with_their_reason(tmp_path: Path) -> None:
     made = make_generations(tmp_path)
     store, model = LocalStore(made.root), made.new.model
     record_access(EvaluateJob(model=model, dataset=model.dataset, seed=8, reason="a typing error"), store)
-    outcome = CliRunner().invoke(app, ["looks", "small"], env={"LESION_STORE": str(made.root)})
+    outcome = CliRunner().invoke(app, ["test-access", "small"], env={"LESION_STORE": str(made.root)})
     assert f"test-1 of {made.old.dataset.id}  {made.old.model.id}\n" in outcome.output
     assert f"test-1 of {model.dataset.id}  {model.id}  again: a typing error\n" in outcome.output
     none = CliRunner().invoke(app, ["looks", "isic"], env={"LESION_STORE": str(made.root)}).output

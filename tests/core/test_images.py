@@ -22,7 +22,7 @@ GPS_TAG = 0x8825
 
 
 def sample_image(width: int = 60, height: int = 40) -> Image.Image:
-    """An image whose corners differ, so that every turn of it can be told."""
+    """An image whose corners differ, so that every turn of it can be determined."""
     image = Image.new("RGB", (width, height), (200, 160, 140))
     draw = ImageDraw.Draw(image)
     draw.rectangle((0, 0, width // 3, height // 3), fill=(250, 20, 20))

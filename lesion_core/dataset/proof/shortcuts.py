@@ -1,4 +1,4 @@
-"""How well an image's class can be told without looking at the skin: what a careless model would learn instead.
+"""How well an image's class can be determined without looking at the skin: what a careless model would learn instead.
 
 A small fixed model (one decision tree with balanced classes) sees only the size, the shape, the file, the border or
 the source of an image, or what was written down about it: which values are missing, how the diagnosis was confirmed.
@@ -58,7 +58,7 @@ def border_colours(folder: Path, splits: pd.DataFrame, on_progress: ProgressCall
     Args:
         folder: Holds ``records/``.
         splits: Columns ``shard`` and ``row``; the result has their order.
-        on_progress: Told the stage 'border colours', image by image.
+        on_progress: Gets the stage 'border colours', image by image.
     """
     tally = Tally(on_progress, "border colours", len(splits))
     colours = np.empty((len(splits), 3), np.float32)
@@ -87,7 +87,7 @@ def audit_shortcuts(
         borders: As ``border_colours`` returns them.
         seed: Of the shuffles.
         n_shuffles: How many.
-        on_progress: Told the stage 'shortcut audit', one of ``FEATURES`` after the other.
+        on_progress: Gets the stage 'shortcut audit', one of ``FEATURES`` after the other.
     """
     rng = np.random.default_rng(seed)
     is_placed = ((splits["split"] != QUARANTINED) & (splits["fold"] != NO_FOLD)).to_numpy()

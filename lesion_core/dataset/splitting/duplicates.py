@@ -53,7 +53,7 @@ def find_near_duplicates(thumbnails: np.ndarray, on_progress: ProgressCallback =
 
     Args:
         thumbnails: uint8 ``(n, 32, 32)``, from ``thumbnail_of``. Identical images should be given once.
-        on_progress: Told the stages 'near-duplicates' (parts of the search) and 'near-duplicates, verified' (pairs).
+        on_progress: Gets the stages 'near-duplicates' (parts of the search) and 'near-duplicates, verified' (pairs).
 
     Returns:
         One row per pair: ``first`` < ``second`` (positions), and the correlations ``whole``, ``disc``, ``texture`` of

@@ -144,7 +144,7 @@ PROCESS_CASES = (
         _strict_python,
     ),
     SurroundingCase(
-        "a setting that cannot be meant: LESION_THREADS=all",
+        "an invalid setting: LESION_THREADS=all",
         "",
         Refused(ConfigError, "expected LESION_THREADS to be a usable value, got 'all'"),
         _a_word_for_a_number,
