@@ -1,7 +1,7 @@
 """The test-set access log: which model was measured on which test split, when and why; append-only.
 
 A number measured on test images is honest the first time. Whoever measures, changes the recipe and measures again
-fits the recipe to the test, and no certificate shows it. So every evaluation on a test split is logged before a single
+fits the recipe to the test, and no certificate shows it. So every evaluation on a test split is logged before one
 image is predicted: ``looks/<dataset>/<test>/<digest12>.json``. ``<test>`` is the frozen test split's own name, or
 ``fold.2`` where fold 2 of a cross-validation is the test; both hold the same lesions for good, whichever dataset of
 this name they are read from. A report that is found again is no new access. Folds are made of all images, those of
@@ -184,14 +184,14 @@ def _parsed(key: StoreKey, body: bytes) -> AccessEntry:
         look = AccessEntry.model_validate_json(body)
     except ValidationError as error:
         raise ArtifactCorrupt(
-            f"expected an access to a test split at {key!r}, got something else ({error.error_count()} fields wrong); "
-            "restore it from a backup",
+            f"expected an access to a test split at {key!r}, got something else ({error.error_count()} fields "
+            "wrong); restore it from a backup",
             key=key,
         ) from error
     if test_access_key(look.dataset, look.test, PurePosixPath(key).stem) != key:
         raise ArtifactCorrupt(
-            f"expected an access to the test split that {key!r} names, got one at {look.test} of {look.dataset}; it was "
-            "moved or changed: restore it from a backup",
+            f"expected an access to the test split that {key!r} names, got one at {look.test} of {look.dataset}; it "
+            "was moved or changed: restore it from a backup",
             key=key,
         )
     return look
