@@ -26,8 +26,8 @@ def plan_comparison(request: CompareRequest, store: Store, settings: LesionSetti
 
     Raises:
         ConfigError: A recipe, a fold or an axis that cannot be used; seeds so close that two trainings of a recipe
-            would share a network; or a measurement on test images that an older version of a recipe was measured on, unless
-            the request says ``again``.
+            would share a network; or a measurement on test images that an older version of a recipe was measured on,
+            unless the request says ``again``.
         ArtifactNotFound: There is no dataset of the name, size and colour that a recipe asks for.
         DataError: The recipes' datasets do not hold the same images in the folds.
     """
