@@ -36,8 +36,8 @@ COMMAND = "python -m benchmarks.augmentation"
 SIDES = (128, 224)
 BATCH, SECONDS, ROUNDS = 32, 3.0, 3
 N_SAMPLES, N_IMAGES = 256, 4 * SHARD_ROWS
-ARTEFACTS = dict.fromkeys(("cutout", "dark_corners", "ink", "rulers", "hairs"), 0.25)
-EVERYTHING = Augmentation(**ARTEFACTS, mixup=0.2, cutmix=1.0)
+OVERLAYS = dict.fromkeys(("cutout", "dark_corners", "ink", "rulers", "hairs"), 0.25)
+EVERYTHING = Augmentation(**OVERLAYS, mixup=0.2, cutmix=1.0)
 Rate = Callable[[], float]
 
 
@@ -59,7 +59,7 @@ def measure(side: int, folder: Path, torch: Path | None) -> list[Comparison]:
         results.append(
             compare(f"records, default augmentation, {size}", peer, "images", ours=ours, theirs=theirs, rounds=ROUNDS)
         )
-    everything = f"every artefact at 0.25, mixup, cutmix, {size}"
+    everything = f"every overlay at 0.25, mixup, cutmix, {size}"
     theirs = _feed(dataset, EVERYTHING)
     return [
         *results,

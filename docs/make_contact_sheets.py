@@ -28,7 +28,7 @@ SIDE = 64
 CAMERA = Camera(cast=(1.0, 1.0, 1.0), dark_rim=0.0, ruler=0.0, jpeg_quality=95)
 SHEETS = {
     "augmentation-default": Augmentation(),
-    "augmentation-artefacts": Augmentation(hairs=0.4, ink=0.4, rulers=0.4, dark_corners=0.4, cutout=0.3),
+    "augmentation-overlays": Augmentation(hairs=0.4, ink=0.4, rulers=0.4, dark_corners=0.4, cutout=0.3),
     "augmentation-mixing": Augmentation(mixup=0.4, cutmix=1.0),
 }
 

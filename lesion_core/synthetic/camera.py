@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 from PIL import Image
 
-from lesion_core.synthetic import overlays as artefacts
+from lesion_core.synthetic import overlays as overlays
 from lesion_core.synthetic.sheet import SIDE_PX, LesionArt
 from lesion_core.synthetic.skin import SkinTone, draw_skin
 
@@ -30,7 +30,7 @@ def photograph(art: LesionArt, tone: SkinTone, camera: Camera, rng: np.random.Ge
     passed, scattered = _view(art, rng)
     image = draw_skin(rng, tone, (HEIGHT_PX, WIDTH_PX)) * passed
     image = image * (1 - scattered * np.float32(0.3)) + scattered
-    image = _with_artefacts(image, camera, rng) * _light(rng, camera)
+    image = _with_overlays(image, camera, rng) * _light(rng, camera)
     image += np.float32(0.008) * rng.standard_normal(image.shape, np.float32)
     buffer = io.BytesIO()
     taken = Image.fromarray((np.clip(image, 0, 1) * np.float32(255)).astype(np.uint8))
@@ -73,13 +73,13 @@ def _light(rng: np.random.Generator, camera: Camera) -> np.ndarray:
     return (level[..., None] * colour).astype(np.float32)
 
 
-def _with_artefacts(image: np.ndarray, camera: Camera, rng: np.random.Generator) -> np.ndarray:
+def _with_overlays(image: np.ndarray, camera: Camera, rng: np.random.Generator) -> np.ndarray:
     chances: tuple[tuple[float, Callable[[np.random.Generator, np.ndarray], np.ndarray]], ...] = (
-        (0.04, artefacts.add_ink),
-        (0.35, artefacts.add_hairs),
-        (0.15, artefacts.add_bubbles),
-        (camera.ruler, artefacts.add_ruler),
-        (camera.dark_rim, artefacts.add_dark_rim),
+        (0.04, overlays.add_ink),
+        (0.35, overlays.add_hairs),
+        (0.15, overlays.add_bubbles),
+        (camera.ruler, overlays.add_ruler),
+        (camera.dark_rim, overlays.add_dark_rim),
     )
     for chance, add in chances:
         if rng.random() < chance:

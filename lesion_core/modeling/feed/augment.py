@@ -1,4 +1,4 @@
-"""What the training images go through: one affine warp in space, artefacts drawn over it, one affine map in colour.
+"""What the training images go through: one affine warp in space, overlays drawn over it, one affine map in colour.
 
 Every random number comes in as an argument, so an image's augmentation is a pure function of its pixels
 and of its row of draws: repeatable, testable, and the same in a resumed training.
@@ -13,15 +13,15 @@ import numpy as np
 from PIL import Image
 
 from lesion_core.modeling.feed.mixing import N_MIXING_DRAWS
-from lesion_core.modeling.feed.overlays import N_ARTEFACT_DRAWS, add_artefacts, has_artefacts
+from lesion_core.modeling.feed.overlays import N_OVERLAY_DRAWS, add_overlays, has_overlays
 from lesion_core.recipes.sections import Augmentation
 
 # One uniform number in [0, 1) for each of: flip x, flip y, angle, zoom, shift x, shift y,
-# brightness, contrast, hue, saturation; then the artefacts', then the mixing's.
+# brightness, contrast, hue, saturation; then the overlays', then the mixing's.
 _N_OWN = 10
-N_DRAWS = _N_OWN + N_ARTEFACT_DRAWS + N_MIXING_DRAWS
-ARTEFACT_DRAWS = slice(_N_OWN, _N_OWN + N_ARTEFACT_DRAWS)
-MIXING_DRAWS = slice(_N_OWN + N_ARTEFACT_DRAWS, N_DRAWS)
+N_DRAWS = _N_OWN + N_OVERLAY_DRAWS + N_MIXING_DRAWS
+OVERLAY_DRAWS = slice(_N_OWN, _N_OWN + N_OVERLAY_DRAWS)
+MIXING_DRAWS = slice(_N_OWN + N_OVERLAY_DRAWS, N_DRAWS)
 
 # NTSC's luma and chroma axes (YIQ): hue turns the chroma plane, saturation scales it, luma stays.
 _RGB_TO_YIQ = np.array([[0.299, 0.587, 0.114], [0.596, -0.274, -0.322], [0.211, -0.523, 0.312]])
@@ -44,7 +44,7 @@ def augment(images: np.ndarray, draws: np.ndarray, augmentation: Augmentation) -
     Returns:
         uint8 (n, s, s, 3).
     """
-    if not (_moves(augmentation) or _colours(augmentation) or has_artefacts(augmentation)):
+    if not (_moves(augmentation) or _colours(augmentation) or has_overlays(augmentation)):
         return images
     varied = np.empty_like(images)
     for place, (image, row) in enumerate(zip(images, draws, strict=True)):
@@ -54,8 +54,8 @@ def augment(images: np.ndarray, draws: np.ndarray, augmentation: Augmentation) -
 
 def _augment_one(image: np.ndarray, draws: np.ndarray, augmentation: Augmentation) -> np.ndarray:
     augmented = _warp(image, draws, augmentation) if _moves(augmentation) else Image.fromarray(image)
-    if has_artefacts(augmentation):
-        augmented = add_artefacts(augmented, draws[ARTEFACT_DRAWS], augmentation)
+    if has_overlays(augmentation):
+        augmented = add_overlays(augmented, draws[OVERLAY_DRAWS], augmentation)
     if _colours(augmentation):
         augmented = _recolour(augmented, draws, augmentation)
     return np.asarray(augmented)

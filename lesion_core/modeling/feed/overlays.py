@@ -4,7 +4,7 @@ None of it says anything of the diagnosis, but in a clinic's own images it may g
 learns such chance (Winkler et al. 2019, doi:10.1001/jamadermatol.2019.1735, on ink; Pewton & Yap 2022, CVPR
 Workshops, on dark corners). Drawn at random over every class in training, it tells nothing any more.
 
-An image's artefacts are a function of its pixels and its row of draws. Of each kind, one number decides whether it
+An image's overlays are a function of its pixels and its row of draws. Of each kind, one number decides whether it
 is drawn and one seeds how. Shapes are drawn ``_FINER`` times as large and reduced, so that their rims are smooth;
 sizes are shares of the side, so that they look alike at every size.
 """
@@ -18,7 +18,7 @@ from PIL import Image, ImageDraw
 from lesion_core.recipes.sections import Augmentation
 
 # Two uniform numbers for each kind: whether, and which.
-N_ARTEFACT_DRAWS = 10
+N_OVERLAY_DRAWS = 10
 
 _FINER = 3
 _SEEDS = 2**24  # as many as a float32 in [0, 1) can tell apart
@@ -27,17 +27,17 @@ _Points = list[tuple[float, float]]
 _Artist = Callable[[Image.Image, np.random.Generator], Image.Image]
 
 
-def has_artefacts(augmentation: Augmentation) -> bool:
-    """Whether any artefact is ever drawn."""
+def has_overlays(augmentation: Augmentation) -> bool:
+    """Whether any overlay is ever drawn."""
     return any(_chances(augmentation))
 
 
-def add_artefacts(image: Image.Image, draws: np.ndarray, augmentation: Augmentation) -> Image.Image:
-    """Return the image with the artefacts that its draws ask for, as they lie over one another in the clinic.
+def add_overlays(image: Image.Image, draws: np.ndarray, augmentation: Augmentation) -> Image.Image:
+    """Return the image with the overlays that its draws ask for, as they lie over one another in the clinic.
 
     Args:
         image: Square, RGB; it may be drawn upon.
-        draws: float32 (``N_ARTEFACT_DRAWS``,) in [0, 1).
+        draws: float32 (``N_OVERLAY_DRAWS``,) in [0, 1).
         augmentation: The chance of each kind; 0 is never drawn.
     """
     for place, (artist, chance) in enumerate(zip(_ARTISTS, _chances(augmentation), strict=True)):

@@ -1,10 +1,10 @@
-"""Each artefact is drawn as often as asked, alike at every size, and hides no more of the lesion than it may."""
+"""Each overlay is drawn as often as asked, alike at every size, and hides no more of the lesion than it may."""
 
 import numpy as np
 import pytest
 from PIL import Image
 
-from lesion_core.modeling.feed.augment import ARTEFACT_DRAWS, N_DRAWS, augment
+from lesion_core.modeling.feed.augment import OVERLAY_DRAWS, N_DRAWS, augment
 from lesion_core.recipes.sections import Augmentation
 
 KINDS = ("ink", "rulers", "hairs", "dark_corners", "cutout")
@@ -65,7 +65,7 @@ def test_the_images_given_are_not_drawn_upon() -> None:
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_an_artefact_looks_the_same_at_every_size(kind: str) -> None:
+def test_an_overlay_looks_the_same_at_every_size(kind: str) -> None:
     draws = _draws(12, seed=2)
     small = augment(_skin(12, 64), draws, _only(**{kind: 1})).astype(float)
     large = augment(_skin(12, 256), draws, _only(**{kind: 1}))
@@ -90,6 +90,6 @@ def test_ink_leaves_the_middle_free_and_is_blue_to_violet() -> None:
     assert loss[1] > loss[2]
 
 
-def test_the_seeds_of_the_artefacts_are_their_own_columns() -> None:
-    width = ARTEFACT_DRAWS.stop - ARTEFACT_DRAWS.start
+def test_the_seeds_of_the_overlays_are_their_own_columns() -> None:
+    width = OVERLAY_DRAWS.stop - OVERLAY_DRAWS.start
     assert width == 2 * len(KINDS)
