@@ -20,7 +20,7 @@ from lesion_core.dataset.proof.leakage import (
 )
 from lesion_core.dataset.records import SPLITS_NAME
 from lesion_core.dataset.splitting.freezing import check_subset, digest_of_ids, frozen_ids
-from lesion_core.dataset.splitting.split_history import LEDGER_NAME, LEDGER_SCHEMA
+from lesion_core.dataset.splitting.split_history import SPLIT_HISTORY_NAME, SPLIT_HISTORY_SCHEMA
 from lesion_core.dataset.splitting.splits import SPLITS
 from lesion_core.errors import ManifestError
 from lesion_core.labels import CLASS_ORDER
@@ -37,7 +37,7 @@ DUPLICATES_SCHEMA = pa.schema(
         pa.field("texture", pa.float64(), nullable=False),
     ]
 )
-TABLES = (MANIFEST_NAME, SPLITS_NAME, DUPLICATES_NAME, LEDGER_NAME)
+TABLES = (MANIFEST_NAME, SPLITS_NAME, DUPLICATES_NAME, SPLIT_HISTORY_NAME)
 
 
 class TestSplit(Value):
@@ -96,9 +96,9 @@ def take_census(folder: Path, options: PrepareOptions, splits: pd.DataFrame) -> 
     """
     manifest = read_table(folder / MANIFEST_NAME, MANIFEST_SCHEMA)
     duplicates = read_table(folder / DUPLICATES_NAME, DUPLICATES_SCHEMA)
-    ledger = read_table(folder / LEDGER_NAME, LEDGER_SCHEMA)
+    history = read_table(folder / SPLIT_HISTORY_NAME, SPLIT_HISTORY_SCHEMA)
     pairs = list(zip(duplicates["first"], duplicates["second"], strict=True))
-    rows = _joined(manifest, splits, ledger)
+    rows = _joined(manifest, splits, history)
     assert_disjoint(rows, pairs)
     check_licences(manifest, options.profile)
     used = rows[rows["split"] != QUARANTINED]
@@ -116,7 +116,7 @@ def take_census(folder: Path, options: PrepareOptions, splits: pd.DataFrame) -> 
         sources=_by_source(rows),
         groups={split: int(rows.loc[rows["split"] == split, "group"].nunique()) for split in images},
         fold_groups={name: int(part["group"].nunique()) for name, part in _by_fold(rows).items()},
-        test=_test_split(rows, ledger, options.test_name),
+        test=_test_split(rows, history, options.test_name),
         absent_classes=_absent(_by_class(used)),
         absent_by_split={split: _absent(images[split]) for split in SPLITS},
         n_quarantined=len(aside),
@@ -134,7 +134,7 @@ def take_census(folder: Path, options: PrepareOptions, splits: pd.DataFrame) -> 
     )
 
 
-def _joined(manifest: pd.DataFrame, splits: pd.DataFrame, ledger: pd.DataFrame) -> pd.DataFrame:
+def _joined(manifest: pd.DataFrame, splits: pd.DataFrame, history: pd.DataFrame) -> pd.DataFrame:
     """Return the manifest with each image's split, fold and class as recorded, or refuse tables that disagree."""
     columns = ["isic_id", "split", "fold", "group", "class_index"]
     rows = manifest.merge(splits[columns], on="isic_id", how="outer", suffixes=("", "_recorded"), indicator=True)
@@ -151,11 +151,11 @@ def _joined(manifest: pd.DataFrame, splits: pd.DataFrame, ledger: pd.DataFrame) 
             f"expected the same group and class in {MANIFEST_NAME} and {SPLITS_NAME}, got others for "
             f"{len(differing)} images (first: {differing.iloc[0]}); prepare the dataset again"
         )
-    return rows.merge(ledger[["isic_id", "reason"]], on="isic_id", how="left")
+    return rows.merge(history[["isic_id", "reason"]], on="isic_id", how="left")
 
 
-def _test_split(rows: pd.DataFrame, ledger: pd.DataFrame, name: str) -> TestSplit:
-    present, frozen = set(rows.loc[rows["split"] == "test", "isic_id"]), frozen_ids(ledger, name)
+def _test_split(rows: pd.DataFrame, history: pd.DataFrame, name: str) -> TestSplit:
+    present, frozen = set(rows.loc[rows["split"] == "test", "isic_id"]), frozen_ids(history, name)
     check_subset(present, frozen, name, where="it was frozen")
     return TestSplit(
         name=name,

@@ -20,7 +20,7 @@ def assign_folds(
     manifest: pd.DataFrame,
     n_folds: int,
     seed: int,
-    ledger: Mapping[str, int] | None = None,
+    history: Mapping[str, int] | None = None,
     *,
     withdrawn: Mapping[str, str] | None = None,
 ) -> pd.Series:
@@ -30,16 +30,18 @@ def assign_folds(
         manifest: Columns ``isic_id``, ``group``, ``diagnosis`` and ``source``; the row order does not matter.
         n_folds: How many, of equal shares.
         seed: Of the order in which groups are drawn.
-        ledger: Folds given before, by ``isic_id``.
-        withdrawn: Group of each ledger image that is not in ``manifest`` any more; it still holds its group's fold.
+        history: Folds given before, by ``isic_id``.
+        withdrawn: Group of each past image that is not in ``manifest`` any more; it still holds its group's fold.
 
     Raises:
-        ManifestError: The ledger names a fold that does not exist.
+        ManifestError: The split history names a fold that does not exist.
         DataError: Fewer groups than folds.
     """
-    past = ledger or {}
+    past = history or {}
     if unknown := {fold for fold in past.values() if not NO_FOLD <= fold < n_folds}:
-        raise ManifestError(f"expected folds from {NO_FOLD} to {n_folds - 1} in the ledger, got {sorted(unknown)}")
+        raise ManifestError(
+            f"expected folds from {NO_FOLD} to {n_folds - 1} in the split history, got {sorted(unknown)}"
+        )
     given = _given(manifest, past, withdrawn or {})
     before = manifest["isic_id"].map(past)
     parted = before.notna() & (before != manifest["group"].map(given))

@@ -23,14 +23,14 @@ def digest_of_ids(isic_ids: Iterable[str]) -> Sha256:
     return digest_of(sorted(isic_ids))
 
 
-def frozen_ids(ledger: pd.DataFrame, test_name: str) -> frozenset[str]:
+def frozen_ids(history: pd.DataFrame, test_name: str) -> frozenset[str]:
     """Return every image that the test split of this name ever had, those gone since included."""
-    return frozenset(ledger.loc[ledger["test_name"] == test_name, "isic_id"])
+    return frozenset(history.loc[history["test_name"] == test_name, "isic_id"])
 
 
-def remembered(ledger: pd.DataFrame, *, may_grow: bool) -> pd.DataFrame:
-    """Return the ledger's rows that still bind: where the test may grow, what it had set aside is free to join it."""
-    return ledger[ledger["reason"] != str(Reason.FROZEN)] if may_grow else ledger
+def remembered(history: pd.DataFrame, *, may_grow: bool) -> pd.DataFrame:
+    """Return the rows that still bind: where the test may grow, what it had set aside is free to join it."""
+    return history[history["reason"] != str(Reason.FROZEN)] if may_grow else history
 
 
 def check_subset(test_ids: Collection[str], frozen: Collection[str], test_name: str, *, where: str) -> None:

@@ -37,7 +37,7 @@ class Reason(StrEnum):
 def assign_splits(
     manifest: pd.DataFrame,
     options: PrepareOptions,
-    ledger: Mapping[str, str] | None = None,
+    history: Mapping[str, str] | None = None,
     *,
     withdrawn: Mapping[str, str] | None = None,
     frozen: Collection[str] | None = None,
@@ -51,8 +51,8 @@ def assign_splits(
         manifest: Columns ``isic_id``, ``group``, ``diagnosis`` (of ``CLASS_ORDER``), ``source``; the row order does
             not matter.
         options: Fractions (shares of a class's images; train takes the rest) and seed.
-        ledger: Splits given before, by ``isic_id``.
-        withdrawn: Group of each ledger image that is not in ``manifest`` any more; it still holds its group's
+        history: Splits given before, by ``isic_id``.
+        withdrawn: Group of each split history image that is not in ``manifest`` any more; it still holds its group's
             split.
         frozen: The only images that may be in test; ``None``: the test may grow.
 
@@ -61,13 +61,15 @@ def assign_splits(
 
     Raises:
         ConfigError: The fractions leave less than a tenth for training.
-        ManifestError: The ledger names a split that does not exist.
+        ManifestError: The split history names a split that does not exist.
         DataError: Too few groups to fill all four splits, or fewer than two classes to learn.
     """
     shares = shares_of(options)
-    past = ledger or {}
+    past = history or {}
     if unknown := set(past.values()) - set(_WEAKEST_FIRST):
-        raise ManifestError(f"expected splits of {', '.join(_WEAKEST_FIRST)} in the ledger, got {sorted(unknown)}")
+        raise ManifestError(
+            f"expected splits of {', '.join(_WEAKEST_FIRST)} in the split history, got {sorted(unknown)}"
+        )
     given = _given(manifest, past, withdrawn or {})
     held = manifest["group"].map(given)
     before = manifest["isic_id"].map(past)

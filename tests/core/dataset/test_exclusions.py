@@ -7,7 +7,7 @@ import pytest
 
 from lesion_core.dataset.manifest import read_table, source_of
 from lesion_core.dataset.proof.certificate import read_certificate, verify_certificate
-from lesion_core.dataset.splitting.split_history import LEDGER_NAME, LEDGER_SCHEMA
+from lesion_core.dataset.splitting.split_history import SPLIT_HISTORY_NAME, SPLIT_HISTORY_SCHEMA
 from lesion_core.errors import DataError, LicenceRefused, ManifestError
 from lesion_core.isic.withdrawals import note_withdrawn
 from lesion_core.stores.local import LocalStore
@@ -35,8 +35,8 @@ def test_a_withdrawal_gives_another_dataset_of_the_same_snapshot_without_the_ima
     assert after.ref != before.ref
     assert set(before.rows["isic_id"]) - set(after.rows["isic_id"]) == {"ISIC_0000003"}
     assert read_certificate(after.folder).withdrawn == ("ISIC_0000003",)
-    ledger = read_table(after.folder / LEDGER_NAME, LEDGER_SCHEMA).set_index("isic_id")
-    assert ledger.loc["ISIC_0000003", "split"] == before.rows.set_index("isic_id").loc["ISIC_0000003", "split"]
+    history = read_table(after.folder / SPLIT_HISTORY_NAME, SPLIT_HISTORY_SCHEMA).set_index("isic_id")
+    assert history.loc["ISIC_0000003", "split"] == before.rows.set_index("isic_id").loc["ISIC_0000003", "split"]
     assert clinic.prepare(snapshot) == after.ref
 
 

@@ -14,7 +14,12 @@ from lesion_core.dataset.proof.certificate import Certificate, read_certificate
 from lesion_core.dataset.proof.leakage import QUARANTINED
 from lesion_core.dataset.records import OpenDataset
 from lesion_core.dataset.splitting.freezing import check_frozen, digest_of_ids
-from lesion_core.dataset.splitting.split_history import LEDGER_SCHEMA, empty_ledger, next_ledger, parse_ledger
+from lesion_core.dataset.splitting.split_history import (
+    SPLIT_HISTORY_SCHEMA,
+    empty_split_history,
+    next_split_history,
+    parse_split_history,
+)
 from lesion_core.dataset.splitting.splits import Reason, assign_splits
 from lesion_core.errors import ConfigError, DataError
 from lesion_core.labels import CLASS_ORDER
@@ -104,8 +109,8 @@ def test_an_older_test_is_not_taken_up_again(clinic: Clinic) -> None:
 def test_what_returns_after_another_test_was_frozen_is_set_aside() -> None:
     """It was tested on under an older name only; under this one it would be a gain."""
     manifest = table([(f"g{number:02d}", str(CLASS_ORDER[number % 2]), 1) for number in range(40)])
-    ledger = {"g00-0": "test", "g01-0": "test"}
-    placed = assign_splits(manifest, OPTIONS, ledger, frozen={"g00-0"})
+    history = {"g00-0": "test", "g01-0": "test"}
+    placed = assign_splits(manifest, OPTIONS, history, frozen={"g00-0"})
     assert by_id(manifest, placed["split"])["g00-0"] == "test"
     assert by_id(manifest, placed["split"])["g01-0"] == QUARANTINED
     assert by_id(manifest, placed["reason"])["g01-0"] == Reason.FROZEN
@@ -140,15 +145,15 @@ def test_the_number_of_folds_is_for_good(clinic: Clinic) -> None:
         prepare(snapshot, PrepareOptions(name="grown", size_px=32, n_folds=4), clinic.store, workdir=clinic.work)
 
 
-def test_a_ledger_from_before_there_were_folds_is_read(tmp_path: Path) -> None:
-    old = pa.schema([field for field in LEDGER_SCHEMA if field.name not in ("fold", "reason", "test_name")])
+def test_a_split_history_from_before_there_were_folds_is_read(tmp_path: Path) -> None:
+    old = pa.schema([field for field in SPLIT_HISTORY_SCHEMA if field.name not in ("fold", "reason", "test_name")])
     rows = pd.DataFrame({"isic_id": ["A", "B"], "split": ["train", "test"], "sha256": ["1" * 64, "2" * 64]})
     rows = rows.assign(patient_id=None, lesion_id=None)
     write_table(rows, old, tmp_path / "old.parquet")
-    ledger = parse_ledger((tmp_path / "old.parquet").read_bytes())
-    assert list(ledger["split"]) == ["train", "test"]
-    assert ledger["fold"].isna().all()
+    history = parse_split_history((tmp_path / "old.parquet").read_bytes())
+    assert list(history["split"]) == ["train", "test"]
+    assert history["fold"].isna().all()
     manifest = rows.head(1).assign(fold=2, reason=None, test_name=None)
-    write_table(next_ledger(ledger, manifest), LEDGER_SCHEMA, tmp_path / "new.parquet")
+    write_table(next_split_history(history, manifest), SPLIT_HISTORY_SCHEMA, tmp_path / "new.parquet")
     assert pq.read_table(tmp_path / "new.parquet")["fold"].to_pylist() == [2, None]
-    assert len(empty_ledger()) == 0
+    assert len(empty_split_history()) == 0

@@ -68,11 +68,11 @@ def test_nothing_moves_when_the_dataset_grows(manifest: pd.DataFrame, share: flo
     kept = set(np.random.default_rng(seed).permutation(names)[: int(len(names) * share)])
     first = manifest[manifest["group"].isin(kept)]
     try:
-        ledger = by_id(first, splits_of(first, OPTIONS))
+        history = by_id(first, splits_of(first, OPTIONS))
     except DataError:
         assume(False)
-    grown = by_id(manifest, splits_of(manifest, OPTIONS, ledger))
-    assert {isic_id: grown[isic_id] for isic_id in ledger} == ledger
+    grown = by_id(manifest, splits_of(manifest, OPTIONS, history))
+    assert {isic_id: grown[isic_id] for isic_id in history} == history
     assert QUARANTINED not in grown.values()
 
 
@@ -103,8 +103,8 @@ def test_joined_groups_go_to_the_stronger_side_and_nothing_else_moves(
 )
 def test_new_images_of_a_joined_group_follow_the_winner(sides: tuple[str, str], winner: str) -> None:
     manifest = table([(f"g{number:02d}", str(CLASS_ORDER[number % 2]), 1) for number in range(40)] + [("j", "NV", 3)])
-    ledger = {f"j-{number}": side for number, side in enumerate(sides)}
-    splits = by_id(manifest, splits_of(manifest, OPTIONS, ledger))
+    history = {f"j-{number}": side for number, side in enumerate(sides)}
+    splits = by_id(manifest, splits_of(manifest, OPTIONS, history))
     assert splits["j-2"] == winner
     assert Counter(splits[f"j-{number}"] for number in range(3)) == {winner: 2, QUARANTINED: 1}
 
@@ -194,7 +194,7 @@ def test_too_little_to_split_is_said_in_words(groups: list[tuple[str, str, int]]
         splits_of(table(groups), OPTIONS)
 
 
-def test_an_unknown_split_in_the_ledger_is_refused() -> None:
+def test_an_unknown_split_in_the_split_history_is_refused() -> None:
     with pytest.raises(ManifestError, match="holdout"):
         splits_of(table([("a", "NV", 1)]), OPTIONS, {"a-0": "holdout"})
 
@@ -221,14 +221,14 @@ def test_a_frozen_test_never_gains_whatever_is_added(manifest: pd.DataFrame, sha
     )
     first = manifest[kept]
     try:
-        ledger = by_id(first, splits_of(first))
+        history = by_id(first, splits_of(first))
     except DataError:
         assume(False)
-    frozen = {isic_id for isic_id, split in ledger.items() if split == "test"}
-    placed = assign_splits(manifest, OPTIONS, ledger, frozen=frozen)
+    frozen = {isic_id for isic_id, split in history.items() if split == "test"}
+    placed = assign_splits(manifest, OPTIONS, history, frozen=frozen)
     after = by_id(manifest, placed["split"])
     assert {isic_id for isic_id, split in after.items() if split == "test"} == frozen
-    assert {isic_id: after[isic_id] for isic_id in ledger} == ledger
+    assert {isic_id: after[isic_id] for isic_id in history} == history
     aside = placed[placed["split"] == QUARANTINED]
     assert (aside["reason"] == Reason.FROZEN).all()
     assert placed.loc[placed["split"] != QUARANTINED, "reason"].isna().all()

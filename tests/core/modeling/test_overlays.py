@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from lesion_core.modeling.feed.augment import OVERLAY_DRAWS, N_DRAWS, augment
+from lesion_core.modeling.feed.augment import N_DRAWS, OVERLAY_DRAWS, augment
 from lesion_core.recipes.sections import Augmentation
 
 KINDS = ("ink", "rulers", "hairs", "dark_corners", "cutout")
