@@ -54,8 +54,8 @@ FAULTS = (
     Fault(
         "a killed training repeats no step",
         "lesion_core/training/loop/fit.py",
-        "self._awaited(bench.batches(state.epoch, state.batch))",
-        "self._awaited(bench.batches(state.epoch, 0))",
+        "self._awaited(setup.batches(state.epoch, state.batch))",
+        "self._awaited(setup.batches(state.epoch, 0))",
         "tests/core/training/test_fit.py::test_interruptions_in_the_middle_of_an_epoch_change_nothing",
     ),
     Fault(
