@@ -58,8 +58,9 @@ def searched_dataset(running: Running, approved: ModelRef, tmp_path_factory: pyt
 
 
 @pytest.mark.slow
-def test_two_trials_on_a_cluster_become_a_recipe(
-    running: Running, searched_dataset: DatasetRef, tmp_path: Path
+@pytest.mark.parametrize("runner", ["threads", pytest.param("dask", marks=pytest.mark.nightly)])
+def test_two_trials_become_a_recipe(
+    running: Running, searched_dataset: DatasetRef, tmp_path: Path, runner: str
 ) -> None:
     recipe, script = tmp_path / "searched.yaml", tmp_path / "tune.py"
     recipe.write_text(yaml.safe_dump(RECIPE))
@@ -68,11 +69,11 @@ def test_two_trials_on_a_cluster_become_a_recipe(
         *(str(script), str(recipe)),
         timeout=600,
         PYTHONPATH=str(ROOT),
-        LESION_RUNNER="dask",
+        LESION_RUNNER=runner,
         LESION_TRIALS_AT_ONCE="2",
     )
     assert outcome.returncode == 0, outcome.stdout[-3000:] + outcome.stderr[-3000:]
-    assert "LocalCluster" in outcome.stdout + outcome.stderr
+    assert ("LocalCluster" in outcome.stdout + outcome.stderr) == (runner == "dask")
     found = re.search(r"^STUDY (.*)$", outcome.stdout, re.MULTILINE)
     assert found
     study = StudyRef.model_validate(json.loads(found[1]))
