@@ -63,7 +63,8 @@ def test_two_trials_become_a_recipe(
     running: Running, searched_dataset: DatasetRef, tmp_path: Path, runner: str
 ) -> None:
     recipe, script = tmp_path / "searched.yaml", tmp_path / "tune.py"
-    recipe.write_text(yaml.safe_dump(RECIPE))
+    name = f"searched-{runner}"
+    recipe.write_text(yaml.safe_dump({**RECIPE, "name": name}))
     script.write_text(SCRIPT)
     outcome = running.python(
         *(str(script), str(recipe)),
@@ -83,7 +84,7 @@ def test_two_trials_become_a_recipe(
     assert study.best_score >= study.base_score
     best = tmp_path / "best.yaml"
     best.write_bytes(read_file(running.store, study, BEST_NAME))
-    assert read_recipe(best).name == "searched-tuned"
+    assert read_recipe(best).name == f"{name}-tuned"
     assert not [key for key in running.store.list("models/") if "searched" in key]  # nothing was trained to keep
 
     runs = ask(running, "/flow_runs/filter", {"flows": {"name": {"any_": ["tune"]}}, "limit": 1})
