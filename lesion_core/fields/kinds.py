@@ -121,6 +121,10 @@ class NumberField(MetadataField):
         """What a form takes, for a message."""
         return f"a number of {self.unit} from {self.low:g} to {self.high:g}, or nothing where it is unknown"
 
+    def drawn(self, share: float) -> str:
+        """Return the value so far up the range as text, for a synthetic image; ``share`` is in [0, 1)."""
+        return f"{round(self.low + share * (self.high - self.low))}"
+
     def encode(self, value: float | None) -> float:
         """Return a value as the network takes it."""
         return math.nan if value is None else float(value)
@@ -196,6 +200,10 @@ class CategoryField(MetadataField):
     def order_name(self) -> str:
         """What the order of the values is called in a model's ``labels.json``."""
         return f"{self.name}_order"
+
+    def drawn(self, share: float) -> str:
+        """Return the value so far down the list as text, for a synthetic image; ``share`` is in [0, 1)."""
+        return self.words[int(share * len(self.words))]
 
     def encode(self, value: str | None) -> int:
         """Return a value as the network takes it; raises ``ValueError`` for another word."""
