@@ -19,10 +19,10 @@ import numpy as np
 from benchmarks.measure import compare, write_result
 from lesion_core.fields.table import FIELDS
 from lesion_core.labels import Sex, Site
-from lesion_core.modeling.network.ensemble import member_name, with_members
+from lesion_core.modeling.network.ensemble import member_name, as_ensemble
 from lesion_core.modeling.network.export import export_onnx
 from lesion_core.modeling.network.network import build_network
-from lesion_core.modeling.network.test_time_augmentation import with_views
+from lesion_core.modeling.network.test_time_augmentation import with_test_time_augmentation
 from lesion_core.recipes.recipe import Recipe, choose_recipe
 from lesion_core.serving.predictor import OnnxModel
 from lesion_core.settings import LesionSettings
@@ -90,7 +90,7 @@ def answers_per_second(model: OnnxModel, size_px: int, n_images: int) -> Callabl
 def _export(recipe: Recipe, folder: Path, n_members: int, n_views: int) -> OnnxModel:
     networks = [build_network(recipe, name=member_name(number, n_members)) for number in range(n_members)]
     path = folder / f"{n_members}-{n_views}.onnx"
-    export_onnx(with_views(with_members(networks), n_views), path)
+    export_onnx(with_test_time_augmentation(as_ensemble(networks), n_views), path)
     return OnnxModel(path)
 
 

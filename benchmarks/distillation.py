@@ -47,7 +47,7 @@ TEACHER = Recipe.model_validate(
             "epochs": 1,
             "batch_size": 32,
             "learning_rate": 0.0005,
-            "backup_seconds": 60,
+            "checkpoint_seconds": 60,
         },
     }
 )
@@ -64,7 +64,7 @@ def train(
     keras.utils.set_random_seed(recipe.seed)
     model = build_network(recipe)
     teaching = teach(teacher, recipe, dataset, SETTINGS, store=store, scratch=place / "answers", on_progress=say)
-    fitted = fit(model, recipe, dataset, backups=place / "backup", on_progress=say, teaching=teaching)
+    fitted = fit(model, recipe, dataset, checkpoints=place / "checkpoint", on_progress=say, teaching=teaching)
     folder.mkdir(parents=True, exist_ok=True)
     lesson = None if teacher is None else Lesson(teacher.folder, teacher.ref.sha256, SETTINGS)
     write_model(folder, model, recipe, dataset, [fitted], Making(lesson=lesson))

@@ -62,7 +62,7 @@ def read_metadata(values: Mapping[str, object]) -> PatientMetadata:
     """Return the metadata that form values mean, by the name of the field; empty, ``None`` and "unknown" are unknown.
 
     Raises:
-        InputRejected: A value cannot be meant; ``field`` says which.
+        InputRejected: A value is invalid; ``field`` says which.
     """
     return PatientMetadata(**{field.name: _read(field, values.get(field.name)) for field in FIELDS})
 

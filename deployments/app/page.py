@@ -176,9 +176,9 @@ class _Handlers:
         return (*map(_say, standing), gr.skip() if answer else _say(empty), page)
 
     def take(self, path: str | None) -> tuple[object, ...]:
-        """Take an upload into memory and delete its file at once; say at once where it is no picture.
+        """Take an upload into memory and delete its file at once; say at once where it is no image.
 
-        The answer to the picture before goes, so that it never stands beside another one.
+        The answer to the image before goes, so that it never stands beside another one.
         """
         data, preview, error = (_read_and_delete(Path(path)) if path else None), "", ""
         try:

@@ -1,4 +1,4 @@
-"""The manifest: one row per picture, with everything that is known about it."""
+"""The manifest: one row per image, with everything that is known about it."""
 
 import logging
 from enum import StrEnum
@@ -33,9 +33,9 @@ log = logging.getLogger(__name__)
 
 
 def source_of(attribution: str) -> str:
-    """Return who took a picture, from whom it asks to credit: case, spaces and a closing full stop do not count.
+    """Return who took an image, from whom it asks to credit: case, spaces and a closing full stop do not count.
 
-    The archive states no other origin for every picture. 'Anonymous' is one source: it cannot be told apart.
+    The archive states no other origin for every image. 'Anonymous' is one source: it cannot be distinguished.
     """
     return " ".join(attribution.split()).rstrip(".").casefold() or "anonymous"
 

@@ -44,7 +44,7 @@ def shard_name(number: int) -> str:
 class OpenDataset:
     """A dataset at hand.
 
-    ``rows`` holds one row per picture: ``isic_id``, ``group``, ``split`` (one of ``SPLITS`` or 'quarantined'),
+    ``rows`` holds one row per image: ``isic_id``, ``group``, ``split`` (one of ``SPLITS`` or 'quarantined'),
     ``fold`` (int8, 0-based, -1 in none), ``class_index`` (int8, 0-based in ``CLASS_ORDER``), the network's metadata
     inputs (``age_years``: float32, NaN unknown; ``sex_code`` …: int8, 0 unknown), ``shard`` and ``row`` (int32):
     where its pixels lie.
@@ -74,7 +74,7 @@ class OpenDataset:
         return replace(self, rows=self.rows.assign(split=splits_of_fold(self.rows, fold)))
 
     def pixels(self, rows: pd.DataFrame) -> np.ndarray:
-        """Return the pictures of ``rows`` in their order, uint8 ``(len(rows), size_px, size_px, 3)``, RGB.
+        """Return the images of ``rows`` in their order, uint8 ``(len(rows), size_px, size_px, 3)``, RGB.
 
         Only these records are read, and each is checked against its own checksum.
 

@@ -16,7 +16,7 @@ from lesion_core.labels import CLASS_ORDER
 from lesion_core.refs import DatasetRef
 from lesion_core.types import Value
 
-# What the archive may record of a picture besides its diagnosis, and often does not.
+# What the archive may record of an image besides its diagnosis, and often does not.
 RECORDED_FIELDS = (*(field.name for field in FIELDS), "lesion_id", "patient_id", "confirm_type")
 
 
@@ -24,22 +24,22 @@ class DatasetSummary(Value):
     """A dataset for people."""
 
     dataset: DatasetRef
-    images: dict[str, dict[str, int]] = Field(description="Pictures by split and class, quarantined ones included")
+    images: dict[str, dict[str, int]] = Field(description="Images by split and class, quarantined ones included")
     groups: dict[str, int] = Field(description="Independent groups by split")
-    absent_classes: tuple[str, ...] = Field(description="Classes without a picture to learn or test on")
-    absent_by_split: dict[str, tuple[str, ...]] = Field(description="Classes without a picture in a split")
+    absent_classes: tuple[str, ...] = Field(description="Classes without an image to learn or test on")
+    absent_by_split: dict[str, tuple[str, ...]] = Field(description="Classes without an image in a split")
     n_quarantined: int
-    merged: dict[str, int] = Field(description="Pictures joined to others, by kind of evidence")
+    merged: dict[str, int] = Field(description="Images joined to others, by kind of evidence")
     age_years: dict[str, float] = Field(
         description="Quartiles and extremes of the known ages; empty if none is known"
     )
-    sexes: dict[str, int] = Field(description="Pictures by sex, 'unknown' last")
-    sites: dict[str, int] = Field(description="Pictures by site, 'unknown' last")
-    missing: dict[str, float] = Field(description="Share of the pictures without a value, by field, from 0 to 1")
-    licences: dict[str, int] = Field(description="Pictures by licence")
-    attributions: dict[str, int] = Field(description="Pictures by whom to credit")
-    confirm_types: dict[str, int] = Field(description="Pictures by how the diagnosis was confirmed")
-    n_synthetic: int = Field(description="Generated pictures")
+    sexes: dict[str, int] = Field(description="Images by sex, 'unknown' last")
+    sites: dict[str, int] = Field(description="Images by site, 'unknown' last")
+    missing: dict[str, float] = Field(description="Share of the images without a value, by field, from 0 to 1")
+    licences: dict[str, int] = Field(description="Images by licence")
+    attributions: dict[str, int] = Field(description="Images by whom to credit")
+    confirm_types: dict[str, int] = Field(description="Images by how the diagnosis was confirmed")
+    n_synthetic: int = Field(description="Generated images")
     later_fields: dict[str, dict[str, float]] = Field(
         default_factory=dict,
         exclude_if=lambda fields: not fields,

@@ -23,7 +23,7 @@ SUMMARY_NAME = "summary.json"
 
 
 class DataReportJob(Value):
-    """What the job ``data-report`` is told."""
+    """What the job ``data-report`` gets."""
 
     dataset: DatasetRef
     seed: int = Field(default=7, ge=0, description="Of the samples")
@@ -62,7 +62,7 @@ FIGURES: tuple[Shown, ...] = (
     Shown(
         "sources",
         "Sources",
-        "Which share of a class comes from whom: a class that one source alone gives may be told by its camera.",
+        "Which share of a class comes from whom: a class that one source alone gives may be recognised by its camera.",
     ),
     Shown(
         "missing",

@@ -22,7 +22,7 @@ MUTED = "#616e7c"
 RULE = "#cbd2d9"
 ACCENT = "#1f5f8b"
 WARNING = "#9c4a00"
-# In CLASS_ORDER; Okabe and Ito's colours, told apart with any colour vision, with grey for black.
+# In CLASS_ORDER; Okabe and Ito's colours, distinguished with any colour vision, with grey for black.
 CLASS_COLOURS = ("#d55e00", "#0072b2", "#cc79a7", "#8c6d00", "#56b4e9", "#009e73", "#616e7c", "#7b2d8b")
 # For what is no class, in any order; the same palette, so any colour vision tells them apart.
 CATEGORY_COLOURS = ("#0072b2", "#e69f00", "#009e73", "#cc79a7", "#56b4e9", "#d55e00", "#8c6d00", "#7b2d8b")

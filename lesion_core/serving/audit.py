@@ -17,7 +17,7 @@ def describe_answer(answer: Answer) -> JsonDict:
 
     A number is kept as the lower end of its band, the age as the first year of its decade (90 stands for 90 and
     above), because an exact age together with site and time can single a person out. There is no digest of the image:
-    it would recognise a known picture.
+    it would recognise a known image.
     """
     return {
         "model": answer.model_id,

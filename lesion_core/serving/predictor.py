@@ -13,7 +13,7 @@ from typing import Literal
 import numpy as np
 
 # From 1.29 on, ONNX Runtime reports sessions and models to its maker unless this is set before it is loaded;
-# nothing of a hospital's work may leave the house. Set, not read: no setting of ours may turn it on.
+# nothing of a hospital's work may leave the hospital. Set, not read: no setting of ours may turn it on.
 os.environ["ORT_DISABLE_TELEMETRY"] = "1"
 import onnxruntime
 
@@ -256,12 +256,12 @@ class Predictor:
         """Answer for one encoded image and what is known of the patient.
 
         Raises:
-            ImageRejected: The bytes are no usable picture (``reason``).
+            ImageRejected: The bytes are no usable image (``reason``).
             InputRejected: The model gives no numbers for it.
         """
-        picture = decode(data, image_id=image_id)
-        notes = check_quality(picture, size_px=self.preprocessing.size_px)
-        return explain_answer(self, resize(picture, self.preprocessing), metadata, notes)
+        image = decode(data, image_id=image_id)
+        notes = check_quality(image, size_px=self.preprocessing.size_px)
+        return explain_answer(self, resize(image, self.preprocessing), metadata, notes)
 
 
 def explain_answer(

@@ -27,7 +27,7 @@ PAINTERS: Mapping[Diagnosis, Painter] = {
     Diagnosis.VASC: paint_vascular,
     Diagnosis.SCC: paint_squamous,
 }
-# What each is mistaken for at the bedside; such a lesion cannot be told by its picture.
+# What each is mistaken for at the bedside; such a lesion cannot be determined by its image.
 LOOK_ALIKES: Mapping[Diagnosis, tuple[Diagnosis, ...]] = {
     Diagnosis.MEL: (Diagnosis.NV, Diagnosis.BKL),
     Diagnosis.NV: (Diagnosis.MEL, Diagnosis.BKL, Diagnosis.DF),

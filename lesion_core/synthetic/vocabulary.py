@@ -74,7 +74,7 @@ _MISSING_AGE, _MISSING_SEX, _MISSING_SITE, _MISSING_CONFIRMATION, _MISSING_LATER
 
 
 def describe_lesion(lesion: Lesion, rng: np.random.Generator) -> Row:
-    """Return the metadata that all pictures of a lesion share; what the clinic left out is empty."""
+    """Return the metadata that all images of a lesion share; what the clinic left out is empty."""
     licence, attribution = CLINICS[lesion.patient.clinic]
     spellings = _DIAGNOSES[lesion.diagnosis]
     diagnosis = spellings[int(rng.integers(0, len(spellings)))]

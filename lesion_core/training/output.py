@@ -25,7 +25,7 @@ from lesion_core.modeling.feed.sampling import class_counts
 from lesion_core.modeling.network.architecture import describe_network
 from lesion_core.modeling.network.ensemble import members_of
 from lesion_core.modeling.network.export import export_onnx
-from lesion_core.modeling.network.test_time_augmentation import with_views
+from lesion_core.modeling.network.test_time_augmentation import with_test_time_augmentation
 from lesion_core.parquet import read_frame
 from lesion_core.progress import ProgressCallback, Tally, ignore_progress
 from lesion_core.recipes.recipe import Recipe
@@ -40,8 +40,8 @@ from lesion_core.training.spec import Distillation
 from lesion_core.types import LICENCE_ORDER, JsonDict, Sha256
 
 PARITY_TOLERANCE = 1e-3  # on logits: moves no probability by more than 0.0005
-_PARITY_BATCHES, _LEAST_PARITY_IMAGES = 8, 64  # with views each image is several pictures, and a proof as long
-_BATCH = 32  # pictures at once, an image's views counted
+_PARITY_BATCHES, _LEAST_PARITY_IMAGES = 8, 64  # with views each image is several images, and a proof as long
+_BATCH = 32  # images at once, an image's views counted
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,17 +75,17 @@ def write_model(
 
     Args:
         folder: Where to.
-        model: What was trained: one network, or several ``with_members``.
+        model: What was trained: one network, or several ``as_ensemble``.
         recipe: Of the whole.
         dataset: With the splits that were trained and chosen on.
         fits: How the training of each member went.
         made: How the model came about besides.
-        on_progress: Told the stages 'export', 'parity check', 'calibration' and 'model files'.
+        on_progress: Gets the stages 'export', 'parity check', 'calibration' and 'model files'.
 
     Raises:
         TrainingError: ``model.onnx`` does not answer as ``model.keras`` does.
     """
-    served = with_views(model, recipe.views)  # what is calibrated and evaluated is what will be served
+    served = with_test_time_augmentation(model, recipe.views)  # what is calibrated and evaluated is what will be served
     onnx = _export(served, folder, max(1, _BATCH // recipe.views), Tally(on_progress, "export", 3))
     _write_json(folder / "parity.json", prove_parity(served, onnx, dataset, on_progress))
     _write_json(folder / "calibration.json", calibrate(onnx, dataset, on_progress).model_dump(mode="json"))
@@ -162,7 +162,7 @@ def prove_parity(
 ) -> JsonDict:
     """Return how far the logits of the two forms are apart on 64 to 256 images of the calibration split.
 
-    Where that split is empty, images of the training split are used. ``on_progress`` is told the stage
+    Where that split is empty, images of the training split are used. ``on_progress`` gets the stage
     'parity check', in which each image is shown to both forms.
 
     Raises:
@@ -187,7 +187,7 @@ def prove_parity(
 def calibrate(onnx: OnnxModel, dataset: OpenDataset, on_progress: ProgressCallback = ignore_progress) -> Calibration:
     """Fit the temperature on the calibration split, on the very logits that will be served.
 
-    ``on_progress`` is told the stage 'calibration', image by image.
+    ``on_progress`` gets the stage 'calibration', image by image.
     """
     rows = dataset.split("calibration")
     tally = Tally(on_progress, "calibration", len(rows))
@@ -220,15 +220,15 @@ def describe_provenance(dataset: OpenDataset, made: Making) -> JsonDict:
     came from in turn: its licence is the most restrictive of them all, and all of them are credited.
     """
     base, lesson = made.base, made.lesson
-    forebears = [folder.provenance for folder in (base, lesson.teacher if lesson else None) if folder is not None]
+    parent models = [folder.provenance for folder in (base, lesson.teacher if lesson else None) if folder is not None]
     ref, rows = dataset.ref, dataset.split("train")
     counts = class_counts(rows["class_index"].to_numpy())
-    licences = {ref.licence, *(each.licence for each in forebears)}
+    licences = {ref.licence, *(each.licence for each in parent models)}
     return {
         "dataset": ref.model_dump(mode="json"),
         "licence": max(licences, key=LICENCE_ORDER.index),
-        "attributions": sorted(_credits(dataset).union(*(each.attributions for each in forebears))),
-        "synthetic": ref.synthetic or any(each.synthetic for each in forebears),
+        "attributions": sorted(_credits(dataset).union(*(each.attributions for each in parent models))),
+        "synthetic": ref.synthetic or any(each.synthetic for each in parent models),
         "fold": made.fold,
         "n_images": {split: len(dataset.split(split)) for split in SPLITS},
         "n_train_images": len(rows),

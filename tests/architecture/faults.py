@@ -24,14 +24,14 @@ class Fault:
 
 FAULTS = (
     Fault(
-        "pictures of one lesion share a split",
+        "images of one lesion share a split",
         "lesion_core/dataset/splitting/groups.py",
         'EVIDENCE = ("patient_id", "lesion_id", "sha256")',
         'EVIDENCE = ("patient_id", "sha256")',
         "tests/core/dataset/test_groups.py::test_groups_are_the_closure_of_the_evidence_in_any_order",
     ),
     Fault(
-        "a frozen test split gains no picture",
+        "a frozen test split gains no image",
         "lesion_core/dataset/splitting/splits.py",
         '(held == "test") & ~manifest["isic_id"].isin(',
         '(held == "nothing") & ~manifest["isic_id"].isin(',
@@ -61,8 +61,8 @@ FAULTS = (
     Fault(
         "what is served sees the pixels that the model learnt from",
         "lesion_core/serving/predictor.py",
-        "explain_answer(self, resize(picture, self.preprocessing), metadata, notes)",
-        "explain_answer(self, resize(picture[..., ::-1], self.preprocessing), metadata, notes)",
+        "explain_answer(self, resize(image, self.preprocessing), metadata, notes)",
+        "explain_answer(self, resize(image[..., ::-1], self.preprocessing), metadata, notes)",
         "tests/core/serving/test_predictor.py::test_a_file_is_answered_as_its_preprocessed_pixels_are",
     ),
     Fault(
@@ -98,7 +98,7 @@ FAULTS = (
         "lesion_core/dataset/splitting/groups.py",
         'transform("min")',
         'transform("max")',
-        "tests/architecture/test_house.py::test_a_change_of_a_step_raises_its_version",
+        "tests/architecture/test_rules.py::test_a_change_of_a_step_raises_its_version",
     ),
     Fault(
         "a photograph is seen upright",

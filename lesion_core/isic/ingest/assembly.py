@@ -210,7 +210,7 @@ def report_arrivals(listing: ListingRef, shards: Sequence[ShardRef], store: Stor
 
 
 def missing_images(listing: ListingRef, shards: Sequence[ShardRef], store: Store) -> Iterator[Issue]:
-    """Yield why each image that should have arrived did not: not listed, not transferred, or no picture."""
+    """Yield why each image that should have arrived did not: not listed, not transferred, or no image."""
     fetched = itertools.chain.from_iterable(
         read_parquet(read_file(store, shard, ISSUES_NAME)) for shard in shards if shard.n_missing
     )

@@ -13,7 +13,7 @@ _LATER = {field.input for field in later_fields()}  # which a network that was s
 
 
 def load_network(path: Path) -> keras.Model:
-    """Load a network saved as ``model.keras``, with as many views as it was saved with (``views.single_view``).
+    """Load a network saved as ``model.keras``, with as many views as it was saved with (``views.without_test_time_augmentation``).
 
     Raises:
         ConfigError: The file is missing, damaged, or no such network.

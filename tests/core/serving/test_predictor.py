@@ -134,7 +134,7 @@ def test_what_patient_and_image_say_together_is_a_share_of_its_own(tmp_path: Pat
     assert [told.of(item).interaction_share for item in CLASS_ORDER] == pytest.approx(list(expected), abs=1e-5)
     assert np.abs(expected).max() > 0.01
     other = explain_answer(predictor, 255 - _pixels()[0], told.metadata)
-    for diagnosis in CLASS_ORDER:  # what the patient says alone does not hang on the picture
+    for diagnosis in CLASS_ORDER:  # what the patient says alone does not hang on the image
         assert other.of(diagnosis).metadata_share == pytest.approx(told.of(diagnosis).metadata_share, abs=1e-5)
     untold = explain_answer(predictor, _pixels()[0], PatientMetadata())
     assert all(item.interaction_share == 0 for item in untold.classes)
@@ -167,10 +167,10 @@ def test_occlusion_finds_the_only_cell_that_matters(tmp_path: Path) -> None:
     assert divmod(int(strongest), 8) == (2, 5)
 
 
-def test_no_picture_is_refused_with_its_reason(tmp_path: Path) -> None:
+def test_no_image_is_refused_with_its_reason(tmp_path: Path) -> None:
     predictor = Predictor.load(write_model_folder(tmp_path / "a"))
     with pytest.raises(ImageRejected) as caught:
-        predictor.predict_bytes(b"no picture", PatientMetadata())
+        predictor.predict_bytes(b"no image", PatientMetadata())
     assert caught.value.reason
 
 
