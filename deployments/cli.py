@@ -14,6 +14,7 @@ from deployments.stack.environment import leave_out_inherited
 from deployments.stack.occupancy import hold
 from lesion_core.certificates import set_unusable_aside
 from lesion_core.errors import LesionError
+from lesion_core.fields.table import FIELDS
 from lesion_core.paths import absolute_path, expanded
 from lesion_core.settings import LesionSettings, keep_loopback_direct
 from lesion_core.stores.open import open_existing_store, open_store
@@ -205,7 +206,8 @@ def predict(
     metadata: Annotated[
         Path | None,
         typer.Option(
-            help="Table with a column image and any of age_years, sex, site, or their names in the archive",
+            help=f"Table with a column image and any of {', '.join(field.name for field in FIELDS)}, or their names "
+            "in the archive",
             parser=expanded,
         ),
     ] = None,

@@ -10,7 +10,7 @@ from deployments.app.access import Users
 from deployments.app.answers import Health, PredictAnswer, Readiness, Refusal, describe
 from deployments.app.approved import Served
 from deployments.app.asking import MAX_UPLOAD_MB, Desk, read_metadata
-from deployments.app.form import FIELDS, SCHEMA, check_address, read_form
+from deployments.app.form import NAMES, SCHEMA, check_address, read_form
 from lesion_core.errors import InputRejected, ModelNotReady
 from lesion_core.serving import wording
 from lesion_core.serving.predictor import Answer
@@ -81,10 +81,9 @@ def build_api(desk: Desk, users: Users) -> APIRouter:
 
 
 async def _ask(desk: Desk, request: Request, limiter: CapacityLimiter) -> tuple[Served, Answer]:
-    check_address(request, FIELDS)
+    check_address(request, NAMES)
     image, fields = await read_form(request)
-    metadata = read_metadata(fields.get("age_years"), fields.get("sex"), fields.get("site"))
-    return await to_thread.run_sync(desk.ask, image, metadata, limiter=limiter)
+    return await to_thread.run_sync(desk.ask, image, read_metadata(fields), limiter=limiter)
 
 
 def _refusals(*statuses: int) -> dict[int | str, dict[str, Any]]:

@@ -9,6 +9,7 @@ from lesion_core.labels import CLASS_NAMES, Diagnosis
 from lesion_core.serving import wording
 from lesion_core.serving.predictor import Answer, ClassAnswer
 from lesion_core.serving.wording import Statement
+from lesion_core.types import PatientMetadata
 
 
 def write_header(*, synthetic: bool) -> str:
@@ -108,10 +109,9 @@ def write_map(answer: Answer, diagnosis: Diagnosis) -> str:
 
 
 def write_metadata(answer: Answer) -> str:
-    """Return what age, sex and site added to each probability."""
-    known = [value for value in (answer.metadata.age_years, answer.metadata.sex, answer.metadata.site) if value]
+    """Return what the metadata added to each probability."""
     head = '<section class="lf-metadata" data-testid="metadata"><h2>What the metadata added</h2>'
-    if not known and answer.metadata.age_years is None:
+    if answer.metadata == PatientMetadata():
         return f"{head}<p>{_text(wording.NO_METADATA_NOTE)}</p></section>"
     if all(item.metadata_share == 0 and not item.interaction_share for item in answer.classes):
         return f"{head}<p>{_text(wording.METADATA_UNUSED_NOTE)}</p></section>"

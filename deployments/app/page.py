@@ -1,6 +1,7 @@
 """The clinician's page: one image and what is known of the patient in, a differential with its limits out."""
 
 import contextlib
+import itertools
 from pathlib import Path
 from typing import Any
 
@@ -9,12 +10,14 @@ import numpy as np
 from gradio.data_classes import FileData
 
 from deployments.app import markup
-from deployments.app.asking import UNKNOWN, Desk, read_metadata
+from deployments.app.asking import Desk, read_metadata
 from deployments.app.render import draw_preview
 from deployments.scoring.files import IMAGE_ENDINGS
 from lesion_core.errors import ImageRejected, InputRejected, ModelNotReady
+from lesion_core.fields.kinds import UNKNOWN, AnyField, CategoryField
+from lesion_core.fields.table import FIELDS
 from lesion_core.images import decode
-from lesion_core.labels import CLASS_NAMES, CLASS_ORDER, SEX_ORDER, SITE_ORDER, Diagnosis
+from lesion_core.labels import CLASS_NAMES, CLASS_ORDER, Diagnosis
 from lesion_core.serving import wording
 from lesion_core.serving.predictor import Answer
 
@@ -38,16 +41,7 @@ def build_page(desk: Desk, *, poll_seconds: float) -> gr.Blocks:
                 upload = _upload()
                 preview = _html()
                 image_error = _html()
-                age = gr.Textbox(
-                    label="Age in years",
-                    placeholder="unknown",
-                    max_lines=1,
-                    elem_id="age",
-                    html_attributes=_NO_HISTORY,
-                )
-                age_error = _html()
-                sex = gr.Radio([UNKNOWN, *SEX_ORDER], value=UNKNOWN, label="Sex", elem_id="sex")
-                site = gr.Dropdown([UNKNOWN, *SITE_ORDER], value=UNKNOWN, label="Site of the lesion", elem_id="site")
+                controls, errors = _form()
                 button = gr.Button("Classify", variant="primary", elem_id="classify")
             with gr.Column(scale=7, min_width=320, elem_classes="lf-result"):
                 status = _html()
@@ -64,10 +58,10 @@ def build_page(desk: Desk, *, poll_seconds: float) -> gr.Blocks:
         timer.tick(page.stand, [answer, shown], standing, **_PRIVATE)
         upload.upload(page.take, upload, [upload, image, preview, image_error, answer, result, details], **_PRIVATE)
         gr.on(
-            [button.click, age.submit],
+            [button.click, *(control.submit for control in controls if isinstance(control, gr.Textbox))],
             page.classify,
-            [image, age, sex, site],
-            [answer, result, details, chosen, evidence, metadata, image_error, age_error],
+            [image, *controls],
+            [answer, result, details, chosen, evidence, metadata, image_error, *errors],
             api_visibility="private",
             show_progress="minimal",
             show_progress_on=button,
@@ -105,6 +99,33 @@ def _html(value: str = "") -> gr.HTML:
 def _say(value: str) -> gr.HTML:
     """Return an update that shows ``value``, and takes no room where there is nothing to show."""
     return gr.HTML(value=value, visible=bool(value))
+
+
+def _form() -> tuple[list[gr.Textbox | gr.Radio | gr.Dropdown], list[gr.HTML]]:
+    """Return where the fields are filled in and where it is said what is wrong, field by field.
+
+    Controls of one kind that follow each other stay together, as one box.
+    """
+    controls, errors = [], []
+    for _, fields in itertools.groupby(FIELDS, type):
+        drawn = [_control(field) for field in fields]
+        controls += drawn
+        errors += [_html() for _ in drawn]
+    return controls, errors
+
+
+def _control(field: AnyField) -> gr.Textbox | gr.Radio | gr.Dropdown:
+    """Return where a field is filled in: a number as text, few choices side by side, many in a list."""
+    if not isinstance(field, CategoryField):
+        return gr.Textbox(
+            label=field.question,
+            placeholder=UNKNOWN,
+            max_lines=1,
+            elem_id=field.element,
+            html_attributes=_NO_HISTORY,
+        )
+    kind = gr.Radio if field.is_short else gr.Dropdown
+    return kind([UNKNOWN, *field.words], value=UNKNOWN, label=field.question, elem_id=field.element)
 
 
 def _upload() -> gr.File:
@@ -167,21 +188,21 @@ class _Handlers:
         cleared = None, _say(markup.write_empty()), gr.Column(visible=False)
         return (None, data, _say(preview), _say(error), *cleared)
 
-    def classify(self, image: bytes | None, age: object, sex: object, site: object) -> tuple[object, ...]:
-        """Answer, or say beside the field what is wrong."""
-        image_error, age_error = ("" if image is not None else wording.NO_IMAGE), ""
+    def classify(self, image: bytes | None, *values: object) -> tuple[object, ...]:
+        """Answer, or say beside the field what is wrong; ``values`` are those of the fields, in order."""
+        errors = {"image": "" if image is not None else wording.NO_IMAGE} | {field.name: "" for field in FIELDS}
         try:
-            metadata = read_metadata(age, sex, site)
+            metadata = read_metadata({field.name: value for field, value in zip(FIELDS, values, strict=True)})
             if image is not None:
                 _, answer = self._desk.ask(image, metadata)
-                return (*_shown(answer), _say(""), _say(""))
+                return (*_shown(answer), *(_say("") for _ in errors))
         except InputRejected as error:
-            image_error, age_error = (str(error), "") if error.field == "image" else (image_error, str(error))
+            errors[error.field] = str(error)
         except ModelNotReady:
-            image_error = ""  # the status above says it
-        empty = markup.write_empty() if image_error or age_error else ""
-        errors = _say(markup.write_error(image_error)), _say(markup.write_error(age_error))
-        return (None, _say(empty), gr.Column(visible=False), None, _say(""), _say(""), *errors)
+            errors["image"] = ""  # the status above says it
+        empty = markup.write_empty() if any(errors.values()) else ""
+        told = [_say(markup.write_error(message)) for message in errors.values()]
+        return (None, _say(empty), gr.Column(visible=False), None, _say(""), _say(""), *told)
 
     def choose(self, answer: Answer | None, diagnosis: str) -> object:
         """Show the map of another class."""

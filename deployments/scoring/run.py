@@ -44,7 +44,7 @@ def score(
         settings: Where models are.
         folder: The images; every file in it gets a row or is counted in the summary.
         output: File to write, .csv or .parquet; its columns are ``output.COLUMNS``.
-        metadata: Table of age, sex and site by image (``patients``); ``None``: all unknown.
+        metadata: Table of the metadata by image (``patients``); ``None``: all unknown.
         model_id: Which model; empty: the approved one.
         recursive: Whether folders in the folder are gone into.
         ignored: Columns of the table to pass over.

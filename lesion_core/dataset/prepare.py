@@ -34,10 +34,12 @@ from lesion_core.dataset.splitting.split_history import (
 )
 from lesion_core.dataset.splitting.splits import assign_splits, shares_of
 from lesion_core.errors import ArtifactNotFound, DataError
+from lesion_core.fields.columns import encoded
+from lesion_core.fields.table import FIELDS, key_of_later
 from lesion_core.images import Preprocessing
 from lesion_core.isic.withdrawals import withdrawn_ids
 from lesion_core.keys import DIGEST_LENGTH, dataset_key, digest_of
-from lesion_core.labels import SEX_ORDER, SITE_ORDER, class_index, code_of
+from lesion_core.labels import class_index
 from lesion_core.progress import ProgressCallback, Tally, ignore_progress
 from lesion_core.refs import DatasetRef, SnapshotRef
 from lesion_core.stores.filesystem import locked, translated
@@ -159,6 +161,7 @@ def _wanted(snapshot: SnapshotRef, options: PrepareOptions, withdrawn: frozenset
         "options": options.model_dump(mode="json"),
         "preprocessing": _preprocessing(options).model_dump(mode="json"),
         "withdrawn": digest_of_ids(withdrawn),
+        **key_of_later(),
     }
 
 
@@ -278,17 +281,11 @@ def _recorded(manifest: pd.DataFrame, placed: pd.DataFrame) -> pd.DataFrame:
             "split": placed["split"],
             "fold": placed["fold"],
             "class_index": manifest["diagnosis"].map(class_index),
-            "age_years": manifest["age_years"],
-            "sex_code": [code_of(value, SEX_ORDER) for value in _or_none(manifest["sex"])],
-            "site_code": [code_of(value, SITE_ORDER) for value in _or_none(manifest["site"])],
+            **{field.input: encoded(field, manifest[field.name]) for field in FIELDS},
             "shard": place // SHARD_ROWS,
             "row": place % SHARD_ROWS,
         }
     )
-
-
-def _or_none(values: pd.Series) -> list[str | None]:
-    return [None if pd.isna(value) else str(value) for value in values]
 
 
 def _write(

@@ -10,7 +10,9 @@ from lesion_core.dataset.proof.certificate import Shortcut
 from lesion_core.dataset.proof.leakage import QUARANTINED
 from lesion_core.dataset.proof.shortcuts import ALL, ASPECT, BORDER, CONFIRMATION, LENGTH, MISSING, SIZE, SOURCE
 from lesion_core.dataset.splitting.splits import SPLITS
-from lesion_core.dataset.summary import UNKNOWN, DatasetSummary
+from lesion_core.dataset.summary import DatasetSummary
+from lesion_core.fields.kinds import UNKNOWN
+from lesion_core.fields.table import FIELDS
 from lesion_core.labels import CLASS_NAMES, CLASS_ORDER, Diagnosis
 from lesion_core.types import Value
 
@@ -18,9 +20,7 @@ SAMPLED_SPLIT = "train"
 CONFIRMED = "histopathology"
 _VALUES_SHOWN = 5
 FIELD_NAMES: Mapping[str, str] = {
-    "age_years": "age",
-    "sex": "sex",
-    "site": "site",
+    **{field.name: field.noun for field in FIELDS},
     "lesion_id": "lesion id",
     "patient_id": "patient id",
     "confirm_type": "confirmation",

@@ -21,6 +21,7 @@ from lesion_core.serving.model_folder import ModelFolder, Provenance
 from lesion_core.serving.wording import (
     BENIGN_WARNING,
     MAP_CAVEAT,
+    METADATA,
     brief_disclaimer,
     disclaimer_without_model,
     percent,
@@ -100,7 +101,7 @@ def _opening(metrics: Metrics, model: ModelRef, folder: ModelFolder) -> str:
     present = with_present_names(recipe)
     views, members = present.get("test_time_augmentation", 1), present.get("ensemble_size", 1)
     averaged = f", averaged over {members} networks and {views} views" if members > 1 or views > 1 else ""
-    patient = "alone goes in" if recipe.get("fusion") == "none" else "and, where known, age, sex and site go in"
+    patient = "alone goes in" if recipe.get("fusion") == "none" else f"and, where known, {METADATA} go in"
     return (
         f"# Model card: {model.id}\n\n"
         f"{brief_disclaimer()}\n\n"

@@ -7,6 +7,7 @@ from lesion_core.dataset.model_images import ModelImages, read_files
 from lesion_core.dataset.records import OpenDataset
 from lesion_core.errors import ArtifactNotFound, DataError, LeakageError
 from lesion_core.evaluation.report import PROBABILITY_COLUMNS
+from lesion_core.fields.columns import metadata_inputs
 from lesion_core.labels import CLASS_ORDER, MALIGNANT
 from lesion_core.lineage.exposure import MADE_FROM, lineage_of, read_image_list
 from lesion_core.progress import Progress, ProgressCallback
@@ -25,13 +26,7 @@ def predict_rows(
     parts = []
     for start in range(0, len(rows), _AT_A_TIME):
         part = rows.iloc[start : start + _AT_A_TIME]
-        predictions = predictor.predict(
-            images.pixels(part),
-            part["age_years"].to_numpy(np.float32),
-            part["sex_code"].to_numpy(np.int32),
-            part["site_code"].to_numpy(np.int32),
-        )
-        parts.append(predictions.probs)
+        parts.append(predictor.predict(images.pixels(part), metadata_inputs(part)).probs)
         done = start + len(part)
         on_progress(Progress(stage="predict", done=done, total=len(rows), message="images predicted"))
     return np.concatenate(parts)

@@ -17,15 +17,16 @@ A value that no rule covers is an ``Unmapped`` with its reason; nothing is guess
 ``diagnosis_1`` alone ("Benign") names no class, and a lower level that contradicts an upper one names none.
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from functools import lru_cache
 
+from lesion_core.fields.kinds import AnyField, CategoryField
+from lesion_core.fields.table import AGE, SEX, SITE
 from lesion_core.isic.source import IMAGE_TYPES, ImageType
 from lesion_core.labels import CLASS_ORDER, SITE_ORDER, Diagnosis, Sex, Site
 
 TAXONOMY_VERSION = 3
-OLDEST_YEARS = 120
 CHALLENGE_FIELD = "challenge_class"
 FORMER_FIELD = "diagnosis"
 MALIGNANCY_FIELD = "benign_malignant"
@@ -256,31 +257,49 @@ def _site_by_old_name(general: str) -> Site | Unmapped | None:
         return None
     if general in SITE_ORDER:
         return Site(general)
-    return Unmapped("anatom_site_general", general, f"is none of {', '.join(SITE_ORDER)}")
+    return Unmapped("anatom_site_general", general, _none_of(SITE_ORDER))
 
 
 def sex_of(metadata: Metadata) -> Sex | Unmapped | None:
     """Return the sex as recorded, ``None`` where it is not, or why the value cannot be used."""
-    value = _text(metadata, "sex")
-    if not value:
-        return None
-    if value in tuple(Sex):
-        return Sex(value)
-    return Unmapped("sex", value, f"is none of {', '.join(Sex)}")
+    return _plain(SEX, metadata)  # type: ignore[return-value]
 
 
 def age_of(metadata: Metadata) -> float | Unmapped | None:
     """Return the age in years as recorded (the archive rounds to 5 and caps at 85), ``None``, or why not."""
-    value = _text(metadata, "age_approx")
+    return _plain(AGE, metadata)  # type: ignore[return-value]
+
+
+def read_field(field: AnyField, metadata: Metadata) -> float | str | Unmapped | None:
+    """Return a field's value as recorded, ``None`` where it is not, or why it cannot be used.
+
+    A field without a reader of its own has one of its words, or a number in its range, in the first of its columns.
+    """
+    reader = _READERS.get(field.name)
+    return _plain(field, metadata) if reader is None else reader(metadata)
+
+
+def _plain(field: AnyField, metadata: Metadata) -> float | str | Unmapped | None:
+    name = field.archive_columns[0]
+    value = _text(metadata, name)
     if not value:
         return None
+    if isinstance(field, CategoryField):
+        return field.values(value) if value in field.words else Unmapped(name, value, _none_of(field.words))
     try:
-        years = float(value)
+        number = float(value)
     except ValueError:
-        return Unmapped("age_approx", value, "is not a number")
-    if not 0 <= years <= OLDEST_YEARS:  # also false for NaN
-        return Unmapped("age_approx", value, f"is not between 0 and {OLDEST_YEARS} years")
-    return years
+        return Unmapped(name, value, "is not a number")
+    if not field.low <= number <= field.high:  # also false for NaN
+        return Unmapped(name, value, f"is not between {field.low:g} and {field.high:g} {field.unit}")
+    return number
+
+
+def _none_of(words: Iterable[str]) -> str:
+    return f"is none of {', '.join(words)}"
+
+
+_READERS: Mapping[str, Callable[[Metadata], float | str | Unmapped | None]] = {SITE.name: site_of}
 
 
 def image_type_of(metadata: Metadata) -> str:

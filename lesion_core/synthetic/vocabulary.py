@@ -4,11 +4,12 @@ from collections.abc import Mapping
 
 import numpy as np
 
+from lesion_core.fields.table import later_fields
 from lesion_core.labels import Diagnosis, Site
 from lesion_core.synthetic.cohort import Lesion
 from lesion_core.types import Licence
 
-COLUMNS: tuple[str, ...] = (
+_COLUMNS: tuple[str, ...] = (
     "isic_id",
     "attribution",
     "copyright_license",
@@ -26,6 +27,7 @@ COLUMNS: tuple[str, ...] = (
     "patient_id",
     "sex",
 )
+COLUMNS: tuple[str, ...] = (*_COLUMNS, *(field.archive_columns[0] for field in later_fields()))
 Row = dict[str, str]
 
 # Licence and attribution of the three invented clinics.
@@ -68,7 +70,7 @@ _SITES: Mapping[Site, tuple[str, str, str]] = {
     Site.UPPER_EXTREMITY: ("Upper extremity", "", ""),
 }
 _NEVUS_CONFIRMATION = ("serial imaging showing no change", "single image expert consensus", "histopathology")
-_MISSING_AGE, _MISSING_SEX, _MISSING_SITE, _MISSING_CONFIRMATION = 0.03, 0.025, 0.12, 0.10
+_MISSING_AGE, _MISSING_SEX, _MISSING_SITE, _MISSING_CONFIRMATION, _MISSING_LATER = 0.03, 0.025, 0.12, 0.10, 0.10
 
 
 def describe_lesion(lesion: Lesion, rng: np.random.Generator) -> Row:
@@ -91,7 +93,13 @@ def describe_lesion(lesion: Lesion, rng: np.random.Generator) -> Row:
         lesion.patient.identifier or "",
         "" if rng.random() < _MISSING_SEX else str(lesion.patient.sex),
     )
-    return dict(zip(COLUMNS, values, strict=True))
+    return {**dict(zip(_COLUMNS, values, strict=True)), **_later(rng.spawn(1)[0])}
+
+
+def _later(rng: np.random.Generator) -> Row:
+    """Return the columns of fields that were added since, evenly drawn, from a stream of their own."""
+    drawn = {field.archive_columns[0]: field.drawn(rng.random()) for field in later_fields()}
+    return {name: "" if rng.random() < _MISSING_LATER else value for name, value in drawn.items()}
 
 
 def _confirmation(diagnosis: Diagnosis, rng: np.random.Generator) -> str:

@@ -15,11 +15,12 @@ import pandas as pd
 from lesion_core.dataset.records import OpenDataset
 from lesion_core.dataset.splitting.splits import SPLITS
 from lesion_core.errors import TrainingError
+from lesion_core.fields.columns import metadata_inputs
 from lesion_core.figures.architecture import draw_architecture
 from lesion_core.images import Preprocessing
-from lesion_core.labels import CLASS_ORDER, SEX_ORDER, SITE_ORDER
+from lesion_core.labels import CLASS_ORDER
 from lesion_core.modeling.feed.contact_sheet import write_contact_sheet
-from lesion_core.modeling.feed.input import TrainingFeed, evaluation_batches, model_inputs
+from lesion_core.modeling.feed.input import TrainingFeed, evaluation_batches
 from lesion_core.modeling.feed.sampling import class_counts
 from lesion_core.modeling.network.architecture import describe_network
 from lesion_core.modeling.network.ensemble import members_of
@@ -28,7 +29,7 @@ from lesion_core.modeling.network.test_time_augmentation import with_test_time_a
 from lesion_core.parquet import read_frame
 from lesion_core.progress import ProgressCallback, Tally, ignore_progress
 from lesion_core.recipes.recipe import Recipe
-from lesion_core.serving.model_folder import ModelFolder
+from lesion_core.serving.model_folder import ModelFolder, vocabulary
 from lesion_core.serving.predictor import OnnxModel
 from lesion_core.statistics.calibration import Calibration, fit_temperature
 from lesion_core.training.loop.fit import FitResult
@@ -201,11 +202,9 @@ def onnx_logits(onnx: OnnxModel, dataset: OpenDataset, rows: pd.DataFrame, tally
     tally.tell(message)
     parts = [np.zeros((0, len(CLASS_ORDER)), np.float32)]
     for start in range(0, len(rows), onnx.batch_size):
-        inputs = model_inputs(dataset, rows.iloc[start : start + onnx.batch_size])
-        parts.append(
-            onnx.run(inputs["image"], inputs["age_years"], inputs["sex_code"], inputs["site_code"])["logits"]
-        )
-        tally.add(len(inputs["image"]), message)
+        part = rows.iloc[start : start + onnx.batch_size]
+        parts.append(onnx.run(dataset.pixels(part), metadata_inputs(part))["logits"])
+        tally.add(len(part), message)
     return np.concatenate(parts)
 
 
@@ -214,12 +213,6 @@ def _counted(batches: Iterable[dict[str, np.ndarray]], tally: Tally, message: st
     for inputs in batches:
         yield inputs
         tally.add(len(inputs["image"]), message)
-
-
-def vocabulary() -> JsonDict:
-    """Return the order of classes, sexes and sites that the model's numbers stand for."""
-    orders = {"class_order": CLASS_ORDER, "sex_order": SEX_ORDER, "site_order": SITE_ORDER}
-    return {name: [str(item) for item in order] for name, order in orders.items()}
 
 
 def describe_provenance(dataset: OpenDataset, made: Making) -> JsonDict:

@@ -1,5 +1,6 @@
 """What a model version depends on, and so what it is called."""
 
+from lesion_core.fields.table import key_of_later
 from lesion_core.keys import digest_of, model_key
 from lesion_core.recipes.former_names import with_former_names
 from lesion_core.training.pretrained import weights_digest
@@ -28,6 +29,7 @@ def training_inputs(job: TrainJob) -> JsonDict:
         **({} if job.fold is None else {"fold": job.fold}),
         **({} if job.start_from is None else {"start_from_sha256": job.start_from_sha256}),
         **_taught(job),
+        **key_of_later(),
     }
 
 

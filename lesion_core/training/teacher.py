@@ -11,6 +11,7 @@ import pandas as pd
 from lesion_core.dataset.model_images import ModelImages
 from lesion_core.dataset.records import OpenDataset
 from lesion_core.errors import ConfigError
+from lesion_core.fields.columns import metadata_inputs
 from lesion_core.labels import CLASS_ORDER, N_CLASSES
 from lesion_core.lineage.unseen_check import get_version
 from lesion_core.modeling.feed.losses import shares_in_loss
@@ -139,12 +140,7 @@ def _checksum(subject: bytes, body: bytes) -> bytes:
 
 
 def _ask(predictor: Predictor, rows: pd.DataFrame, images: ModelImages) -> np.ndarray:
-    return predictor.predict(
-        images.pixels(rows),
-        rows["age_years"].to_numpy(np.float32),
-        rows["sex_code"].to_numpy(np.int32),
-        rows["site_code"].to_numpy(np.int32),
-    ).logits.astype(np.float32)
+    return predictor.predict(images.pixels(rows), metadata_inputs(rows)).logits.astype(np.float32)
 
 
 def _shift(teacher: Teacher, recipe: Recipe, rows: pd.DataFrame) -> np.ndarray:

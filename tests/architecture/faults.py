@@ -109,9 +109,9 @@ FAULTS = (
     ),
     Fault(
         "the record of an answer singles nobody out",
-        "lesion_core/serving/audit.py",
-        '        "age_decade": decade,\n',
-        '        "age_decade": metadata.age_years,\n',
+        "lesion_core/fields/kinds.py",
+        "return self.band_name, min(self.last_band, int(value) // self.band_width * self.band_width)",
+        "return self.band_name, value",
         "tests/core/serving/test_audit.py::test_neither_pixels_nor_exact_age_are_in_it",
     ),
     Fault(

@@ -21,6 +21,7 @@ from sklearn.tree import DecisionTreeClassifier
 from lesion_core.dataset.proof.certificate import Shortcut
 from lesion_core.dataset.proof.leakage import NO_FOLD, QUARANTINED
 from lesion_core.dataset.records import shard_name
+from lesion_core.fields.table import FIELDS
 from lesion_core.progress import ProgressCallback, Tally, ignore_progress
 
 SIZE = "width and height"
@@ -37,7 +38,7 @@ _EACH: Mapping[str, tuple[str, ...]] = {
     LENGTH: ("n_bytes",),
     BORDER: ("border_red", "border_green", "border_blue"),
     SOURCE: ("source",),
-    MISSING: ("age_missing", "sex_missing", "site_missing"),
+    MISSING: tuple(f"{field.name}_missing" for field in FIELDS),
     CONFIRMATION: ("confirm_type",),
 }
 # What each audit may look at.
@@ -81,8 +82,8 @@ def audit_shortcuts(
     """Return how well each of ``FEATURES`` predicts the class, by cross-validation over the recorded folds.
 
     Args:
-        manifest: Columns ``width``, ``height``, ``n_bytes``, ``source``, ``age_years``, ``sex``, ``site``,
-            ``confirm_type``; the last four may be null.
+        manifest: Columns ``width``, ``height``, ``n_bytes``, ``source``, ``confirm_type`` and the metadata
+            fields; all but the first four may be null.
         splits: Columns ``split``, ``fold``, ``group``, ``class_index``, rows as in ``manifest``.
         borders: As ``border_colours`` returns them.
         seed: Of the shuffles.
@@ -150,9 +151,7 @@ def _table(manifest: pd.DataFrame, borders: np.ndarray) -> pd.DataFrame:
             "border_green": green,
             "border_blue": blue,
             "source": manifest["source"].factorize(sort=True)[0],
-            "age_missing": manifest["age_years"].isna().to_numpy(),
-            "sex_missing": manifest["sex"].isna().to_numpy(),
-            "site_missing": manifest["site"].isna().to_numpy(),
+            **{f"{field.name}_missing": manifest[field.name].isna().to_numpy() for field in FIELDS},
             "confirm_type": manifest["confirm_type"].factorize(sort=True)[0],  # -1: not recorded
         }
     )

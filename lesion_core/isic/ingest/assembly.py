@@ -14,6 +14,7 @@ import pyarrow.compute as pc
 from pydantic import Field
 
 from lesion_core.errors import ManifestError, ShortfallError
+from lesion_core.fields.table import key_of_later
 from lesion_core.isic.listing.listing import read_losses
 from lesion_core.isic.snapshot import (
     IMAGES_NAME,
@@ -79,6 +80,7 @@ def assemble(
             **{name: index.inputs[name] for name in _OF_LISTING},
             "tolerance": source.tolerance,
             "outcome": facts.pop("outcome"),
+            **key_of_later(),
         }
         key = snapshot_key(listing.name, digest_of(inputs))
         index, sha256 = publish(

@@ -16,6 +16,7 @@ from lesion_core.evaluation import job as evaluation
 from lesion_core.evaluation.predictions import count_seen, predict_rows, rows_to_evaluate
 from lesion_core.evaluation.report import PROBABILITY_COLUMNS, latest_report, read_metrics, read_predictions
 from lesion_core.evaluation.spec import EvaluateJob
+from lesion_core.fields.columns import metadata_inputs
 from lesion_core.images import Preprocessing, level_colours, preprocess
 from lesion_core.keys import canonical_json
 from lesion_core.labels import CLASS_ORDER
@@ -56,12 +57,7 @@ def test_a_report_is_complete_and_says_what_was_served(evaluated: Evaluated) -> 
     assert found is not None
     assert set(found[0].files) == FILES
     predictor = Predictor.load(materialise(store, evaluated.model, evaluated.place / "cache"))
-    served = predictor.predict(
-        evaluated.dataset.pixels(rows),
-        rows["age_years"].to_numpy(np.float32),
-        rows["sex_code"].to_numpy(np.int32),
-        rows["site_code"].to_numpy(np.int32),
-    ).probs
+    served = predictor.predict(evaluated.dataset.pixels(rows), metadata_inputs(rows)).probs
     predictions = read_predictions(store, report).set_index("isic_id").loc[rows["isic_id"]]
     np.testing.assert_array_equal(predictions[list(PROBABILITY_COLUMNS)].to_numpy(), served)
     np.testing.assert_array_equal(predictions["class_index"], rows["class_index"])

@@ -196,10 +196,10 @@ class _Counting:
         self.inner, self.n_images = teacher.predictor, 0
         self.folder, self.preprocessing = teacher.folder, teacher.predictor.preprocessing
 
-    def predict(self, images: np.ndarray, *metadata: np.ndarray) -> object:
+    def predict(self, images: np.ndarray, metadata: dict[str, np.ndarray]) -> object:
         assert images.shape[1:] == (SIZE_PX, SIZE_PX, 3)  # its own size, not the records'
         self.n_images += len(images)
-        return self.inner.predict(images, *metadata)
+        return self.inner.predict(images, metadata)
 
 
 def test_a_teacher_is_asked_once_and_what_is_kept_is_checked(

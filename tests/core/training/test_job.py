@@ -190,11 +190,12 @@ def test_views_are_served_and_left_behind_in_fine_tuning(
     served = load_network(materialise(store, trained[0], tmp_path) / "model.keras")
     assert without_test_time_augmentation(served) is not served
     assert "views averaged              4" in read_file(store, trained[0], "summary.txt").decode()
-    inputs = _pixels_and_patients(3)
-    told = Predictor.load(materialise(store, trained[0], tmp_path)).predict(*inputs.values())
-    mirrored = {**inputs, "image": np.ascontiguousarray(inputs["image"][:, ::-1])}
+    metadata = _patients(3)
+    images = np.random.default_rng(0).integers(0, 256, (3, 32, 32, 3), dtype=np.uint8)
+    told = Predictor.load(materialise(store, trained[0], tmp_path)).predict(images, metadata)
+    mirrored = np.ascontiguousarray(images[:, ::-1])
     np.testing.assert_allclose(
-        Predictor.load(materialise(store, trained[0], tmp_path)).predict(*mirrored.values()).logits,
+        Predictor.load(materialise(store, trained[0], tmp_path)).predict(mirrored, metadata).logits,
         told.logits,
         atol=1e-4,
     )
@@ -247,10 +248,8 @@ def test_memory_that_runs_out_at_the_end_is_said_with_what_is_kept(
     assert (found.is_finished, found.epoch, found.step) == (True, 1, found.n_steps)
 
 
-def _pixels_and_patients(n_images: int) -> dict[str, np.ndarray]:
-    rng = np.random.default_rng(0)
+def _patients(n_images: int) -> dict[str, np.ndarray]:
     return {
-        "image": rng.integers(0, 256, (n_images, 32, 32, 3), dtype=np.uint8),
         "age_years": np.full(n_images, np.nan, np.float32),
         "sex_code": np.zeros(n_images, np.int32),
         "site_code": np.ones(n_images, np.int32),
