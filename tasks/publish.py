@@ -48,16 +48,16 @@ def markdown(key: str, text: str, description: str) -> None:
     create_markdown_artifact(markdown=text, key=key, description=description)
 
 
-def pictures_as_markdown(figures: Sequence[tuple[str, bytes]]) -> str:
+def images_as_markdown(figures: Sequence[tuple[str, bytes]]) -> str:
     """Return titled PNGs as markdown that holds them: the store's files are private, so no address would open."""
     return "\n\n".join(
         f"## {title}\n\n![{title}](data:image/png;base64,{base64.b64encode(png).decode()})" for title, png in figures
     )
 
 
-def pictures(key: str, figures: Sequence[tuple[str, bytes]], description: str) -> None:
+def images(key: str, figures: Sequence[tuple[str, bytes]], description: str) -> None:
     """Publish titled PNGs inside one markdown artifact."""
-    markdown(key, pictures_as_markdown(figures), description)
+    markdown(key, images_as_markdown(figures), description)
 
 
 def csv_as_markdown(text: str) -> str:

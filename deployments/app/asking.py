@@ -83,7 +83,7 @@ def read_metadata(age: object, sex: object, site: object) -> PatientMetadata:
     """Return the metadata that form values mean; empty, ``None`` and "unknown" mean unknown.
 
     Raises:
-        InputRejected: A value cannot be meant; ``field`` says which.
+        InputRejected: A value is invalid; ``field`` says which.
     """
     return PatientMetadata(age_years=_age(age), sex=_sex(sex), site=_site(site))
 

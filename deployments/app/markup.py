@@ -3,7 +3,7 @@
 import html
 
 from deployments.app.asking import Standing
-from deployments.app.render import draw_map, draw_picture, scale_css, scale_of
+from deployments.app.render import draw_map, draw_image, scale_css, scale_of
 from lesion_core.labels import CLASS_NAMES, CLASSES, N_CLASSES_IN_WORDS, Diagnosis
 from lesion_core.serving import wording
 from lesion_core.serving.predictor import Answer, ClassAnswer
@@ -95,12 +95,12 @@ def _class_row(item: ClassAnswer, *, leading: bool) -> str:
 
 
 def write_map(answer: Answer, diagnosis: Diagnosis) -> str:
-    """Return picture and map side by side, the colour scale, and what the map is not."""
+    """Return image and map side by side, the colour scale, and what the map is not."""
     name, scale = CLASS_NAMES[diagnosis], scale_of(answer)
     share = answer.of(diagnosis).image_share
     return (
         '<section class="lf-map" data-testid="map">'
-        f'<div class="lf-pictures"><figure><img src="{draw_picture(answer.pixels)}" alt="The image as the model saw '
+        f'<div class="lf-images"><figure><img src="{draw_image(answer.pixels)}" alt="The image as the model saw '
         'it"><figcaption>As the model saw it</figcaption></figure>'
         f'<figure><img src="{draw_map(answer, diagnosis)}" alt="Map for {name.lower()} over the image">'
         f"<figcaption>Map for <b>{name.lower()}</b></figcaption></figure></div>"

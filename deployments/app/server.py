@@ -24,7 +24,7 @@ def create_app(settings: LesionSettings) -> FastAPI:
     Routes: ``/`` the page, ``POST /v1/predict``, ``GET /healthz``, ``GET /readyz``, ``GET /openapi.json``.
 
     Raises:
-        ConfigError: The store's address or ``page_users`` cannot be meant.
+        ConfigError: The store's address or ``page_users`` is invalid.
     """
     store = open_store(settings)
     users = Users(settings.page_users)

@@ -7,11 +7,12 @@ import numpy as np
 import pandas as pd
 
 from lesion_core import figures
-from lesion_core.dataset.breakdown import AGE_BIN_YEARS, Breakdown, sizes_by_class
+from lesion_core.dataset.breakdown import Breakdown, sizes_by_class
 from lesion_core.dataset.proof.leakage import QUARANTINED
 from lesion_core.dataset.splitting.splits import SPLITS
-from lesion_core.dataset.summary import UNKNOWN
 from lesion_core.dataset_report.content import FIELD_NAMES, SAMPLED_SPLIT, DataSummary
+from lesion_core.fields.kinds import UNKNOWN, CategoryField
+from lesion_core.fields.table import AGE, SITE, categories, in_words
 from lesion_core.labels import CLASS_ORDER, N_CLASSES, SITE_ORDER
 
 N_SOURCES_NAMED = 12
@@ -37,8 +38,9 @@ def write_figures(
     train = by_split.get(SAMPLED_SPLIT, np.zeros(N_CLASSES, int))
     figures.draw_samples(samples, train, folder / "samples.png", subject)
     images = np.array(counts.images)
-    figures.draw_ages(np.array(counts.ages), images, AGE_BIN_YEARS, folder / "ages.png", subject)
-    figures.draw_panels("Sex, confirmation and licence by class", _panels(counts), folder / "people.png", subject)
+    figures.draw_ages(np.array(counts.ages), images, AGE.bin_width, folder / "ages.png", subject)
+    people = in_words([*(field.noun for field in _people()), "confirmation", "licence"])
+    figures.draw_panels(f"{people[:1].upper()}{people[1:]} by class", _panels(counts), folder / "people.png", subject)
     figures.draw_grid("Sites by class", _site_grid(counts), folder / "sites.png", subject)
     figures.draw_grid("Sources by class", _source_grid(counts), folder / "sources.png", subject)
     figures.draw_grid("Missing values by class", _missing_grid(counts), folder / "missing.png", subject)
@@ -55,8 +57,14 @@ def _by_class(images: Mapping[str, int]) -> np.ndarray:
     return np.array([images.get(str(name), 0) for name in CLASS_ORDER])
 
 
+def _people() -> list[CategoryField]:
+    """Return the fields that are drawn side by side; the site has a figure of its own."""
+    return [field for field in categories() if field != SITE]
+
+
 def _panels(counts: Breakdown) -> list[figures.Panel]:
-    fields = {"sex": "Sex", "confirm_type": "How the diagnosis was confirmed", "licence": "Licence"}
+    fields = {field.name: field.title for field in _people()}
+    fields |= {"confirm_type": "How the diagnosis was confirmed", "licence": "Licence"}
     return [
         figures.Panel(heading, {value: np.array(by) for value, by in _folded(counts.values[name], 6)}, UNKNOWN)
         for name, heading in fields.items()

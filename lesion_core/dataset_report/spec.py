@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 from pydantic import Field
 
+from lesion_core.fields.table import key_of_later
 from lesion_core.keys import data_report_key, digest_of
 from lesion_core.refs import DatasetRef, Ref
 from lesion_core.stores.folders import files_folder, get_index
@@ -22,7 +23,7 @@ SUMMARY_NAME = "summary.json"
 
 
 class DataReportJob(Value):
-    """What the job ``data-report`` is told."""
+    """What the job ``data-report`` gets."""
 
     dataset: DatasetRef
     seed: int = Field(default=7, ge=0, description="Of the samples")
@@ -61,7 +62,7 @@ FIGURES: tuple[Shown, ...] = (
     Shown(
         "sources",
         "Sources",
-        "Which share of a class comes from whom: a class that one source alone gives may be told by its camera.",
+        "Which share of a class comes from whom: a class from one source alone may be recognised by its camera.",
     ),
     Shown(
         "missing",
@@ -84,7 +85,7 @@ FIGURES: tuple[Shown, ...] = (
 
 def data_report_inputs(job: DataReportJob) -> JsonDict:
     """Return everything that a report depends on, JSON-serialisable."""
-    return {"dataset": job.dataset.sha256, "seed": job.seed, "step_version": STEP_VERSION}
+    return {"dataset": job.dataset.sha256, "seed": job.seed, "step_version": STEP_VERSION, **key_of_later()}
 
 
 def data_report_key_of(job: DataReportJob) -> StoreKey:

@@ -224,7 +224,7 @@ _SITE_FIELDS = tuple(f"anatom_site_{level}" for level in range(1, 6))
 
 
 def site_of(metadata: Metadata) -> Site | Unmapped | None:
-    """Return the challenge's site, ``None`` where the archive gives none, or why it cannot be told.
+    """Return the challenge's site, ``None`` where the archive gives none, or why it cannot be determined.
 
     ``anatom_site_special`` decides where it names a site; otherwise the path does; the former field
     ``anatom_site_general`` (the challenge's own words) counts only where the new ones are absent.

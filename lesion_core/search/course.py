@@ -46,7 +46,7 @@ def conduct(
     """Run what a study still lacks of its trials and return all of them.
 
     Where this is ended by an error, a signal or Ctrl-C, the trials that run are told to end too; they keep their
-    backups and are continued when the study is run again.
+    checkpoints and are continued when the study is run again.
 
     Args:
         plan: As ``plan_study`` returns it.
@@ -58,7 +58,7 @@ def conduct(
         sleep: Waits between two looks at the trials.
 
     Raises:
-        ConfigError: Another process runs this study, or its storage cannot be meant.
+        ConfigError: Another process runs this study, or its storage is invalid.
         TrainingError: The recipe's own trial failed, so no trial can be compared with it; it is tried again first
             when the study is run again.
         StoreUnavailable: Store or database do not answer.
@@ -118,7 +118,7 @@ class _Course:
             try:
                 order = self.search.ask()
             except ConfigError:
-                continue  # told failed with its reason; the next draw is another one
+                continue  # recorded as failed with its reason; the next draw is another one
             signals.forget_earlier(self.store, order)
             self.running.append(_Running(order, self.start(order)))
 

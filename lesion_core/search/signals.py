@@ -4,7 +4,7 @@ A trial may run in a thread of the study's process, or on a machine of a cluster
 down the score; the study's side answers with a verdict, go on or stop. Each word is an object of its own, made once.
 An epoch's word outlives both processes, so a study that was killed reads on where it had stopped reading. A study
 that ends before its trials, because it was cancelled or met an error, tells them to halt: they end and keep their
-backups, and go on from them when the study is run again.
+checkpoints, and go on from them when the study is run again.
 """
 
 import json
@@ -115,7 +115,7 @@ def check_study(store: Store, order: TrialOrder) -> None:
     if store.stat(_halt_key(order)) is not None:
         raise StudyEnded(
             f"expected study {order.study} to go on, but it ended before its trial {order.number}; run it again, and "
-            "the trial is taken up from its last backup",
+            "the trial is taken up from its last checkpoint",
             study=order.study,
         )
 

@@ -21,7 +21,7 @@ SUBTITLE = (
     f"Research use only. One dermoscopic image of one lesion in, probabilities for {N_CLASSES_IN_WORDS} classes out."
 )
 SYNTHETIC_BANNER = (
-    "SYNTHETIC: this model was trained on generated pictures. Its answers have no clinical meaning whatever."
+    "SYNTHETIC: this model was trained on generated images. Its answers have no clinical meaning whatever."
 )
 NOT_READY = (
     "No model is approved yet, so this page cannot answer. Run the pipeline, then approve a model with the flow "
@@ -326,7 +326,7 @@ def _general(keeps_record: bool) -> tuple[Statement, ...]:
 
 def _classes(absent_classes: Sequence[str]) -> str:
     text = (
-        f"Only {len(CLASS_ORDER)} classes: {_names(CLASS_ORDER)}. Any other lesion, and any other picture, is forced "
+        f"Only {len(CLASS_ORDER)} classes: {_names(CLASS_ORDER)}. Any other lesion, and any other image, is forced "
         "into one of them."
     )
     if absent_classes:
@@ -336,7 +336,7 @@ def _classes(absent_classes: Sequence[str]) -> str:
 
 def _training(provenance: Provenance) -> str:
     if provenance.synthetic:
-        return f"{provenance.n_train_images} generated pictures, marked synthetic. No patient is among them."
+        return f"{provenance.n_train_images} generated images, marked synthetic. No patient is among them."
     dataset = provenance.dataset.get("id", "dataset not named")
     return (
         f"{provenance.n_train_images} dermoscopic images ({dataset}). Public "

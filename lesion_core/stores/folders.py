@@ -136,7 +136,7 @@ def publish(
         inputs: Everything the output depends on, JSON-serialisable.
         summary: The own fields of the reference to this folder, JSON-serialisable.
         clock: Time of publication.
-        on_progress: Told the stage 'publish', file by file.
+        on_progress: Gets the stage 'publish', file by file.
 
     Raises:
         ConfigError: There is nothing to publish, or a name cannot be a key.
@@ -201,7 +201,7 @@ def materialise(
     That is the store's own directory where it has one (``store.root``; treat it as read-only), else a copy
     below ``cache``: complete or absent, continued after an interruption, mended where a copied file was
     damaged, and safe when several processes ask at once (one downloads, the others wait for it).
-    ``on_progress`` is told the stage 'fetch dataset', 'fetch model' …, file by file.
+    ``on_progress`` gets the stage 'fetch dataset', 'fetch model' …, file by file.
 
     Raises:
         ArtifactNotFound: No complete folder is there, or one of its files is gone.

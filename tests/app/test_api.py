@@ -141,7 +141,7 @@ def test_parameters_in_the_address_are_refused_by_name(
 def test_bad_requests_end_in_words(site: Site, lesion_jpeg: bytes) -> None:
     site.approve(Diagnosis.BCC)
     url = f"{site.url}/v1/predict"
-    refused = _ask(site, b"not a picture")
+    refused = _ask(site, b"not an image")
     assert (refused.status_code, refused.json()["field"]) == (422, "image")
     assert httpx.post(url, data={"age_years": "40"}).json()["field"] == "image"
     assert httpx.post(url, content=b"{}", headers={"Content-Type": "application/json"}).status_code == 422

@@ -31,7 +31,7 @@ STEPS: dict[str, tuple[str, tuple[str, ...]]] = {
     "data-report": (
         "lesion_core.dataset_report.spec",
         (
-            *("dataset_report", "figures/canvas.py", "figures/composition.py", "figures/pictures.py"),
+            *("dataset_report", "figures/canvas.py", "figures/composition.py", "figures/image_grids.py"),
             *("dataset/breakdown.py", "dataset/proof/certificate.py", "dataset/summary.py"),
         ),
     ),
@@ -52,7 +52,7 @@ STEPS: dict[str, tuple[str, tuple[str, ...]]] = {
         "lesion_core.evaluation.version",
         (
             *("evaluation", "statistics", "lineage", "serving/predictor.py", "images", "dataset/model_images.py"),
-            *(f"figures/{part}.py" for part in ("canvas", "outcome", "performance", "pictures")),
+            *(f"figures/{part}.py" for part in ("canvas", "outcome", "performance", "image_grids")),
         ),
     ),
 }

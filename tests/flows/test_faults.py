@@ -33,12 +33,12 @@ RECIPE = {
     "dataset": "synthetic",
     "backbone": "tiny",
     "weights": "none",
-    "optimisation": {"epochs": 5, "head_epochs": 0, "batch_size": 8, "backup_seconds": 0.2},
+    "optimisation": {"epochs": 5, "head_epochs": 0, "batch_size": 8, "checkpoint_seconds": 0.2},
 }
 
 
 @pytest.mark.slow
-def test_a_killed_training_child_resumes_from_its_backup(
+def test_a_killed_training_child_resumes_from_its_checkpoint(
     running: Running, approved: ModelRef, tmp_path: Path
 ) -> None:
     path = tmp_path / "killed.yaml"
@@ -52,9 +52,9 @@ def test_a_killed_training_child_resumes_from_its_backup(
         stderr=subprocess.STDOUT,
         text=True,
     ) as flow:
-        backups = running.settings.work
+        checkpoints = running.settings.work
         deadline = time.monotonic() + 120
-        while time.monotonic() < deadline and not list(backups.rglob("backup*/*")):
+        while time.monotonic() < deadline and not list(checkpoints.rglob("checkpoint*/*")):
             assert flow.poll() is None, flow.communicate()[0][-3000:]
             time.sleep(0.1)
         children = _training_children(flow.pid)

@@ -21,9 +21,9 @@ _OPTIMIZER, _PASS = "tf2onnx.optimizer", "Apply %s"  # who says which pass of th
 def export_onnx(model: keras.Model, path: Path, on_pass: Callable[[str], None] = lambda name: None) -> None:
     """Write a network made by ``build_network`` as ONNX, in float32 and for any batch size.
 
-    Inputs are ``image`` uint8 (n, s, s, 3), ``age_years`` float32 (n,), ``sex_code`` and ``site_code`` int32 (n,):
-    all four whatever the head, so a caller feeds every model alike. Outputs are the network's, by name. A model
-    trained in mixed precision is exported with the same weights in float32; ``model`` itself is left as it is.
+    Inputs are ``image`` uint8 (n, s, s, 3) and the metadata fields, ``age_years`` float32 (n,), ``sex_code`` int32
+    (n,) …: all of them whatever the head, so a caller feeds every model alike. Outputs are the network's, by name. A
+    model trained in mixed precision is exported with the same weights in float32; ``model`` itself is left as it is.
     ``on_pass`` hears the name of each pass of the conversion as it begins: a large network takes minutes.
     """
     network = as_float32(model)
