@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from pydantic import Field
 
 from deployments.app.approved import Served
-from lesion_core.labels import CLASS_NAMES, Diagnosis
+from lesion_core.labels import CLASS_NAMES, N_CLASSES_IN_WORDS, Diagnosis
 from lesion_core.serving import wording
 from lesion_core.serving.predictor import Answer, ClassAnswer
 from lesion_core.serving.wording import Statement
@@ -51,7 +51,7 @@ class PredictAnswer(Value):
     approved_at: str = Field(description="ISO 8601")
     synthetic: bool = Field(description="Whether the model saw generated images: then the answer means nothing")
     metadata: PatientMetadata = Field(description="What was known of the patient for this answer; null is unknown")
-    classes: tuple[ClassProbability, ...] = Field(description="All eight, most probable first")
+    classes: tuple[ClassProbability, ...] = Field(description=f"All {N_CLASSES_IN_WORDS}, most probable first")
     notes: tuple[Note, ...]
     disclaimer: str
     limits_of_use: tuple[Statement, ...]

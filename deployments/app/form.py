@@ -7,7 +7,7 @@ from starlette.datastructures import UploadFile
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
 
-from deployments.app.asking import shown
+from deployments.app.prediction_service import shown
 from deployments.scoring.columns import meaning_of, nearest
 from lesion_core.errors import InputRejected
 from lesion_core.fields.kinds import AnyField, CategoryField

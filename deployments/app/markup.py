@@ -1,26 +1,30 @@
 """The page's own HTML: tables, bars and notices. Every text that is not ours is escaped."""
 
 import html
-from collections.abc import Sequence
 
-from deployments.app.approved import Served
+from deployments.app.prediction_service import Standing
 from deployments.app.render import draw_image, draw_map, scale_css, scale_of
-from lesion_core.labels import CLASS_NAMES, Diagnosis
+from lesion_core.labels import CLASS_NAMES, CLASSES, N_CLASSES_IN_WORDS, Diagnosis
 from lesion_core.serving import wording
 from lesion_core.serving.predictor import Answer, ClassAnswer
-from lesion_core.serving.wording import Statement
 from lesion_core.types import PatientMetadata
 
 
-def write_header(*, synthetic: bool) -> str:
+def write_header(standing: Standing) -> str:
     """Return title, subtitle and, where the model is synthetic, the banner."""
-    banner = f'<p class="lf-synthetic">{_text(wording.SYNTHETIC_BANNER)}</p>' if synthetic else ""
+    is_synthetic = standing.served is not None and standing.served.synthetic
+    banner = f'<p class="lf-synthetic">{_text(wording.SYNTHETIC_BANNER)}</p>' if is_synthetic else ""
     return f'<header class="lf-header"><h1>{wording.TITLE}</h1><p>{_text(wording.SUBTITLE)}</p>{banner}</header>'
 
 
-def write_status(served: Served, answered_by: str | None = None) -> str:
-    """Return the line that names the model in service, and says where a shown answer is of another one."""
-    approval = served.approval
+def write_status(standing: Standing) -> str:
+    """Return the line that names the model in service, and says where a shown answer is of another one.
+
+    While no model can answer, it is a notice of that.
+    """
+    if standing.served is None:
+        return _not_ready(standing.refusal)
+    approval, answered_by = standing.served.approval, standing.answered_by
     line = (
         f'<p class="lf-version"><span>Model <b data-testid="model-id">{_text(approval.model_id)}</b></span> '
         f"<span>approved {_text(approval.at[:16].replace('T', ' '))} UTC by {_text(approval.approver)}</span></p>"
@@ -30,8 +34,7 @@ def write_status(served: Served, answered_by: str | None = None) -> str:
     return line
 
 
-def write_not_ready(message: str) -> str:
-    """Return the notice in place of an answer while no model can give one."""
+def _not_ready(message: str) -> str:
     return (
         f'<section class="lf-notice lf-not-ready" role="status"><h2>{wording.NOT_READY_TITLE}</h2>'
         f"<p>{_text(message)}</p></section>"
@@ -67,7 +70,8 @@ def write_answer(answer: Answer) -> str:
     notes = "".join(f"<li>{_text(note.text)}</li>" for note in answer.notes)
     return (
         '<section class="lf-answer" data-testid="answer" aria-live="polite"><h2>Differential</h2>'
-        '<table class="lf-bars"><caption>Calibrated probability of each of the eight classes, most probable first. '
+        f'<table class="lf-bars"><caption>Calibrated probability of each of the {N_CLASSES_IN_WORDS} classes, '
+        "most probable first. "
         f"For {_text(wording.describe_patient(answer.metadata))}; by model "
         f'<span data-testid="answered-by">{_text(answer.model_id)}</span>.</caption>'
         f'<thead><tr><th scope="col">Class</th><th scope="col" colspan="2">Probability</th></tr></thead>'
@@ -79,7 +83,8 @@ def write_answer(answer: Answer) -> str:
 
 
 def _class_row(item: ClassAnswer, *, leading: bool) -> str:
-    kind = "malignant" if item.malignant else "precancerous" if item.diagnosis == Diagnosis.AK else ""
+    nature = CLASSES[item.diagnosis].nature
+    kind = "" if nature == "benign" else nature
     mark = f' <span class="lf-mark lf-{kind}">{kind}</span>' if kind else ""
     classes = f"lf-row lf-bar-{kind or 'other'}{' lf-leading' if leading else ''}"
     return (
@@ -147,9 +152,11 @@ def _interaction(answer: Answer) -> str:
     )
 
 
-def write_disclaimer(statements: Sequence[Statement]) -> str:
+def write_disclaimer(standing: Standing) -> str:
     """Return the panel that always stands on the page; there is nothing to close it with."""
-    parts = "".join(f"<div><dt>{_text(item.title)}</dt><dd>{_text(item.text)}</dd></div>" for item in statements)
+    parts = "".join(
+        f"<div><dt>{_text(item.title)}</dt><dd>{_text(item.text)}</dd></div>" for item in standing.statements
+    )
     return (
         '<section class="lf-disclaimer" id="limits" data-testid="disclaimer"><h2>Limits of use</h2>'
         f"<dl>{parts}</dl></section>"

@@ -21,19 +21,11 @@ from lesion_core.comparison.spec import (
     Outcome,
 )
 from lesion_core.errors import ArtifactCorrupt, DataError
-from lesion_core.evaluation.measurement import Scored
+from lesion_core.evaluation.measurement import Scored, estimate_all
 from lesion_core.labels import CLASS_ORDER, Diagnosis
-from lesion_core.statistics.estimates import Estimate, known, percentile_interval, share_estimate
-from lesion_core.statistics.intervals import measure
-from lesion_core.statistics.metrics import (
-    MELANOMA_INDEX,
-    SCREENING_SPECIFICITY,
-    balanced_accuracy,
-    class_aucs,
-    mean_known,
-    roc_of,
-)
-from lesion_core.statistics.rank_intervals import resample_ranking
+from lesion_core.statistics.estimates import Estimate
+from lesion_core.statistics.measures import LEADERBOARD, Measure
+from lesion_core.statistics.metrics import balanced_accuracy
 from lesion_core.stores.folders import read_file
 from lesion_core.stores.protocol import Store
 from lesion_core.types import JsonDict, StoreKey, Value
@@ -91,9 +83,19 @@ class Entry(Value):
     melanoma_sensitivity_at_80_specificity: Estimate
     brier: Estimate
     log_loss: Estimate
+    further: dict[str, Estimate] = Field(
+        default_factory=dict,
+        exclude_if=lambda found: not found,
+        description="Measures of a leaderboard without a field of their own, by name",
+    )
     classes: tuple[ClassScore, ...] = Field(description="In CLASS_ORDER")
     training_seconds: float = Field(ge=0, description="Mean of a run")
     n_parameters: int | None
+
+    def estimate(self, measure: Measure) -> Estimate:
+        """Return a number of ``measures.LEADERBOARD``, not known where the leaderboard is older than the measure."""
+        found = getattr(self, measure.name, None) or self.further.get(measure.name)
+        return found if isinstance(found, Estimate) else Estimate(value=None)
 
 
 class Failure(Value):
@@ -255,43 +257,23 @@ def _entry(
 
 def _measure(scored: Scored, images: pd.DataFrame, job: ComparisonJob) -> dict[str, object]:
     """Return the fields of an entry that are measured on all folds and seeds together."""
-    n_bootstrap, seed = job.request.n_bootstrap, job.request.seed
-    sums = measure(scored.class_index, scored.probs, scored.groups, n_bootstrap=n_bootstrap, seed=seed)
-    ranks = resample_ranking(
-        scored.class_index,
-        scored.probs,
-        scored.groups,
-        specificity=SCREENING_SPECIFICITY,
-        n_bootstrap=n_bootstrap,
-        seed=seed,
-    )
-    aucs = class_aucs(scored.class_index, scored.probs)
-    curve = roc_of(scored.class_index, scored.probs, MELANOMA_INDEX)
-    melanoma = float("nan") if curve is None else curve.sensitivity_at(SCREENING_SPECIFICITY)
-    members = [scored.class_index == place for place in range(len(CLASS_ORDER))]
+    found = estimate_all(scored, n_bootstrap=job.request.n_bootstrap, seed=job.request.seed)
+    own = {one.name: found.overall[one.name] for one in LEADERBOARD}
+    further = {name: estimate for name, estimate in own.items() if name not in Entry.model_fields}
     return {
-        "macro_auc": _drawn(float(mean_known(aucs)), mean_known(ranks.auc)),
-        "melanoma_sensitivity_at_80_specificity": share_estimate(
-            _drawn(melanoma, ranks.sensitivity[:, MELANOMA_INDEX]), scored.n_groups_of(members[MELANOMA_INDEX])
-        ),
-        "brier": sums.estimate("brier"),
-        "log_loss": sums.estimate("log_loss"),
+        **{name: estimate for name, estimate in own.items() if name not in further},
+        "further": further,
         "classes": tuple(
             ClassScore(
                 diagnosis=CLASS_ORDER[place],
                 n_images=int((images["class_index"] == place).sum()),
-                n_groups=(n_groups := scored.n_groups_of(is_class)),
-                sensitivity=share_estimate(sums.estimate("sensitivity", place), n_groups),
-                auc=_drawn(float(aucs[place]), ranks.auc[:, place]),
+                n_groups=scored.n_groups_of(scored.class_index == place),
+                sensitivity=by_name["sensitivity"],
+                auc=by_name["auc"],
             )
-            for place, is_class in enumerate(members)
+            for place, by_name in enumerate(found.by_class)
         ),
     }
-
-
-def _drawn(value: float, draws: np.ndarray) -> Estimate:
-    low, high = percentile_interval(draws) if known(value) is not None else (None, None)
-    return Estimate(value=known(value), low=low, high=high, method="none" if low is None else "group bootstrap")
 
 
 def _run_score(

@@ -7,6 +7,7 @@ import pandas as pd
 
 from lesion_core.comparison.leaderboard import ClassScore, Entry, Leaderboard
 from lesion_core.labels import CLASS_ORDER
+from lesion_core.statistics.measures import LEADERBOARD
 
 
 def headline_rows(board: Leaderboard) -> list[dict[str, Any]]:
@@ -20,10 +21,7 @@ def headline_rows(board: Leaderboard) -> list[dict[str, Any]]:
             "lowest to highest": f"{entry.lowest:.3f} to {entry.highest:.3f}",
             f"against {board.reference}": "the reference" if entry.difference is None else difference_in_words(entry),
             "probability of better": "–" if entry.probability_better is None else f"{entry.probability_better:.3f}",
-            "mean AUC": entry.macro_auc.in_words(),
-            "MEL sensitivity at 0.80 specificity": entry.melanoma_sensitivity_at_80_specificity.in_words(),
-            "Brier": entry.brier.in_words(),
-            "log loss": entry.log_loss.in_words(),
+            **{one.column: entry.estimate(one).in_words() for one in LEADERBOARD},
             "training minutes": f"{entry.training_seconds / 60:.1f}",
             "parameters": "–" if entry.n_parameters is None else f"{entry.n_parameters:,}",
         }
@@ -100,10 +98,7 @@ def _flat(entry: Entry) -> dict[str, Any]:
     estimates = {
         "balanced_accuracy": entry.balanced_accuracy,
         "difference": entry.difference,
-        "macro_auc": entry.macro_auc,
-        "melanoma_sensitivity_at_80_specificity": entry.melanoma_sensitivity_at_80_specificity,
-        "brier": entry.brier,
-        "log_loss": entry.log_loss,
+        **{one.name: entry.estimate(one) for one in LEADERBOARD},
         **{f"sensitivity_{CLASS_ORDER[i]}": one.sensitivity for i, one in enumerate(entry.classes)},
         **{f"auc_{CLASS_ORDER[i]}": one.auc for i, one in enumerate(entry.classes)},
     }

@@ -13,7 +13,7 @@ from typing import Any
 from lesion_core.dataset.summary import DatasetSummary
 from lesion_core.evaluation.report import CARD_NAME, Metrics, Subject, read_predictions
 from lesion_core.isic.withdrawals import withdrawn_ids
-from lesion_core.labels import CLASS_NAMES, CLASS_ORDER, Diagnosis
+from lesion_core.labels import CLASS_NAMES, CLASS_ORDER, N_CLASSES_IN_WORDS, Diagnosis
 from lesion_core.lineage.exposure import find_exposure
 from lesion_core.recipes.former_names import with_present_names
 from lesion_core.refs import ModelRef, ReportRef
@@ -26,6 +26,7 @@ from lesion_core.serving.wording import (
     disclaimer_without_model,
     percent,
 )
+from lesion_core.statistics.measures import CLASS_MEASURES
 from lesion_core.stores.folders import read_file
 from lesion_core.stores.protocol import Store
 from lesion_core.types import JsonDict
@@ -158,17 +159,10 @@ def _unseen(n_seen: int) -> str:
 
 
 def _by_class(metrics: Metrics) -> str:
-    header = ("Class", "Images", "Groups", "Sensitivity", "95 % interval", "Specificity", "AUC")
+    shown = [label for one in CLASS_MEASURES for label in one.card_columns]
+    header = ("Class", "Images", "Groups", *(label[0].upper() + label[1:] for label in shown))
     rows = [
-        (
-            row["class"],
-            f"{row['images']:,}",
-            f"{row['groups']:,}",
-            row["sensitivity"],
-            row["95 % interval"] or "–",
-            row["specificity"],
-            row["AUC"],
-        )
+        (row["class"], f"{row['images']:,}", f"{row['groups']:,}", *(row[label] or "–" for label in shown))
         for row in metrics.class_rows()
     ]
     return _table(header, rows)
@@ -229,7 +223,7 @@ def _limits(metrics: Metrics, folder: ModelFolder) -> Iterable[str]:
             f"Few groups, or all alike, in the test split for {', '.join(few)}: those sensitivity intervals are "
             "Wilson's, counting groups as trials."
         )
-    yield "A lesion of any other diagnosis is answered with one of the eight classes all the same."
+    yield f"A lesion of any other diagnosis is answered with one of the {N_CLASSES_IN_WORDS} classes all the same."
     yield "Measured on images of the same sources as the training images; no other hospital's images were tested."
     yield "Skin tone is not recorded, so performance by skin tone is not known."
     yield MAP_CAVEAT

@@ -1,24 +1,18 @@
 """From probabilities to a report's numbers."""
 
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
-from lesion_core.evaluation.report import ClassMetrics, Malignancy, Metrics, Probabilities, Subject
+from lesion_core.evaluation.report import Metrics, Subject
 from lesion_core.labels import CLASS_ORDER, N_CLASSES
 from lesion_core.statistics.estimates import Estimate, known, mean_estimate, percentile_interval, share_estimate
 from lesion_core.statistics.intervals import OnDrawn, Resampled, group_codes, ignore_draws, measure
-from lesion_core.statistics.metrics import (
-    MALIGNANT_INDICES,
-    MELANOMA_INDEX,
-    SCREENING_SPECIFICITY,
-    class_aucs,
-    confusion_matrix,
-    mean_known,
-    reliability,
-    roc_of,
-)
-from lesion_core.statistics.rank_intervals import RankedDraws, resample_ranking
+from lesion_core.statistics.measures import CLASS_MEASURES, MEASURES, Measure, Ranking
+from lesion_core.statistics.metrics import SCREENING_SPECIFICITY, confusion_matrix, reliability
+from lesion_core.statistics.rank_intervals import measure_ranking, resample_ranking
 
 N_RESAMPLINGS = 2  # of what adds up over groups, and of what depends on the order of scores
 
@@ -36,6 +30,67 @@ class Scored:
         return len(np.unique(group_codes(self.groups)[chosen]))
 
 
+@dataclass(frozen=True, slots=True)
+class Estimates:
+    """Every number of ``measures.MEASURES`` by name, and of ``CLASS_MEASURES`` by name, class by class."""
+
+    overall: dict[str, Estimate]
+    by_class: tuple[dict[str, Estimate], ...]
+
+
+def estimate_all(scored: Scored, *, n_bootstrap: int, seed: int, on_drawn: OnDrawn = ignore_draws) -> Estimates:
+    """Measure every number of the table, with its interval.
+
+    Args:
+        scored: Truth, probabilities and groups.
+        n_bootstrap: Resamples.
+        seed: Same seed, same intervals.
+        on_drawn: Hears of so many more resamples done; ``N_RESAMPLINGS`` times ``n_bootstrap`` in all.
+    """
+    asked: dict[str, Any] = {"n_bootstrap": n_bootstrap, "seed": seed, "on_drawn": on_drawn}
+    sums = measure(scored.class_index, scored.probs, scored.groups, **asked)
+    ranks = _Ranks(
+        measure_ranking(scored.class_index, scored.probs),
+        resample_ranking(scored.class_index, scored.probs, scored.groups, specificity=SCREENING_SPECIFICITY, **asked),
+    )
+    by_class = tuple(_of_class(scored, sums, ranks, position) for position in range(N_CLASSES))
+    overall = {one.name: _overall(one, scored, sums, ranks, by_class) for one in MEASURES}
+    return Estimates(overall, by_class)
+
+
+@dataclass(frozen=True, slots=True)
+class _Ranks:
+    measured: Ranking
+    draws: Ranking
+
+    def estimate(self, of: Callable[[Ranking], np.ndarray], position: int | None = None) -> Estimate:
+        value, draws = of(self.measured)[0], of(self.draws)
+        if position is not None:
+            value, draws = value[position], draws[:, position]
+        low, high = percentile_interval(draws) if known(value) is not None else (None, None)
+        return Estimate(value=known(value), low=low, high=high, method="none" if low is None else "group bootstrap")
+
+
+def _of_class(scored: Scored, sums: Resampled, ranks: _Ranks, position: int) -> dict[str, Estimate]:
+    is_class = scored.class_index == position
+    return {one.name: _estimate(one, scored, sums, ranks, is_class, position) for one in CLASS_MEASURES}
+
+
+def _overall(
+    one: Measure, scored: Scored, sums: Resampled, ranks: _Ranks, by_class: Sequence[dict[str, Estimate]]
+) -> Estimate:
+    found = _estimate(one, scored, sums, ranks, scored.class_index)
+    return mean_estimate(found, [each[one.mean_of] for each in by_class]) if one.interval == "mean" else found
+
+
+def _estimate(
+    one: Measure, scored: Scored, sums: Resampled, ranks: _Ranks, truth: np.ndarray, position: int | None = None
+) -> Estimate:
+    """Return one number; ``truth`` is what its ``share_of`` takes."""
+    found = ranks.estimate(one.of_ranking, position) if one.of_ranking else sums.estimate(one.name, position)
+    return share_estimate(found, scored.n_groups_of(one.share_of(truth))) if one.interval == "share" else found
+
+
 def measure_scores(
     scored: Scored, subject: Subject, *, temperature: float, on_drawn: OnDrawn = ignore_draws
 ) -> Metrics:
@@ -47,67 +102,49 @@ def measure_scores(
         temperature: What the model's logits were divided by.
         on_drawn: Hears of so many more resamples done; ``N_RESAMPLINGS`` times ``n_bootstrap`` in all.
     """
-    n_bootstrap, seed = subject.n_bootstrap, subject.seed
-    sums = measure(
-        scored.class_index, scored.probs, scored.groups, n_bootstrap=n_bootstrap, seed=seed, on_drawn=on_drawn
-    )
-    ranks = resample_ranking(
-        scored.class_index,
-        scored.probs,
-        scored.groups,
-        specificity=SCREENING_SPECIFICITY,
-        n_bootstrap=n_bootstrap,
-        seed=seed,
-        on_drawn=on_drawn,
-    )
-    aucs = class_aucs(scored.class_index, scored.probs)
-    confusion = confusion_matrix(scored.class_index, scored.probs.argmax(axis=1))
-    classes = tuple(_class(scored, sums, aucs, ranks, position) for position in range(N_CLASSES))
-    return Metrics(
-        subject=subject,
-        chance=1 / len(subject.classes_present),
-        balanced_accuracy=mean_estimate(sums.estimate("balanced_accuracy"), [one.sensitivity for one in classes]),
-        accuracy=share_estimate(sums.estimate("accuracy"), subject.n_groups),
-        macro_f1=sums.estimate("macro_f1"),
-        macro_auc=_drawn(float(mean_known(aucs)), mean_known(ranks.auc)),
-        malignancy=_malignancy(scored, sums, ranks),
-        probabilities=_probabilities(scored, sums, temperature),
-        classes=classes,
-        confusion=tuple(tuple(row) for row in confusion.tolist()),
+    found = estimate_all(scored, n_bootstrap=subject.n_bootstrap, seed=subject.seed, on_drawn=on_drawn)
+    overall, confusion = found.overall, confusion_matrix(scored.class_index, scored.probs.argmax(axis=1))
+    numbers = placed({one.place or f"further.{one.name}": overall[one.name] for one in MEASURES})
+    classes = tuple(_class_metrics(scored, place, by_name) for place, by_name in enumerate(found.by_class))
+    numbers["malignancy"] |= _predictive_values(overall["malignant_sensitivity"], overall["malignant_specificity"])
+    numbers["probabilities"] |= {"temperature": temperature, "bins": _bins(scored)}
+    return Metrics.model_validate(
+        {
+            "subject": subject,
+            "chance": 1 / len(subject.classes_present),
+            "classes": classes,
+            "confusion": tuple(tuple(row) for row in confusion.tolist()),
+            **numbers,
+        }
     )
 
 
-def _class(scored: Scored, sums: Resampled, aucs: np.ndarray, ranks: RankedDraws, position: int) -> ClassMetrics:
+def placed(numbers: Mapping[str, Estimate]) -> dict[str, Any]:
+    """Return numbers by dotted place as nested dictionaries."""
+    nested: dict[str, Any] = {}
+    for place, number in numbers.items():
+        *groups, name = place.split(".")
+        inner = nested
+        for group in groups:
+            inner = inner.setdefault(group, {})
+        inner[name] = number
+    return nested
+
+
+def _class_metrics(scored: Scored, position: int, found: Mapping[str, Estimate]) -> dict[str, Any]:
     is_class = scored.class_index == position
-    n_groups = scored.n_groups_of(is_class)
-    return ClassMetrics(
-        diagnosis=CLASS_ORDER[position],
-        n_images=int(is_class.sum()),
-        n_groups=n_groups,
-        sensitivity=share_estimate(sums.estimate("sensitivity", position), n_groups),
-        specificity=share_estimate(sums.estimate("specificity", position), scored.n_groups_of(~is_class)),
-        precision=sums.estimate("precision", position),
-        f1=sums.estimate("f1", position),
-        auc=_drawn(float(aucs[position]), ranks.auc[:, position]),
-    )
+    return {
+        "diagnosis": CLASS_ORDER[position],
+        "n_images": int(is_class.sum()),
+        "n_groups": scored.n_groups_of(is_class),
+        **placed({one.place or f"further.{one.name}": found[one.name] for one in CLASS_MEASURES}),
+    }
 
 
-def _malignancy(scored: Scored, sums: Resampled, ranks: RankedDraws) -> Malignancy:
-    is_malignant = np.isin(scored.class_index, MALIGNANT_INDICES)
-    sensitivity = share_estimate(sums.estimate("malignant_sensitivity"), scored.n_groups_of(is_malignant))
-    specificity = share_estimate(sums.estimate("malignant_specificity"), scored.n_groups_of(~is_malignant))
-    curve = roc_of(scored.class_index, scored.probs, MELANOMA_INDEX)
-    melanoma = float("nan") if curve is None else curve.sensitivity_at(SCREENING_SPECIFICITY)
-    return Malignancy(
-        sensitivity=sensitivity,
-        specificity=specificity,
-        ppv_at_1_percent=_ppv(sensitivity.value, specificity.value, 0.01),
-        ppv_at_5_percent=_ppv(sensitivity.value, specificity.value, 0.05),
-        melanoma_sensitivity_at_80_specificity=share_estimate(
-            _drawn(melanoma, ranks.sensitivity[:, MELANOMA_INDEX]),
-            scored.n_groups_of(scored.class_index == MELANOMA_INDEX),
-        ),
-    )
+def _predictive_values(sensitivity: Estimate, specificity: Estimate) -> dict[str, float | None]:
+    return {
+        f"ppv_at_{percent}_percent": _ppv(sensitivity.value, specificity.value, percent / 100) for percent in (1, 5)
+    }
 
 
 def _ppv(sensitivity: float | None, specificity: float | None, prevalence: float) -> float | None:
@@ -118,20 +155,9 @@ def _ppv(sensitivity: float | None, specificity: float | None, prevalence: float
     return found / (found + alarms) if found + alarms > 0 else None
 
 
-def _probabilities(scored: Scored, sums: Resampled, temperature: float) -> Probabilities:
+def _bins(scored: Scored) -> tuple[tuple[int, float, float], ...]:
     bins = reliability(scored.class_index, scored.probs)
-    return Probabilities(
-        temperature=temperature,
-        brier=sums.estimate("brier"),
-        log_loss=sums.estimate("log_loss"),
-        calibration_error=sums.estimate("calibration_error"),
-        bins=tuple(
-            (int(count), float(said), float(right))
-            for count, said, right in zip(bins.count, bins.confidence_sum, bins.correct_sum, strict=True)
-        ),
+    return tuple(
+        (int(count), float(said), float(right))
+        for count, said, right in zip(bins.count, bins.confidence_sum, bins.correct_sum, strict=True)
     )
-
-
-def _drawn(value: float, draws: np.ndarray) -> Estimate:
-    low, high = percentile_interval(draws) if known(value) is not None else (None, None)
-    return Estimate(value=known(value), low=low, high=high, method="none" if low is None else "group bootstrap")

@@ -4,6 +4,7 @@
 figures/*.png · card.md · index.json.
 """
 
+import operator
 from typing import Any, Literal
 
 import pandas as pd
@@ -16,6 +17,7 @@ from lesion_core.labels import CLASS_NAMES, CLASS_ORDER, Diagnosis
 from lesion_core.parquet import read_frame
 from lesion_core.refs import ModelRef, ReportRef
 from lesion_core.statistics.estimates import Estimate
+from lesion_core.statistics.measures import CLASS_MEASURES, MEASURES, Measure
 from lesion_core.stores.folders import list_folders, read_file
 from lesion_core.stores.protocol import Store
 from lesion_core.stores.references import ref_from_folder
@@ -63,7 +65,23 @@ class Subject(Value):
         return f"{self.split} split" + ("" if self.fold is None else f" of fold {self.fold}")
 
 
-class ClassMetrics(Value):
+class _Measured(Value):
+    """Numbers at the places that ``statistics.measures`` names; those without one of their own are ``further``."""
+
+    further: dict[str, Estimate] = Field(
+        default_factory=dict, exclude_if=lambda found: not found, description="By the name of the measure"
+    )
+
+    def estimate(self, measure: Measure) -> Estimate:
+        """Return one number, not known where the report is older than the measure."""
+        if not measure.place:
+            return self.further.get(measure.name, Estimate(value=None))
+        found = operator.attrgetter(measure.place)(self)
+        assert isinstance(found, Estimate)
+        return found
+
+
+class ClassMetrics(_Measured):
     """One class against the rest."""
 
     diagnosis: Diagnosis
@@ -98,7 +116,7 @@ class Probabilities(Value):
     )
 
 
-class Metrics(Value):
+class Metrics(_Measured):
     """Content of ``metrics.json``; ``null`` is what cannot be known."""
 
     subject: Subject
@@ -114,21 +132,14 @@ class Metrics(Value):
 
     def headline_rows(self) -> list[Row]:
         """Return the numbers that matter most, as rows of measure, value and 95 % interval."""
-        malignancy, probabilities = self.malignancy, self.probabilities
-        named = {
-            f"balanced accuracy (chance {self.chance:.3f})": self.balanced_accuracy,
-            "malignant sensitivity (MEL, BCC, SCC pooled)": malignancy.sensitivity,
-            "malignant specificity": malignancy.specificity,
-            "melanoma sensitivity at 80 % specificity": malignancy.melanoma_sensitivity_at_80_specificity,
-            "mean AUC, one class against the rest": self.macro_auc,
-            "mean F1": self.macro_f1,
-            "accuracy": self.accuracy,
-            "Brier score (0 to 2, lower is better)": probabilities.brier,
-            "expected calibration error (lower is better)": probabilities.calibration_error,
-        }
         return [
-            {"measure": name, "value": _number(one.value), "interval": one.interval_in_words()}
-            for name, one in named.items()
+            {
+                "measure": one.heading(self.chance),
+                "value": self.estimate(one).value_in_words(),
+                "interval": self.estimate(one).interval_in_words(),
+            }
+            for one in MEASURES
+            if one.is_headline
         ]
 
     def class_rows(self) -> list[Row]:
@@ -138,16 +149,21 @@ class Metrics(Value):
                 "class": f"{CLASS_NAMES[one.diagnosis]} ({one.diagnosis})",
                 "images": one.n_images,
                 "groups": one.n_groups,
-                "sensitivity": _number(one.sensitivity.value),
-                "95 % interval": one.sensitivity.interval_in_words(),
-                "specificity": _number(one.specificity.value),
-                "precision": _number(one.precision.value),
-                "F1": _number(one.f1.value),
-                "AUC": _number(one.auc.value),
-                "AUC 95 % interval": one.auc.interval_in_words(),
+                **_cells(one),
             }
             for one in self.classes
         ]
+
+
+def _cells(row: ClassMetrics) -> Row:
+    """Return the measured cells of a class's row."""
+    cells: Row = {}
+    for measure in CLASS_MEASURES:
+        found = row.estimate(measure)
+        cells[measure.label] = found.value_in_words()
+        if measure.interval_label:
+            cells[measure.interval_label] = found.interval_in_words()
+    return cells
 
 
 def read_metrics(store: Store, report: ReportRef) -> Metrics:
@@ -201,7 +217,3 @@ def latest_report(
             key=prefix,
         )
     return max(reports, key=lambda item: item[:2])[2]
-
-
-def _number(value: float | None) -> str:
-    return "not known" if value is None else f"{value:.3f}"

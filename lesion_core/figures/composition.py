@@ -1,5 +1,6 @@
 """What a dataset holds: classes by split, ages, sexes, sites, sources, gaps."""
 
+import math
 import textwrap
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -100,16 +101,20 @@ def draw_ages(ages: np.ndarray, images: np.ndarray, bin_years: int, path: Path, 
     known = ages.sum(axis=1)
     shares = 100 * ages / np.maximum(known, 1)[:, None]
     starts = np.arange(ages.shape[1]) * bin_years
-    grid = sheet.axes(2, 4, sharex=True, sharey=True)
-    for place, axes in enumerate(grid):
+    n_columns = math.ceil(N_CLASSES / 2)
+    grid = sheet.axes(2, n_columns, sharex=True, sharey=True)
+    for axes in grid[N_CLASSES:]:
+        axes.set_axis_off()
+    for place, axes in enumerate(grid[:N_CLASSES]):
         axes.bar(starts, shares[place], width=bin_years * 0.86, align="edge", color=CLASS_COLOURS[place])
         head(axes, f"{_NAMES[place]}  {images[place]:,} images")
         axes.text(0.02, 0.97, _age_note(ages[place], images[place], starts), transform=axes.transAxes, **_NOTE)
         axes.set_xticks(range(0, int(starts[-1]) + 1, 30))
     grid[0].set_ylim(0, max(float(shares.max()), 1) * 1.3)
-    for axes in grid[4:]:
-        axes.set_xlabel(f"age in years ({starts[-1]} and older in one)" if axes is grid[4] else "age in years")
-    for axes in grid[::4]:
+    for axes in grid[n_columns:]:
+        is_first = axes is grid[n_columns]
+        axes.set_xlabel(f"age in years ({starts[-1]} and older in one)" if is_first else "age in years")
+    for axes in grid[::n_columns]:
         axes.set_ylabel("% of known ages")
     return sheet.save(path)
 

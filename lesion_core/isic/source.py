@@ -4,7 +4,7 @@ from typing import Literal, get_args
 
 from pydantic import Field
 
-from lesion_core.labels import Diagnosis
+from lesion_core.labels import N_CLASSES, N_CLASSES_IN_WORDS, Diagnosis
 from lesion_core.types import LICENCE_ORDER, IsicId, Licence, Value
 
 ImageType = Literal[
@@ -46,7 +46,9 @@ class ArchiveSource(Value):
         default=(), description="Exactly these images; empty: all that match", json_schema_extra={"position": 9}
     )
     classes: tuple[Diagnosis, ...] = Field(
-        default=(), description="Only images of these classes; empty: all eight", json_schema_extra={"position": 10}
+        default=(),
+        description=f"Only images of these classes; empty: all {N_CLASSES_IN_WORDS}",
+        json_schema_extra={"position": 10},
     )
     listing: Literal["auto", "bulk", "pages"] = Field(
         default="auto",
@@ -60,7 +62,7 @@ class ArchiveSource(Value):
     )
     limit: int | None = Field(
         default=None,
-        ge=8,
+        ge=N_CLASSES,
         description="Draw a seeded, class-stratified sample of about this many images, in whole lesions",
         json_schema_extra={"position": 3},
     )

@@ -24,7 +24,7 @@ from functools import lru_cache
 from lesion_core.fields.kinds import AnyField, CategoryField
 from lesion_core.fields.table import AGE, SEX, SITE
 from lesion_core.isic.source import IMAGE_TYPES, ImageType
-from lesion_core.labels import CLASS_ORDER, SITE_ORDER, Diagnosis, Sex, Site
+from lesion_core.labels import BENIGN, CLASS_ORDER, MALIGNANT, N_CLASSES_IN_WORDS, SITE_ORDER, Diagnosis, Sex, Site
 
 TAXONOMY_VERSION = 3
 CHALLENGE_FIELD = "challenge_class"
@@ -84,7 +84,8 @@ _RULES: tuple[_Rule, ...] = (
 )
 _DIAGNOSIS_FIELDS = ("diagnosis_1", "diagnosis_2", "diagnosis_3")
 _ALL_LEVELS = (*_DIAGNOSIS_FIELDS, "diagnosis_4", "diagnosis_5")
-_CLASSES_IN_WORDS = ", ".join(CLASS_ORDER)
+_NAMES_NONE = f"does not name one of the {N_CLASSES_IN_WORDS} classes"
+_NONE_OF_THEM = f"is none of the {N_CLASSES_IN_WORDS} classes ({', '.join(CLASS_ORDER)})"
 _FORMER_WORDS: Mapping[str, Diagnosis] = {
     **dict.fromkeys(("melanoma", "melanoma metastasis"), Diagnosis.MEL),
     **dict.fromkeys(("nevus", "nevus spilus"), Diagnosis.NV),
@@ -96,8 +97,6 @@ _FORMER_WORDS: Mapping[str, Diagnosis] = {
     **dict.fromkeys(("vascular lesion", "angioma", "angiokeratoma", "pyogenic granuloma"), Diagnosis.VASC),
     "squamous cell carcinoma": Diagnosis.SCC,
 }
-_MALIGNANT = (Diagnosis.MEL, Diagnosis.BCC, Diagnosis.SCC)
-_NEVER_MALIGNANT = (Diagnosis.NV, Diagnosis.BKL, Diagnosis.DF, Diagnosis.VASC)
 
 
 def classify(metadata: Metadata) -> Diagnosis | Unmapped:
@@ -129,15 +128,15 @@ def _classify_former(former: str, malignancy: str) -> Diagnosis | Unmapped:
         return Unmapped(
             MALIGNANCY_FIELD,
             malignancy,
-            "does not name one of the eight classes; that takes diagnosis_1 to diagnosis_5, or the former diagnosis: "
+            f"{_NAMES_NONE}; that takes diagnosis_1 to diagnosis_5, or the former diagnosis: "
             "download the table again with a current isic-cli",
         )
     if not former:
         return _classify_path("", "", "")
     found = _FORMER_WORDS.get(former.casefold())
     if found is None:
-        return Unmapped(FORMER_FIELD, former, f"is none of the eight classes ({_CLASSES_IN_WORDS})")
-    if (malignancy == "benign" and found in _MALIGNANT) or (malignancy == "malignant" and found in _NEVER_MALIGNANT):
+        return Unmapped(FORMER_FIELD, former, _NONE_OF_THEM)
+    if (malignancy == "benign" and found in MALIGNANT) or (malignancy == "malignant" and found in BENIGN):
         return Unmapped(MALIGNANCY_FIELD, malignancy, f"contradicts the diagnosis, {former!r}")
     return found
 
@@ -158,7 +157,7 @@ def _with_former(found: Diagnosis | Unmapped, metadata: Metadata, former: str) -
 def _classify_stated(stated: str) -> Diagnosis | Unmapped:
     if stated in CLASS_ORDER:
         return Diagnosis(stated)
-    return Unmapped(CHALLENGE_FIELD, stated, f"is none of the eight classes ({_CLASSES_IN_WORDS})")
+    return Unmapped(CHALLENGE_FIELD, stated, _NONE_OF_THEM)
 
 
 @lru_cache(1024)  # an archive has a few hundred paths, and hundreds of thousands of images
@@ -190,12 +189,12 @@ def _unclassified(first: str, second: str, third: str) -> Unmapped:
     if _is_named_elsewhere(third):
         return Unmapped("diagnosis_2", second, f"contradicts the level below it, {third!r}")
     if third:
-        return Unmapped("diagnosis_3", third, f"is none of the eight classes ({_CLASSES_IN_WORDS})")
+        return Unmapped("diagnosis_3", third, _NONE_OF_THEM)
     if any(second == rule.second for rule in _RULES):
-        return Unmapped("diagnosis_3", "", f"is absent, and {second!r} alone does not name one of the eight classes")
+        return Unmapped("diagnosis_3", "", f"is absent, and {second!r} alone {_NAMES_NONE}")
     if second:
-        return Unmapped("diagnosis_2", second, f"is none of the eight classes ({_CLASSES_IN_WORDS})")
-    return Unmapped("diagnosis_2", "", f"is absent, and {first!r} alone does not name one of the eight classes")
+        return Unmapped("diagnosis_2", second, _NONE_OF_THEM)
+    return Unmapped("diagnosis_2", "", f"is absent, and {first!r} alone {_NAMES_NONE}")
 
 
 def is_of_diagnosis(field: str) -> bool:

@@ -4,6 +4,7 @@ from typing import Any, Literal
 
 from pydantic import Field, model_validator
 
+from lesion_core.labels import MALIGNANT
 from lesion_core.types import Value
 
 Backbone = Literal[
@@ -170,5 +171,5 @@ class GatePolicy(Value):
         default=0.05,
         ge=0,
         le=1,
-        description="Largest loss of pooled MEL/BCC/SCC sensitivity against the approved model",
+        description=f"Largest loss of pooled {'/'.join(MALIGNANT)} sensitivity against the approved model",
     )

@@ -3,6 +3,9 @@
 What it finds is a value. It is raised as an error only where somebody tries to approve in spite of it.
 """
 
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
+
 import numpy as np
 from pydantic import ValidationError
 
@@ -25,6 +28,17 @@ __all__ = ["decide", "latest_decision", "list_decisions", "record_decision"]
 _PROVENANCE_NAME = "provenance.json"
 
 
+@dataclass(frozen=True, slots=True)
+class _Case:
+    """What the checks look at; ``decide`` says what each is."""
+
+    report: ReportRef
+    metrics: Metrics
+    policy: GatePolicy
+    store: Store
+    against: ReportRef | None
+
+
 def decide(report: ReportRef, policy: GatePolicy, store: Store, *, against: ReportRef | None = None) -> GateDecision:
     """Check a report against the policy, and the model against the approved one.
 
@@ -42,18 +56,8 @@ def decide(report: ReportRef, policy: GatePolicy, store: Store, *, against: Repo
         ArtifactNotFound: The report is not in the store.
         ArtifactCorrupt: Stored bytes are not those that were published.
     """
-    metrics = read_metrics(store, report)
-    checks = [
-        *check_certificates(store, report),
-        _check_subject(report, metrics),
-        _check_whole(report.model),
-        _check_unseen(metrics),
-        _check_chance(metrics, policy),
-        _check_licence(store, report),
-        _check_reality(report, against),
-    ]
-    if against is not None:
-        checks += _check_against(store, report, against, metrics, policy)
+    case = _Case(report, read_metrics(store, report), policy, store, against)
+    checks = [found for check in _CHECKS for found in check(case)]
     return GateDecision(
         model=report.model,
         report_id=report.id,
@@ -96,10 +100,10 @@ def _check_certificate(store: Store, dataset: DatasetRef, role: str) -> GateChec
     )
 
 
-def _check_subject(report: ReportRef, metrics: Metrics) -> GateCheck:
-    subject = metrics.subject
+def _check_subject(case: _Case) -> Iterator[GateCheck]:
+    subject, report = case.metrics.subject, case.report
     is_same = subject.model_sha256 == report.model.sha256 and subject.dataset_sha256 == report.dataset.sha256
-    return GateCheck(
+    yield GateCheck(
         name="measured on the test split",
         passed=is_same and subject.split == report.split == "test",
         detail=f"{subject.n_images:,} {subject.split} images of {subject.dataset_id}, model {subject.model_id}"
@@ -107,9 +111,10 @@ def _check_subject(report: ReportRef, metrics: Metrics) -> GateCheck:
     )
 
 
-def _check_whole(model: ModelRef) -> GateCheck:
+def _check_whole(case: _Case) -> Iterator[GateCheck]:
     """Check that the model is no part of a cross-validation: its sisters were chosen on what it is tested on."""
-    return GateCheck(
+    model = case.report.model
+    yield GateCheck(
         name="trained on the dataset's own splits",
         passed=model.fold is None,
         detail=f"trained on {name_splits(model.fold)} of {model.dataset.id}"
@@ -117,20 +122,22 @@ def _check_whole(model: ModelRef) -> GateCheck:
     )
 
 
-def _check_unseen(metrics: Metrics) -> GateCheck:
-    n_seen = metrics.subject.n_seen_in_training
-    return GateCheck(
+def _check_unseen(case: _Case) -> Iterator[GateCheck]:
+    subject = case.metrics.subject
+    n_seen = subject.n_seen_in_training
+    yield GateCheck(
         name="test images unseen",
         passed=n_seen == 0,
-        detail=f"{n_seen:,} of {metrics.subject.n_images:,} test images went into the making of the model, 0 allowed",
+        detail=f"{n_seen:,} of {subject.n_images:,} test images went into the making of the model, 0 allowed",
     )
 
 
-def _check_chance(metrics: Metrics, policy: GatePolicy) -> GateCheck:
+def _check_chance(case: _Case) -> Iterator[GateCheck]:
+    metrics, policy = case.metrics, case.policy
     score = metrics.balanced_accuracy
     needed = metrics.chance + policy.min_balanced_accuracy_over_chance
     absent = metrics.subject.absent_classes
-    return GateCheck(
+    yield GateCheck(
         name="better than chance",
         passed=score.low is not None and score.low > needed,
         detail=f"balanced accuracy {score.in_words()}; the lower end must exceed {needed:.3f} (chance with "
@@ -140,17 +147,19 @@ def _check_chance(metrics: Metrics, policy: GatePolicy) -> GateCheck:
     )
 
 
-def _check_licence(store: Store, report: ReportRef) -> GateCheck:
+def _check_licence(case: _Case) -> Iterator[GateCheck]:
     """Check that the model states whom to credit, and a licence no wider than that of its training images."""
-    name, needed = "licence and attribution", report.model.dataset.licence
+    model = case.report.model
+    name, needed = "licence and attribution", model.dataset.licence
     try:
-        provenance = Provenance.model_validate_json(read_file(store, report.model, _PROVENANCE_NAME))
+        provenance = Provenance.model_validate_json(read_file(case.store, model, _PROVENANCE_NAME))
     except (ArtifactNotFound, ArtifactCorrupt, ValidationError) as error:
-        return GateCheck(name=name, passed=False, detail=f"the model states no licence that can be read: {error}")
+        yield GateCheck(name=name, passed=False, detail=f"the model states no licence that can be read: {error}")
+        return
     is_wider = LICENCE_ORDER.index(provenance.licence) < LICENCE_ORDER.index(needed)
     n_credited = sum(bool(text.strip()) for text in provenance.attributions)
     is_uncredited = needed != "CC-0" and not n_credited
-    return GateCheck(
+    yield GateCheck(
         name=name,
         passed=not is_wider and not is_uncredited,
         detail=f"model {provenance.licence}, its training images {needed}; {n_credited:,} to credit"
@@ -159,8 +168,9 @@ def _check_licence(store: Store, report: ReportRef) -> GateCheck:
     )
 
 
-def _check_reality(report: ReportRef, against: ReportRef | None) -> GateCheck:
+def _check_reality(case: _Case) -> Iterator[GateCheck]:
     """Check that generated images neither replace nor vouch for photographs."""
+    report, against = case.report, case.against
     kind = {True: "generated images", False: "photographs"}
     if against is not None and replaces_photographs(report.model, against.model):
         problem = f"; it must not replace {against.model.id}, a model of photographs"
@@ -168,18 +178,19 @@ def _check_reality(report: ReportRef, against: ReportRef | None) -> GateCheck:
         problem = "; a model of photographs must be tested on photographs"
     else:
         problem = ""
-    return GateCheck(
+    yield GateCheck(
         name="real and generated images apart",
         passed=not problem,
         detail=f"trained on {kind[report.model.synthetic]}, tested on {kind[report.dataset.synthetic]}{problem}",
     )
 
 
-def _check_against(
-    store: Store, report: ReportRef, against: ReportRef, metrics: Metrics, policy: GatePolicy
-) -> list[GateCheck]:
+def _check_against(case: _Case) -> Iterator[GateCheck]:
     """Check that the model is not worse than the approved one, by the paired group bootstrap on the same images."""
-    candidate, reference = read_predictions(store, report), read_predictions(store, against)
+    report, against, policy = case.report, case.against, case.policy
+    if against is None:
+        return
+    candidate, reference = read_predictions(case.store, report), read_predictions(case.store, against)
     columns = ["isic_id", "group", "class_index"]
     if not candidate[columns].equals(reference[columns]):
         common = len(set(candidate["isic_id"]) & set(reference["isic_id"]))
@@ -187,21 +198,20 @@ def _check_against(
             f"{len(candidate):,} and {len(reference):,} images, {common:,} in common: evaluate {against.model.id} on "
             f"the {report.split} split of {report.dataset.id}"
         )
-        return [GateCheck(name="same test images as the approved model", passed=False, detail=detail)]
+        yield GateCheck(name="same test images as the approved model", passed=False, detail=detail)
+        return
     comparison = paired_difference(
         candidate["class_index"].to_numpy(np.int64),
         candidate["predicted_index"].to_numpy(np.int64),
         reference["predicted_index"].to_numpy(np.int64),
         candidate["group"].to_numpy(str),
-        n_bootstrap=metrics.subject.n_bootstrap,
-        seed=metrics.subject.seed,
+        n_bootstrap=case.metrics.subject.n_bootstrap,
+        seed=case.metrics.subject.seed,
     )
-    return [
-        _check_drop("balanced accuracy", comparison.balanced_accuracy, policy.max_balanced_accuracy_drop, against),
-        _check_drop(
-            "malignant sensitivity", comparison.malignant_sensitivity, policy.max_malignant_sensitivity_drop, against
-        ),
-    ]
+    yield _check_drop("balanced accuracy", comparison.balanced_accuracy, policy.max_balanced_accuracy_drop, against)
+    yield _check_drop(
+        "malignant sensitivity", comparison.malignant_sensitivity, policy.max_malignant_sensitivity_drop, against
+    )
 
 
 def _check_drop(what: str, found: Difference, allowed: float, against: ReportRef) -> GateCheck:
@@ -216,3 +226,16 @@ def _check_drop(what: str, found: Difference, allowed: float, against: ReportRef
         detail=f"{found.candidate:.3f} against {found.reference:.3f} of {against.model.id}: difference "
         f"{found.difference.value:+.3f} ({found.difference.interval_in_words()}), a drop of {allowed:.3f} is allowed",
     )
+
+
+# All that is checked, in the order in which a decision lists it.
+_CHECKS: tuple[Callable[[_Case], Iterable[GateCheck]], ...] = (
+    lambda case: check_certificates(case.store, case.report),
+    _check_subject,
+    _check_whole,
+    _check_unseen,
+    _check_chance,
+    _check_licence,
+    _check_reality,
+    _check_against,
+)

@@ -13,12 +13,14 @@ from typing import Literal
 from pydantic import Field
 
 from lesion_core.fields.table import FIELDS, in_words
-from lesion_core.labels import CLASS_NAMES, CLASS_ORDER, Diagnosis
+from lesion_core.labels import CLASS_NAMES, CLASS_ORDER, N_CLASSES_IN_WORDS, Diagnosis
 from lesion_core.serving.model_folder import Provenance
 from lesion_core.types import PatientMetadata, Value
 
 TITLE = "Skin lesion classifier"
-SUBTITLE = "Research use only. One dermoscopic image of one lesion in, probabilities for eight classes out."
+SUBTITLE = (
+    f"Research use only. One dermoscopic image of one lesion in, probabilities for {N_CLASSES_IN_WORDS} classes out."
+)
 SYNTHETIC_BANNER = (
     "SYNTHETIC: this model was trained on generated images. Its answers have no clinical meaning whatever."
 )
@@ -32,7 +34,7 @@ NOT_READY_STORE = (
     "The place where models are kept cannot be read, so this page cannot answer. Check LESION_STORE and that the "
     "store is up; this page tries again by itself."
 )
-EMPTY_RESULT = "Choose an image and press “Classify”. All eight classes are always shown."
+EMPTY_RESULT = f"Choose an image and press “Classify”. All {N_CLASSES_IN_WORDS} classes are always shown."
 REPLACE_HINT = "Choose another file to replace it."
 LOGIN_NEEDED = "Name and password are needed (HTTP basic)."
 LENGTH_NEEDED = "The request must say its Content-Length."
@@ -40,7 +42,8 @@ NO_IMAGE_FIELD = "Expected a file in the form field “image”."
 NO_IMAGE = "Choose an image first: one dermoscopic photograph of one lesion."
 MAP_NOTES: dict[Literal["evidence", "occlusion"], str] = {
     "evidence": (
-        "Red areas speak for the class, blue areas against it, compared with the average of all eight classes. "
+        "Red areas speak for the class, blue areas against it, compared with the average of all "
+        f"{N_CLASSES_IN_WORDS} classes. "
         "The average over the map is the image’s share of the class’s value."
     ),
     "occlusion": (
@@ -110,7 +113,7 @@ class MeasuredLimits(Value):
     balanced_accuracy: Measured
     melanoma_sensitivity: Measured | None = Field(default=None, description="MEL answered as MEL")
     malignant_sensitivity: Measured | None = Field(
-        default=None, description="MEL, BCC or SCC answered as any of the three"
+        default=None, description="Of a malignant class, answered as any malignant class"
     )
     malignant_specificity: Measured | None = None
     ppv_at_1_percent: float | None = Field(

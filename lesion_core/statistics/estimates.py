@@ -33,11 +33,12 @@ class Estimate(Value):
 
     def in_words(self, decimals: int = 3) -> str:
         """Return '0.612 (0.571 to 0.648)', or 'not known'."""
-        if self.value is None:
-            return "not known"
-        return f"{self.value:.{decimals}f}" + (
-            f" ({self.interval_in_words(decimals)})" if self.low is not None else ""
-        )
+        interval = f" ({self.interval_in_words(decimals)})" if self.low is not None else ""
+        return self.value_in_words(decimals) + (interval if self.value is not None else "")
+
+    def value_in_words(self, decimals: int = 3) -> str:
+        """Return '0.612', or 'not known'."""
+        return "not known" if self.value is None else f"{self.value:.{decimals}f}"
 
     def interval_in_words(self, decimals: int = 3) -> str:
         """Return '0.571 to 0.648', or an empty string."""

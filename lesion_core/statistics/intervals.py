@@ -11,7 +11,7 @@ Counts are summed per group once, so a resample is one row of a matrix product a
 second.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -19,22 +19,11 @@ import numpy as np
 from lesion_core.errors import DataError
 from lesion_core.labels import N_CLASSES
 from lesion_core.statistics.estimates import Estimate, known, percentile_interval
-from lesion_core.statistics.metrics import (
-    N_BINS,
-    Reliability,
-    accuracy_of,
-    balanced_accuracy_of,
-    brier_terms,
-    calibration_error_of,
-    class_rates,
-    log_loss_terms,
-    malignant_rates,
-    mean_known,
-    reliability_bin,
-)
+from lesion_core.statistics.measures import CLASS_MEASURES, MEASURES, Totals
+from lesion_core.statistics.metrics import N_BINS, Reliability, reliability_bin
 
-# Resampling noise adds to every bin's gap, so all resamples lie above the measured error.
-_WITHOUT_INTERVAL = frozenset({"calibration_error"})
+_ALL = (*MEASURES, *CLASS_MEASURES)
+_WITHOUT_INTERVAL = frozenset(one.name for one in _ALL if one.interval == "none")
 _NUMBERS_AT_A_TIME = 4_000_000
 OnDrawn = Callable[[int], None]  # resamples done since the last call
 
@@ -44,8 +33,7 @@ class GroupSums:
     """What each group adds to the statistics; the first axis of every array is the group (g)."""
 
     confusion: np.ndarray  # float64 (g, 64), true class first
-    brier: np.ndarray  # (g,)
-    log_loss: np.ndarray  # (g,)
+    terms: Mapping[str, np.ndarray]  # (g,) of each measure that has ``terms``, by name
     bins: np.ndarray  # (g, 3 * N_BINS): count, confidence, correct
     n_images: np.ndarray  # (g,)
     strata: np.ndarray  # int (g,): the class that the group counts for
@@ -91,8 +79,8 @@ def measure(
         on_drawn: Hears of so many more resamples done.
 
     Returns:
-        Statistics 'sensitivity', 'specificity', 'precision', 'f1' (8,) and 'balanced_accuracy', 'accuracy',
-        'macro_f1', 'malignant_sensitivity', 'malignant_specificity', 'brier', 'log_loss', 'calibration_error' ().
+        Statistics by the name of their measure, of ``CLASS_MEASURES`` (8,) and of ``MEASURES`` (), without those that
+        depend on the order of scores.
 
     Raises:
         DataError: No images, or lengths that differ.
@@ -123,8 +111,7 @@ def sum_by_group(class_index: np.ndarray, probs: np.ndarray, groups: np.ndarray)
     zero = np.zeros(len(true), np.int64)
     return GroupSums(
         confusion=summed(true * N_CLASSES + predicted, N_CLASSES**2),
-        brier=summed(zero, 1, brier_terms(true, probs))[:, 0],
-        log_loss=summed(zero, 1, log_loss_terms(true, probs))[:, 0],
+        terms={one.name: summed(zero, 1, one.terms(true, probs))[:, 0] for one in MEASURES if one.terms},
         bins=np.hstack(
             [
                 summed(bins, N_BINS),
@@ -177,22 +164,10 @@ def draw_groups(strata: np.ndarray, n_bootstrap: int, seed: int) -> Iterator[np.
 
 def _statistics(sums: GroupSums, drawn: np.ndarray) -> dict[str, np.ndarray]:
     """Return every statistic of each resample; ``drawn`` is (b, g)."""
-    confusion = (drawn @ sums.confusion).reshape(-1, N_CLASSES, N_CLASSES)
-    rates = class_rates(confusion)
-    sensitivity, specificity = malignant_rates(confusion)
     n_images = drawn @ sums.n_images
-    count, confidence, correct = np.split(drawn @ sums.bins, 3, axis=1)
-    return {
-        "sensitivity": rates.sensitivity,
-        "specificity": rates.specificity,
-        "precision": rates.precision,
-        "f1": rates.f1,
-        "macro_f1": mean_known(rates.f1),
-        "balanced_accuracy": balanced_accuracy_of(confusion),
-        "accuracy": accuracy_of(confusion),
-        "malignant_sensitivity": sensitivity,
-        "malignant_specificity": specificity,
-        "brier": drawn @ sums.brier / n_images,
-        "log_loss": drawn @ sums.log_loss / n_images,
-        "calibration_error": calibration_error_of(Reliability(count, confidence, correct)),
-    }
+    totals = Totals(
+        confusion=(drawn @ sums.confusion).reshape(-1, N_CLASSES, N_CLASSES),
+        means={name: drawn @ terms / n_images for name, terms in sums.terms.items()},
+        bins=Reliability(*np.split(drawn @ sums.bins, 3, axis=1)),
+    )
+    return {**totals.means, **{one.name: one.of_totals(totals) for one in _ALL if one.of_totals}}

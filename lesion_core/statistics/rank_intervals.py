@@ -8,17 +8,23 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from lesion_core.labels import N_CLASSES
 from lesion_core.statistics.intervals import OnDrawn, draw_groups, group_codes, ignore_draws, strata_of
+from lesion_core.statistics.measures import Ranking
+from lesion_core.statistics.metrics import SCREENING_SPECIFICITY, roc_of
 
 _EDGE = 1e-9
 
 
-@dataclass(frozen=True, slots=True)
-class RankedDraws:
-    """Resamples of every class's area under the ROC curve, and of its sensitivity at the specificity: (b, 8)."""
-
-    auc: np.ndarray
-    sensitivity: np.ndarray
+def measure_ranking(class_index: np.ndarray, probs: np.ndarray) -> Ranking:
+    """Return what is measured on the images themselves, as one row (1, 8), at ``SCREENING_SPECIFICITY``."""
+    curves = [roc_of(class_index, probs, position) for position in range(N_CLASSES)]
+    return Ranking(
+        auc=np.array([[np.nan if curve is None else curve.auc for curve in curves]]),
+        sensitivity=np.array(
+            [[np.nan if curve is None else curve.sensitivity_at(SCREENING_SPECIFICITY) for curve in curves]]
+        ),
+    )
 
 
 def resample_ranking(
@@ -30,7 +36,7 @@ def resample_ranking(
     n_bootstrap: int,
     seed: int,
     on_drawn: OnDrawn = ignore_draws,
-) -> RankedDraws:
+) -> Ranking:
     """Resample groups and rank each class against the rest.
 
     Args:
@@ -54,7 +60,7 @@ def resample_ranking(
         aucs.append(np.stack([auc for auc, _ in pairs], axis=1))
         sensitivities.append(np.stack([sensitivity for _, sensitivity in pairs], axis=1))
         on_drawn(len(drawn))
-    return RankedDraws(np.concatenate(aucs), np.concatenate(sensitivities))
+    return Ranking(np.concatenate(aucs), np.concatenate(sensitivities))
 
 
 @dataclass(frozen=True, slots=True)

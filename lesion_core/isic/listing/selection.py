@@ -13,7 +13,7 @@ from lesion_core.isic.placeholders import ID_FIELDS, Crowds, find_crowds, id_of
 from lesion_core.isic.source import ArchiveSource
 from lesion_core.isic.taxonomy import Unmapped, classify, image_type_of
 from lesion_core.keys import canonical_json
-from lesion_core.labels import Diagnosis
+from lesion_core.labels import N_CLASSES_IN_WORDS, Diagnosis
 from lesion_core.types import JsonDict
 
 _SHOWN = 10
@@ -167,7 +167,7 @@ def _check_any(source: ArchiveSource, n_listed: int, n_wanted: int, obstacles: C
     if not n_wanted:
         listed = "; ".join(f"{count} × {reason}" for reason, count in obstacles.most_common(3))
         raise ManifestError(
-            "expected images of the eight classes, of an accepted kind and licence, but none of "
+            f"expected images of the {N_CLASSES_IN_WORDS} classes, of an accepted kind and licence, but none of "
             f"{n_listed} is one: {listed}; change the query, or accept further licences, image types and classes"
         )
 

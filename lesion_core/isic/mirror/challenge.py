@@ -18,13 +18,13 @@ from pathlib import Path
 from lesion_core.errors import ManifestError
 from lesion_core.isic.mirror.tables import Row, Table, check_ids, read_table, some
 from lesion_core.isic.taxonomy import CHALLENGE_FIELD
-from lesion_core.labels import CLASS_ORDER
+from lesion_core.labels import CHALLENGE_CLASSES
 
 TRUTH_ENDING = "_GroundTruth.csv"
 METADATA_ENDING = "_Metadata.csv"
 INPUT_ENDING = "_Input"
 DOWNSAMPLED = "_downsampled"
-NONE_OF_THE_EIGHT = "UNK"
+NONE_OF_THEM = "UNK"
 
 _ADVICE = "take the table as the set hands it out; a column of which nothing is known stays, with empty cells"
 _FACTS = ("age_approx", "anatom_site_general", "lesion_id", "sex")
@@ -84,7 +84,7 @@ def read_challenge(tables: ChallengeTables) -> list[Mapping[str, str]]:
         ManifestError: Columns are missing, an image is named twice or in one table only, or its row of ones and
             zeros does not name one class.
     """
-    classes = {_isic_id(row): _class_of(tables.truth, row) for row in _read(tables.truth, CLASS_ORDER).rows}
+    classes = {_isic_id(row): _class_of(tables.truth, row) for row in _read(tables.truth, CHALLENGE_CLASSES).rows}
     facts = {_isic_id(row): row.cells for row in _read(tables.metadata, _FACTS).rows}
     _check_same(tables, classes, facts)
     return [_statement(tables.name, isic_id, named, facts[isic_id]) for isic_id, named in classes.items()]
@@ -106,7 +106,7 @@ def _isic_id(row: Row) -> str:
 
 
 def _class_of(path: Path, row: Row) -> str:
-    named = [name for name in (*CLASS_ORDER, NONE_OF_THE_EIGHT) if _is_one(path, row, name)]
+    named = [name for name in (*CHALLENGE_CLASSES, NONE_OF_THEM) if _is_one(path, row, name)]
     if len(named) != 1:
         raise ManifestError(
             f"expected a 1 under one class in row {row.number} of {path} ({row.cells['image']}), got "

@@ -8,7 +8,8 @@ from PIL import Image
 
 from lesion_core.labels import CLASS_ORDER, Diagnosis
 from lesion_core.synthetic.camera import HEIGHT_PX, WIDTH_PX, Camera, photograph
-from lesion_core.synthetic.lesions import LOOK_ALIKES, PAINTERS, draw_lesion
+from lesion_core.synthetic.lesions import draw_lesion
+from lesion_core.synthetic.profiles import PROFILES
 from lesion_core.synthetic.sheet import SHAPE, inside, outline
 from lesion_core.synthetic.skin import SkinTone, draw_skin
 from lesion_core.synthetic.textures import branches, clouds, honeycomb, spots
@@ -18,8 +19,11 @@ _FAIR, _DARK = SkinTone(melanin=0.1, blood=0.2), SkinTone(melanin=1.0, blood=0.2
 
 
 def test_every_class_has_a_painter_and_look_alikes_of_other_classes() -> None:
-    assert set(PAINTERS) == set(LOOK_ALIKES) == set(CLASS_ORDER)
-    assert all(others and diagnosis not in others for diagnosis, others in LOOK_ALIKES.items())
+    assert set(PROFILES) == set(CLASS_ORDER)
+    assert len({profile.paint for profile in PROFILES.values()}) == len(CLASS_ORDER)
+    assert all(
+        profile.look_alikes and diagnosis not in profile.look_alikes for diagnosis, profile in PROFILES.items()
+    )
 
 
 @pytest.mark.parametrize("diagnosis", CLASS_ORDER)

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from deployments.app.approved import ApprovedModel, Served
-from lesion_core.errors import ImageRejected, InputRejected
+from lesion_core.errors import ImageRejected, InputRejected, ModelNotReady
 from lesion_core.fields.kinds import UNKNOWN, AnyField, CategoryField
 from lesion_core.fields.table import FIELDS
 from lesion_core.serving import wording
@@ -23,7 +23,20 @@ log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
-class Desk:
+class Standing:
+    """What holds whatever is asked: the model in service, or why there is none (``refusal``), and the limits of use.
+
+    ``answered_by`` is the model of the answer that is shown, or ``None`` where none is.
+    """
+
+    served: Served | None = None
+    refusal: str = ""
+    statements: tuple[Statement, ...] = ()
+    answered_by: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class PredictionService:
     """Where questions are answered: the page and the HTTP API both come through here.
 
     ``audit_store`` is where records go, or ``None`` where none are kept.
@@ -48,6 +61,14 @@ class Desk:
         if self.audit_store is not None and (failure := try_record(self.audit_store, answer, now=self.clock())):
             log.error("the record of an answer was not kept: %s", failure)
         return served, answer
+
+    def standing(self, answered_by: str | None) -> Standing:
+        """Return what holds now; ``answered_by`` is the model of the answer that is shown, if one is."""
+        try:
+            served = self.approved.current()
+        except ModelNotReady as error:
+            return Standing(None, str(error), self.statements(None), answered_by)
+        return Standing(served, "", self.statements(served), answered_by)
 
     def statements(self, served: Served | None) -> tuple[Statement, ...]:
         """Return the disclaimer that goes with a model, or with none."""
