@@ -11,9 +11,10 @@ from lesion_core.dataset.breakdown import Breakdown, sizes_by_class
 from lesion_core.dataset.proof.leakage import QUARANTINED
 from lesion_core.dataset.splitting.splits import SPLITS
 from lesion_core.dataset_report.content import FIELD_NAMES, SAMPLED_SPLIT, DataSummary
-from lesion_core.fields.kinds import UNKNOWN, CategoryField
-from lesion_core.fields.table import AGE, SITE, categories, in_words
-from lesion_core.labels import CLASS_ORDER, N_CLASSES, SITE_ORDER
+from lesion_core.dataset_report.spec import PEOPLE
+from lesion_core.fields.kinds import UNKNOWN
+from lesion_core.fields.table import AGE, SITE, in_words
+from lesion_core.labels import CLASS_ORDER, N_CLASSES
 
 N_SOURCES_NAMED = 12
 
@@ -39,7 +40,7 @@ def write_figures(
     figures.draw_samples(samples, train, folder / "samples.png", subject)
     images = np.array(counts.images)
     figures.draw_ages(np.array(counts.ages), images, AGE.bin_width, folder / "ages.png", subject)
-    people = in_words([*(field.noun for field in _people()), "confirmation", "licence"])
+    people = in_words([*(field.noun for field in PEOPLE), "confirmation", "licence"])
     figures.draw_panels(f"{people[:1].upper()}{people[1:]} by class", _panels(counts), folder / "people.png", subject)
     figures.draw_grid("Sites by class", _site_grid(counts), folder / "sites.png", subject)
     figures.draw_grid("Sources by class", _source_grid(counts), folder / "sources.png", subject)
@@ -57,13 +58,8 @@ def _by_class(images: Mapping[str, int]) -> np.ndarray:
     return np.array([images.get(str(name), 0) for name in CLASS_ORDER])
 
 
-def _people() -> list[CategoryField]:
-    """Return the fields that are drawn side by side; the site has a figure of its own."""
-    return [field for field in categories() if field != SITE]
-
-
 def _panels(counts: Breakdown) -> list[figures.Panel]:
-    fields = {field.name: field.title for field in _people()}
+    fields = {field.name: field.title for field in PEOPLE}
     fields |= {"confirm_type": "How the diagnosis was confirmed", "licence": "Licence"}
     return [
         figures.Panel(heading, {value: np.array(by) for value, by in _folded(counts.values[name], 6)}, UNKNOWN)
@@ -82,7 +78,7 @@ def _folded(values: Mapping[str, tuple[int, ...]], most: int) -> list[tuple[str,
 
 def _site_grid(counts: Breakdown) -> figures.Grid:
     sites = counts.values["site"]
-    columns = [*map(str, SITE_ORDER), *([UNKNOWN] if UNKNOWN in sites else [])]
+    columns = [*SITE.words, *([UNKNOWN] if UNKNOWN in sites else [])]
     table = np.array([sites[name] for name in columns]).T
     of = np.repeat(np.array(counts.images)[:, None], len(columns), axis=1)
     return figures.Grid("% of the class, and images", _class_rows(counts), columns, table, of)

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from pydantic import Field
 
-from lesion_core.fields.table import key_of_later
+from lesion_core.fields.table import SITE, categories, key_of_later
 from lesion_core.keys import data_report_key, digest_of
 from lesion_core.refs import DatasetRef, Ref
 from lesion_core.stores.folders import files_folder, get_index
@@ -49,6 +49,7 @@ class Shown:
         return f"figures/{self.name}.png"
 
 
+PEOPLE = tuple(field for field in categories() if field != SITE)  # drawn side by side; the site has its own figure
 FIGURES: tuple[Shown, ...] = (
     Shown("classes", "Classes", "Lesions, patients and look-alikes stay in one split."),
     Shown(
@@ -57,7 +58,11 @@ FIGURES: tuple[Shown, ...] = (
         "At random from the train split, one of a lesion at most, scaled as the network gets them.",
     ),
     Shown("ages", "Ages", "The archive rounds to five years. An unknown age stays unknown; it is never filled in."),
-    Shown("people", "Sex, confirmation, licence", "Shares of each class; grey is not recorded."),
+    Shown(
+        "people",
+        f"{', '.join(field.title for field in PEOPLE)}, confirmation, licence",
+        "Shares of each class; grey is not recorded.",
+    ),
     Shown("sites", "Sites", "Where on the body, as shares of each class."),
     Shown(
         "sources",

@@ -20,25 +20,26 @@ STEPS: dict[str, tuple[str, tuple[str, ...]]] = {
     "ingest": (
         "lesion_core.isic.version",
         (
-            *("isic/api", "isic/listing", "isic/ingest", "images"),
+            *("isic/api", "isic/listing", "isic/ingest", "images", "fields"),
             *(
                 f"isic/{part}.py"
                 for part in ("placeholders", "snapshot", "source", "statements", "taxonomy", "version")
             ),
         ),
     ),
-    "prepare": ("lesion_core.dataset.prepare", ("dataset", "images")),
+    "prepare": ("lesion_core.dataset.prepare", ("dataset", "images", "fields")),
     "data-report": (
         "lesion_core.dataset_report.spec",
         (
-            *("dataset_report", "figures/canvas.py", "figures/composition.py", "figures/image_grids.py"),
+            *("dataset_report", "fields"),
+            *(f"figures/{part}.py" for part in ("canvas", "composition", "image_grids")),
             *("dataset/breakdown.py", "dataset/proof/certificate.py", "dataset/summary.py"),
         ),
     ),
     "train": (
         "lesion_core.training.version",
         (
-            *("recipes", "modeling", "training", "lineage", "images"),
+            *("recipes", "modeling", "training", "lineage", "images", "fields"),
             *("statistics/calibration.py", "statistics/metrics.py", "figures/architecture.py", "figures/layout.py"),
             *("search/trial.py", "search/trial_spec.py"),  # a search decides only which trainings there are
         ),
@@ -51,7 +52,8 @@ STEPS: dict[str, tuple[str, tuple[str, ...]]] = {
     "evaluate": (
         "lesion_core.evaluation.version",
         (
-            *("evaluation", "statistics", "lineage", "serving/predictor.py", "images", "dataset/model_images.py"),
+            *("evaluation", "statistics", "lineage", "images", "fields"),
+            *("serving/predictor.py", "dataset/model_images.py"),
             *(f"figures/{part}.py" for part in ("canvas", "outcome", "performance", "image_grids")),
         ),
     ),
