@@ -53,7 +53,7 @@ def test_the_demonstration_asks_with_an_image_and_an_age(site: Site, lesion_jpeg
     answer = ask_page(site.url, lesion_jpeg)
     assert answer["model"] == model.id
     assert answer["metadata"] == {"age_years": 55, "sex": None, "site": None}
-    with pytest.raises(httpx.HTTPStatusError, match="422|400"):
+    with pytest.raises(httpx.HTTPStatusError, match=r"422|400"):
         ask_page(site.url, b"no image")
 
 
