@@ -1,7 +1,5 @@
 """The files of a model version, and the proof that its two forms agree."""
 
-import contextlib
-import gc
 import itertools
 import json
 from collections.abc import Iterable, Iterator, Sequence
@@ -99,7 +97,7 @@ def _export(served: keras.Model, folder: Path, batch_size: int, tally: Tally) ->
     """Write both forms of the network, and open the one that will be served."""
     with tally.part("writing model.keras"):
         served.save(folder / "model.keras")
-    with tally.part("converting to model.onnx"), _prompt_collection():
+    with tally.part("converting to model.onnx"):
         names = itertools.count(1)
         export_onnx(
             served,
@@ -137,26 +135,6 @@ def store_fits(fits: Sequence[FitResult], folder: Path) -> None:
             history.insert(0, "member", number)
             store_logs(fit.logs, folder / "members" / str(number))
     pd.concat(histories, ignore_index=True).to_csv(folder / "history.csv", index=False)
-
-
-@contextlib.contextmanager
-def _prompt_collection() -> Iterator[None]:
-    """Collect garbage early and often.
-
-    The conversion copies the whole graph, weights included, once per optimisation; the copies hang in cycles,
-    and Python's usual thresholds let about a gigabyte of them pile up.
-    """
-    usual = gc.get_threshold()
-    gc.collect()
-    gc.freeze()  # what lives already need not be looked at each time
-    gc.collect()
-    gc.set_threshold(500, 2, 1)
-    try:
-        yield
-    finally:
-        gc.set_threshold(*usual)
-        gc.unfreeze()
-        gc.collect()
 
 
 def prove_parity(

@@ -7,18 +7,18 @@ import os
 import socket
 import subprocess
 import sys
-import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import httpx
 import numpy as np
 import pytest
 from PIL import Image
 from playwright.sync_api import Browser, Page
 
+from deployments.stack.addresses import answers
+from deployments.stack.waiting import wait_for
 from lesion_core.labels import Diagnosis
 from lesion_core.refs import ModelRef
 from lesion_core.registry.channels import clear_channel, move_channel
@@ -113,15 +113,8 @@ def running_site(folder: Path, *, expected_errors: Sequence[str] = (), **variabl
 
 
 def _wait(url: str, process: "subprocess.Popen[bytes]", log: Path) -> None:
-    with httpx.Client() as client:  # one for all: each reads the certificate authorities
-        for _ in range(1800):
-            if process.poll() is not None:
-                break
-            with contextlib.suppress(httpx.TransportError):
-                if client.get(f"{url}/healthz").status_code == 200:
-                    return
-            time.sleep(0.1)
-    pytest.fail(f"the page did not come up:\n{log.read_text()}")
+    if not wait_for(lambda: answers(f"{url}/healthz"), seconds=180, is_hopeless=lambda: process.poll() is not None):
+        pytest.fail(f"the page did not come up:\n{log.read_text()}")
 
 
 @pytest.fixture(scope="module")

@@ -1,7 +1,6 @@
 """Schedules fire: runs exist ahead of time, and one that is due runs by itself to its end."""
 
 import datetime
-import time
 from uuid import UUID
 
 from prefect.client.orchestration import SyncPrefectClient, get_client
@@ -11,6 +10,7 @@ from prefect.client.schemas.schedules import IntervalSchedule
 from prefect.settings import PREFECT_API_URL, temporary_settings
 
 from deployments.schedules import ScheduleState, plan_soon, read_schedules
+from deployments.stack.waiting import wait_for
 from lesion_core.refs import ModelRef
 from tests.flows.conftest import SCHEDULED, Running
 
@@ -67,11 +67,13 @@ def test_scheduled_runs_that_are_due_run_by_themselves_and_complete(running: Run
 def wait_for_its_end(client: SyncPrefectClient, deployment: UUID) -> FlowRun:
     """Return the first scheduled run of a deployment that ends."""
     of_it = DeploymentFilter(id=DeploymentFilterId(any_=[deployment]))
-    deadline = time.monotonic() + 400
-    while time.monotonic() < deadline:
-        runs = [run for run in client.read_flow_runs(deployment_filter=of_it) if run.auto_scheduled]
-        ended = [run for run in runs if run.state is not None and run.state.is_final()]
-        if ended:
-            return ended[0]
-        time.sleep(0.5)
-    raise AssertionError(f"no scheduled run ended: {[(run.name, run.state) for run in runs]}")
+
+    def runs() -> list[FlowRun]:
+        return [run for run in client.read_flow_runs(deployment_filter=of_it) if run.auto_scheduled]
+
+    def ended() -> list[FlowRun]:
+        return [run for run in runs() if run.state is not None and run.state.is_final()]
+
+    found = wait_for(ended, seconds=400, pause_seconds=0.5)
+    assert found, f"no scheduled run ended: {[(run.name, run.state) for run in runs()]}"
+    return found[0]

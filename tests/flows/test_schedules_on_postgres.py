@@ -1,9 +1,9 @@
 """Runs exist ahead of time on a server whose database is Postgres."""
 
-import time
 from pathlib import Path
 
 from deployments.stack import local
+from deployments.stack.waiting import wait_for
 from tests.flows.test_schedules import DEPLOYMENTS, states
 from tests.logs import LogWatch
 
@@ -22,10 +22,10 @@ def test_runs_exist_ahead_of_time_on_postgres(tmp_path: Path, postgres: str) -> 
         stack.start("prefect-server", "prefect", "server", "start", "--host", local.HOST, "--port", port)
         stack.wait_until("prefect-server", lambda: local.answers(f"{api}/health"))
         stack.run("deploy", "deployments.cli", "deploy")
-        deadline = time.monotonic() + 60
-        while any(state.next_run is None for state in states(api).values()):
-            assert time.monotonic() < deadline, "the server creates no runs"
-            time.sleep(0.5)
+        all_ahead = wait_for(
+            lambda: all(state.next_run is not None for state in states(api).values()), seconds=60, pause_seconds=0.5
+        )
+        assert all_ahead, "the server creates no runs"
         found = states(api)
     finally:
         stack.stop()

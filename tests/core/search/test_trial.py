@@ -16,6 +16,7 @@ from pathlib import Path
 
 import pytest
 
+from deployments.stack.waiting import wait_for
 from lesion_core.errors import ConfigError, StudyEnded
 from lesion_core.progress import Progress, ProgressCallback
 from lesion_core.recipes.recipe import Recipe
@@ -298,11 +299,12 @@ def running_study(plan: StudyPlan, settings: LesionSettings, folder: Path) -> It
 
 
 def wait_until(is_so: Callable[[], bool], process: "subprocess.Popen[bytes] | None" = None) -> None:
-    deadline = time.monotonic() + _PATIENCE_SECONDS
-    while not is_so():
-        assert time.monotonic() < deadline
-        assert process is None or process.poll() is None
-        time.sleep(0.02)
+    assert wait_for(
+        is_so,
+        seconds=_PATIENCE_SECONDS,
+        is_hopeless=lambda: process is not None and process.poll() is not None,
+        pause_seconds=0.02,
+    )
 
 
 def stored_trials(store: LocalStore) -> dict[str, str]:

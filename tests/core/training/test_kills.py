@@ -20,6 +20,7 @@ import pandas as pd
 import pytest
 import tensorflow as tf
 
+from deployments.stack.waiting import wait_for
 from lesion_core import jobs
 from lesion_core.keys import id_of
 from lesion_core.modeling.network.network import build_network
@@ -74,12 +75,15 @@ def _kill(job: TrainJob, store: LocalStore, work: Path, *, after_checkpoint: int
     with subprocess.Popen(
         command, stdin=subprocess.PIPE, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, env=environment
     ) as child:
-        deadline = time.monotonic() + 600
-        while max((int(path.stem) for path in checkpoints.glob("*.checkpoint")), default=0) < after_checkpoint:
-            assert time.monotonic() < deadline
-            if child.poll() is not None:
-                return False
-            time.sleep(0.005)
+        is_there = wait_for(
+            lambda: max((int(path.stem) for path in checkpoints.glob("*.checkpoint")), default=0) >= after_checkpoint,
+            seconds=600,
+            is_hopeless=lambda: child.poll() is not None,
+            pause_seconds=0.005,
+        )
+        if is_there is None:
+            return False
+        assert is_there
         time.sleep(delay_seconds)
         child.kill()
         return child.wait() == -signal.SIGKILL
