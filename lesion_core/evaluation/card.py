@@ -173,10 +173,10 @@ def _training(folder: ModelFolder) -> str:
     kind = "generated images" if provenance.synthetic else "dermoscopic images"
     counts = _class_counts(provenance.class_counts)
     by_class = f" By class: {', '.join(f'{name} {n:,}' for name, n in counts.items())}." if counts else ""
-    return f"{provenance.n_train_images:,} {kind}.{by_class}{_forebears(provenance)}"
+    return f"{provenance.n_train_images:,} {kind}.{by_class}{_parent_models(provenance)}"
 
 
-def _forebears(provenance: Provenance) -> str:
+def _parent_models(provenance: Provenance) -> str:
     start = f" It started from the weights of `{provenance.start_from}`." if provenance.start_from else ""
     taught = f" It also learnt from the answers of `{provenance.teacher}`." if provenance.teacher else ""
     handed_on = " What those were trained on counts for its licence and credits." if start or taught else ""

@@ -11,7 +11,7 @@ import pytest
 from lesion_core.dataset.options import PrepareOptions
 from lesion_core.dataset.prepare import prepare
 from lesion_core.stores.local import LocalStore
-from tests.core.dataset.snapshots import simple_pictures, store_snapshot
+from tests.core.dataset.snapshots import simple_images, store_snapshot
 from tests.model_folders import write_model_folder
 
 PROJECT = Path(__file__).resolve().parents[2]
@@ -24,7 +24,7 @@ def found(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
     """What came of the steps in a process of its own, after a dataset and a model were made without the field."""
     folder = tmp_path_factory.mktemp("added")
     store = LocalStore(folder / "store")
-    snapshot = store_snapshot(store, simple_pictures(range(24)), folder / "snapshot", name="before")
+    snapshot = store_snapshot(store, simple_images(range(24)), folder / "snapshot", name="before")
     prepare(snapshot, PrepareOptions(name="before", size_px=32), store, workdir=folder / "work")
     write_model_folder(folder / "model")
     done = subprocess.run(
