@@ -183,11 +183,8 @@ def _made_before(store: LocalStore, folder: Path, image: bytes) -> dict[str, Any
         "missing": describe(dataset).missing["skin_type"],
         "is_alike": [one.probability for one in told.classes] == [one.probability for one in untold.classes],
         "words": markup.write_answer(told),
-        "n_features": [
-            encoding.n_features,
-            len(unknown_encoding(encoding.n_features)),
-            MetadataEncoding().n_features,
-        ],
+        "n_features": [each.n_features for each in (encoding, MetadataEncoding())],
+        "n_unknown": len(unknown_encoding(encoding.n_features)),
     }
 
 
