@@ -16,7 +16,7 @@ from lesion_core.stores.protocol import Store
 from lesion_core.types import JsonDict, StoreKey, Value
 
 STEP = "data-report"
-STEP_VERSION = 3
+STEP_VERSION = 4
 PAGE_NAME = "report.html"
 TABLES_NAME = "tables.md"
 SUMMARY_NAME = "summary.json"

@@ -1,4 +1,4 @@
-"""The code behind each content-addressed step, as a digest: syntax trees without docstrings.
+"""The code behind each content-addressed step, as a digest: syntax trees without docstrings, and templates.
 
 A step's output is found again by its inputs and its version, so code that changes what a step produces must
 raise the version. Run ``python -m tests.architecture.steps`` to record the present code: it refuses where the
@@ -34,6 +34,7 @@ STEPS: dict[str, tuple[str, tuple[str, ...]]] = {
             *("dataset_report", "fields"),
             *(f"figures/{part}.py" for part in ("canvas", "composition", "image_grids")),
             *("dataset/breakdown.py", "dataset/proof/certificate.py", "dataset/summary.py"),
+            *("markup.py", "templates/dataset_report.html.j2", "templates/dataset_report.md.j2"),
         ),
     ),
     "train": (
@@ -48,12 +49,16 @@ STEPS: dict[str, tuple[str, tuple[str, ...]]] = {
         "lesion_core.search.study_output",
         ("search/study_output.py", "search/study_record.py", "figures/search.py"),
     ),
-    "compare": ("lesion_core.comparison.spec", ("comparison", "figures/comparisons.py")),
+    "compare": (
+        "lesion_core.comparison.spec",
+        ("comparison", "figures/comparisons.py", "markup.py", "templates/comparison.md.j2"),
+    ),
     "evaluate": (
         "lesion_core.evaluation.version",
         (
             *("evaluation", "statistics", "lineage", "images", "fields"),
             *("serving/predictor.py", "dataset/model_images.py"),
+            "markup.py",
             *(f"figures/{part}.py" for part in ("canvas", "outcome", "performance", "image_grids")),
         ),
     ),
@@ -81,14 +86,15 @@ def code_digest(step: str) -> str:
     files = sorted(
         file
         for place in STEPS[step][1]
-        for file in ([core / place] if place.endswith(".py") else (core / place).rglob("*.py"))
+        for file in ((core / place).rglob("*.py") if (core / place).is_dir() else [core / place])
     )
     digest = hashlib.sha256()
     for file in files:
         if file.relative_to(core).as_posix() in PLANS:
             continue
         digest.update(file.relative_to(core).as_posix().encode())
-        digest.update(ast.dump(_bare(ast.parse(file.read_text(encoding="utf-8")))).encode())
+        text = file.read_text(encoding="utf-8")
+        digest.update((ast.dump(_bare(ast.parse(text))) if file.suffix == ".py" else text).encode())
     return digest.hexdigest()
 
 

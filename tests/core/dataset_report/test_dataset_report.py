@@ -151,8 +151,8 @@ def test_the_page_is_whole_in_itself_and_runs_nothing_of_what_it_shows(reported:
     assert "a" not in found.tags
     assert found.tags.count("img") == len(FIGURES)
     assert all(source.startswith("data:image/png;base64,") for source in found.sources)
-    assert "&lt;script&gt;alert(&quot;x&quot;)&lt;/script&gt; &amp; Söhne" in page
-    assert "default-src &#x27;none&#x27;" in page
+    assert "&lt;script&gt;alert(&#34;x&#34;)&lt;/script&gt; &amp; Söhne" in page
+    assert "content=\"default-src 'none';" in page
     assert not re.search(r"[\w-]+\.(png|jpe?g)\b", page)  # ids, never names of files
 
 

@@ -79,6 +79,22 @@ def test_it_says_how_the_network_is_made_and_which_prior_its_answers_have(
     assert "pixels) alone goes in; " in opening(fusion="none")
 
 
+def test_what_a_source_or_a_recipe_says_of_itself_is_text(evaluated: Evaluated, tmp_path: Path) -> None:
+    folder = read_model_folder(materialise(evaluated.store, evaluated.model, tmp_path), model_id=evaluated.model.id)
+    hostile = "<img src=x onerror=alert(1)> [click](javascript:x)\n\n## Approved\n\n| `a` | *b* |"
+    provenance = folder.provenance.model_copy(update={"attributions": (hostile,), "teacher": f"`{hostile}`"})
+    changed = replace(folder, provenance=provenance, recipe={**folder.recipe, "fusion": hostile})
+    card = write_card(
+        read_metrics(evaluated.store, evaluated.report), evaluated.model, changed, describe(evaluated.dataset)
+    )
+    assert "\n## Approved" not in card
+    licence = card.partition("## Licence and attribution")[2].partition("\n## ")[0]
+    assert "&lt;img src=x onerror=alert(1)&gt; \\[click\\](javascript:x) ## Approved \\| \\`a\\`" in licence
+    without_code = re.sub(r"(`+)(?!`).+?(?<!`)\1(?!`)", "", card)
+    assert "<img" not in without_code
+    assert "[click](" not in without_code
+
+
 def test_it_says_nothing_that_a_page_may_not_say(card: str) -> None:
     assert check_wording(card) == ()
 
