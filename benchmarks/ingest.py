@@ -19,7 +19,6 @@ import argparse
 import csv
 import json
 import resource
-import socket
 import statistics
 import subprocess
 import sys
@@ -31,6 +30,8 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.measure import write_result
+from deployments.stack.addresses import answers, free_port
+from deployments.stack.waiting import wait_for
 
 CONNECTIONS = 10
 _PATIENCE_SECONDS = 60
@@ -226,27 +227,16 @@ def _part_of(archive: Path, n_images: int, part: Path) -> Path:
 @contextmanager
 def _mirror(folder: Path) -> Iterator[str]:
     """Serve a folder from a process of its own; yield the base address of its API."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
+    port = free_port(0)
     command = [sys.executable, "-m", "deployments.cli", "mirror", str(folder), "--port", str(port)]
     with subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as server:
         try:
-            _await(port)
-            yield f"http://127.0.0.1:{port}/api/v2/"
+            url = f"http://127.0.0.1:{port}/api/v2/"
+            if not wait_for(lambda: answers(f"{url}images/?limit=1"), seconds=_PATIENCE_SECONDS):
+                raise SystemExit(f"the mirror did not answer within {_PATIENCE_SECONDS} seconds")
+            yield url
         finally:
             server.terminate()
-
-
-def _await(port: int) -> None:
-    deadline = time.monotonic() + _PATIENCE_SECONDS
-    while time.monotonic() < deadline:
-        try:
-            socket.create_connection(("127.0.0.1", port), timeout=1).close()
-            return
-        except OSError:
-            time.sleep(0.1)
-    raise SystemExit(f"the mirror did not listen within {_PATIENCE_SECONDS} seconds")
 
 
 if __name__ == "__main__":

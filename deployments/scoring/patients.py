@@ -1,6 +1,6 @@
 """What a table says of each image: age, sex and site in the model's vocabulary, or why not.
 
-The archive's own rules decide (``lesion_core.isic.taxonomy``). A value that cannot be meant (age 'abc', sex 'x') is a
+The archive's own rules decide (``lesion_core.isic.taxonomy``). An invalid value (age 'abc', sex 'x') is a
 ``problem``: the image is not scored, since its answer would leave out what somebody meant to say. A place of a known
 vocabulary that has no counterpart among the eight sites ('Trunk' without its side, 'torso') is unknown to the model;
 the image is scored and the ``note`` says so.

@@ -28,15 +28,15 @@ ByClass = tuple[int, ...]
 
 
 class SizeCount(Value):
-    """Pictures of one size, as they came from the archive."""
+    """Images of one size, as they came from the archive."""
 
     width: int = Field(ge=1, description="Pixels")
     height: int = Field(ge=1, description="Pixels")
-    images: ByClass = Field(description="Pictures by class")
+    images: ByClass = Field(description="Images by class")
 
 
 class Credit(Value):
-    """Pictures that one source gives under one licence."""
+    """Images that one source gives under one licence."""
 
     attribution: str
     licence: Licence
@@ -44,21 +44,21 @@ class Credit(Value):
 
 
 class Breakdown(Value):
-    """A dataset by class, all splits together, quarantined pictures included."""
+    """A dataset by class, all splits together, quarantined images included."""
 
-    images: ByClass = Field(description="Pictures by class")
-    values: dict[str, dict[str, ByClass]] = Field(description="Pictures by field, value ('unknown' last) and class")
+    images: ByClass = Field(description="Images by class")
+    values: dict[str, dict[str, ByClass]] = Field(description="Images by field, value ('unknown' last) and class")
     ages: tuple[ByClass, ...] = Field(
-        description="For each class, pictures by age in bins of five years from 0; the last holds 90 and older"
+        description="For each class, images by age in bins of five years from 0; the last holds 90 and older"
     )
-    credits: tuple[Credit, ...] = Field(description="Whom to credit and under which licence, most pictures first")
-    missing: dict[str, ByClass] = Field(description="Pictures without a value, by field and class")
+    credits: tuple[Credit, ...] = Field(description="Whom to credit and under which licence, most images first")
+    missing: dict[str, ByClass] = Field(description="Images without a value, by field and class")
     sizes: tuple[SizeCount, ...] = Field(description="The most frequent sizes, most frequent first")
     n_sizes: int = Field(ge=1, description="How many sizes there are")
     placeholders: dict[str, dict[str, int]] = Field(
-        description="Pictures by field and value that the archive states for an id and that stands for nobody"
+        description="Images by field and value that the archive states for an id and that stands for nobody"
     )
-    manipulations: dict[str, int] = Field(description="Pictures by how they were manipulated, as the archive states")
+    manipulations: dict[str, int] = Field(description="Images by how they were manipulated, as the archive states")
 
 
 def break_down(manifest: pd.DataFrame) -> Breakdown:
@@ -117,7 +117,7 @@ def _ages(years: np.ndarray) -> ByClass:
 
 
 def sizes_by_class(manifest: pd.DataFrame) -> tuple[np.ndarray, np.ndarray]:
-    """Return widths and heights in pixels, int (n, 2), most frequent first, and pictures of each by class, (n, 8)."""
+    """Return widths and heights in pixels, int (n, 2), most frequent first, and images of each by class, (n, 8)."""
     pairs = manifest[["width", "height"]].to_numpy(np.int64)
     distinct, which = np.unique(pairs, axis=0, return_inverse=True)
     table = np.zeros((len(distinct), N_CLASSES), np.int64)

@@ -225,7 +225,7 @@ _SITE_PATHS: Mapping[tuple[str, ...], Site] = {
 
 
 def site_of(metadata: Metadata) -> Site | Unmapped | None:
-    """Return the challenge's site, ``None`` where the archive gives none, or why it cannot be told.
+    """Return the challenge's site, ``None`` where the archive gives none, or why it cannot be determined.
 
     ``anatom_site_special`` decides where it names a site; otherwise the path does; the former field
     ``anatom_site_general`` (the challenge's own words) counts only where the new ones are absent.

@@ -46,7 +46,7 @@ _MISSING_AGE, _MISSING_SEX, _MISSING_SITE, _MISSING_CONFIRMATION = 0.03, 0.025, 
 
 
 def describe_lesion(lesion: Lesion, rng: np.random.Generator) -> Row:
-    """Return the metadata that all pictures of a lesion share; what the clinic left out is empty."""
+    """Return the metadata that all images of a lesion share; what the clinic left out is empty."""
     licence, attribution = CLINICS[lesion.patient.clinic]
     spellings = PROFILES[lesion.diagnosis].spellings
     diagnosis = spellings[int(rng.integers(0, len(spellings)))]

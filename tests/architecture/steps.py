@@ -31,7 +31,7 @@ STEPS: dict[str, tuple[str, tuple[str, ...]]] = {
     "data-report": (
         "lesion_core.dataset_report.spec",
         (
-            *("dataset_report", "figures/canvas.py", "figures/composition.py", "figures/pictures.py", "labels.py"),
+            *("dataset_report", "figures/canvas.py", "figures/composition.py", "figures/image_grids.py", "labels.py"),
             *("dataset/breakdown.py", "dataset/proof/certificate.py", "dataset/summary.py"),
         ),
     ),
@@ -56,7 +56,7 @@ STEPS: dict[str, tuple[str, tuple[str, ...]]] = {
         (
             *("evaluation", "statistics", "lineage", "serving/predictor.py", "images", "dataset/model_images.py"),
             "labels.py",
-            *(f"figures/{part}.py" for part in ("canvas", "outcome", "performance", "pictures")),
+            *(f"figures/{part}.py" for part in ("canvas", "outcome", "performance", "images")),
         ),
     ),
 }

@@ -50,7 +50,7 @@ def fetch_shard(
         number: Which of its shards, from 0.
         store: Where to.
         tables: What earlier snapshots describe, from ``holdings.earlier_tables``.
-        on_progress: Told the stage 'download', with counts of this shard.
+        on_progress: Gets the stage 'download', with counts of this shard.
         patience: Time limits and retries.
 
     Raises:
