@@ -82,6 +82,8 @@ N_CLASSES = len(CLASS_ORDER)
 N_CLASSES_IN_WORDS = {7: "seven", 8: "eight", 9: "nine", 10: "ten"}.get(N_CLASSES, str(N_CLASSES))
 CLASS_NAMES: dict[Diagnosis, str] = {item: CLASSES[item].name for item in CLASS_ORDER}
 CHALLENGE_CLASSES: tuple[Diagnosis, ...] = tuple(item for item in CLASS_ORDER if CLASSES[item].is_in_challenge)
+# Models are trained anew where there are any; what was trained before is found where there are none.
+FURTHER_CLASSES: tuple[Diagnosis, ...] = tuple(item for item in CLASS_ORDER if item not in CHALLENGE_CLASSES)
 MALIGNANT: tuple[Diagnosis, ...] = tuple(item for item in CLASS_ORDER if CLASSES[item].nature == "malignant")
 BENIGN: tuple[Diagnosis, ...] = tuple(item for item in CLASS_ORDER if CLASSES[item].nature == "benign")
 

@@ -11,22 +11,26 @@ from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from lesion_core import archive_fields
 from lesion_core.errors import ManifestError
 from lesion_core.fields.table import FIELDS, in_words
-from lesion_core.isic.mirror import conditions
-from lesion_core.isic.statements import MEASURED
 from lesion_core.labels import CLASS_ORDER
 
-IMAGE = ("image", "image_name", "image_id", "isic_id", "filename", "file_name")
+IMAGE = ("image", "image_name", "image_id", archive_fields.IMAGE_ID, "filename", "file_name")
 _METADATA = tuple(name for field in FIELDS for name in field.columns)
+_TODAY = {
+    older: name
+    for name in (*archive_fields.SITE, archive_fields.SITE_SPECIAL)
+    for older in archive_fields.names_of(name)
+}
 # What the same tables hold besides, and a prediction does not use: the archive's own columns, former and present
 # ones, those of the challenges of 2018, 2019, 2020 and 2024, and those of HAM10000.
 _NOT_USED = frozenset(
     {
-        *conditions.FIELDS, *MEASURED, *(name.lower() for name in CLASS_ORDER), "unk",
-        "attribution", "acquisition_day", "benign_malignant", "diagnosis", "nevus_type", "mel_class", "mel_type",
-        "target", "score_weight", "akiec", "iddx_full", *(f"iddx_{level}" for level in range(1, 6)),
-        "dx", "dx_type", "dataset",
+        *archive_fields.SEARCHED, *archive_fields.MEASURED, archive_fields.ATTRIBUTION, archive_fields.DAY,
+        archive_fields.FORMER_MALIGNANCY, archive_fields.FORMER_DIAGNOSIS, "nevus_type", "mel_class", "mel_type",
+        *(name.lower() for name in CLASS_ORDER), "unk", "target", "score_weight", "akiec", "iddx_full",
+        *(f"iddx_{level}" for level in range(1, 6)), "dx", "dx_type", "dataset",
     }
 ) - {*IMAGE, *_METADATA}  # fmt: skip
 _NOT_USED_START = "tbp_lv_"  # measurements of total body photography, challenge of 2024
@@ -52,6 +56,7 @@ class Columns:
 def known_name(header: str) -> str | None:
     """Return the known name behind a column's name, or ``None`` where it means nothing here."""
     name = _PREFIX.sub("", header.strip().casefold())
+    name = _TODAY.get(name, name)
     return name if name in {*IMAGE, *_METADATA, *_NOT_USED} or name.startswith(_NOT_USED_START) else None
 
 

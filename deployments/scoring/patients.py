@@ -13,6 +13,7 @@ from pathlib import Path
 from deployments.scoring.columns import IMAGE, Columns, choose_columns, known_name
 from deployments.scoring.files import IMAGE_ENDINGS, normal
 from deployments.scoring.table import read_text_table
+from lesion_core import archive_fields
 from lesion_core.errors import ManifestError
 from lesion_core.fields.kinds import AnyField, CategoryField
 from lesion_core.fields.table import FIELDS, SITE
@@ -38,7 +39,7 @@ _HAM_SITES: Mapping[str, Site] = {
     "neck": Site.HEAD_NECK,
     "scalp": Site.HEAD_NECK,
 }
-_SITE_PATH = tuple(name for name in SITE.archive_columns if name != "anatom_site_general")
+_SITE_PATH = tuple(name for name in SITE.archive_columns if name != archive_fields.FORMER_SITE)
 _Value = float | str
 
 
@@ -151,7 +152,7 @@ def _value(field: AnyField, text: str) -> _Value | Unmapped | None:
 
 
 def _general_site(text: str) -> Site | Unmapped | None:
-    return site_of({"anatom_site_general": text.lower()})
+    return site_of({archive_fields.FORMER_SITE: text.lower()})
 
 
 def _ham_site(text: str) -> Site | Unmapped | None:
@@ -175,8 +176,10 @@ _READERS = {SITE.name: _site}
 def _site_readings(cells: Mapping[str, str], columns: Columns) -> list[tuple[str, _Value | Unmapped | None]]:
     named = columns.of(set(SITE.columns) - set(_SITE_PATH))
     readings = {name: (_ham_site if name == "localization" else _general_site)(cells[name]) for name in named}
-    if isinstance(site_of({"anatom_site_special": cells.get("anatom_site_special", "")}), Site):
-        readings.pop("anatom_site_general", None)  # of the archive's two, the special one tells the site more closely
+    if isinstance(site_of({archive_fields.SITE_SPECIAL: cells.get(archive_fields.SITE_SPECIAL, "")}), Site):
+        readings.pop(
+            archive_fields.FORMER_SITE, None
+        )  # of the archive's two, the special one tells the site more closely
     by_path = site_of({name: cells[name] for name in columns.of(_SITE_PATH)})
     path_name = by_path.field if isinstance(by_path, Unmapped) else _SITE_PATH[0]
     return [*((columns.known[name], value) for name, value in readings.items()), (path_name, by_path)]

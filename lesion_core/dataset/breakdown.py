@@ -11,6 +11,7 @@ import numpy as np
 import pandas as pd
 from pydantic import Field
 
+from lesion_core.archive_fields import IDS, MANIPULATION, of_today
 from lesion_core.dataset.summary import RECORDED_FIELDS
 from lesion_core.fields.kinds import UNKNOWN, NumberField
 from lesion_core.fields.table import AGE, categories, numbers
@@ -68,7 +69,7 @@ def break_down(manifest: pd.DataFrame) -> Breakdown:
     """Count the rows of a manifest."""
     classes = _classes(manifest)
     sizes, by_size = sizes_by_class(manifest)
-    stated = [json.loads(facts) for facts in manifest["raw_metadata"]]
+    stated = [of_today(json.loads(facts)) for facts in manifest["raw_metadata"]]
     binned = {number.name: _binned(number, manifest[number.name].to_numpy(float), classes) for number in numbers()}
     return Breakdown(
         images=_counts(classes),
@@ -80,13 +81,13 @@ def break_down(manifest: pd.DataFrame) -> Breakdown:
         n_sizes=len(sizes),
         placeholders={
             name: _frequent(
-                facts[name]
+                facts[IDS[name]]
                 for facts, is_none in zip(stated, manifest[name].isna(), strict=True)
-                if is_none and name in facts
+                if is_none and IDS[name] in facts
             )
             for name in ID_FIELDS
         },
-        manipulations=_frequent(facts["image_manipulation"] for facts in stated if "image_manipulation" in facts),
+        manipulations=_frequent(facts[MANIPULATION] for facts in stated if MANIPULATION in facts),
         later_numbers=binned,
     )
 

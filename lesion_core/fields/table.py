@@ -12,17 +12,16 @@ served without it: its value is unknown there.
 from collections.abc import Iterable, Mapping
 from typing import Any
 
+from lesion_core import archive_fields
 from lesion_core.fields.kinds import AnyField, CategoryField, NumberField
 from lesion_core.labels import Sex, Site
-
-_SITE_PATH = tuple(f"anatom_site_{level}" for level in range(1, 6))
 
 AGE = NumberField(
     name="age_years",
     noun="age",
     question="Age in years",
-    archive_columns=("age_approx",),
-    table_columns=("age_years", "age_approx", "age"),
+    archive_columns=(archive_fields.AGE,),
+    table_columns=("age_years", *archive_fields.names_of(archive_fields.AGE), "age"),
     help="Left out where unknown",
     is_later=False,
     unit="years",
@@ -40,7 +39,7 @@ SEX = CategoryField(
     name="sex",
     noun="sex",
     question="Sex",
-    archive_columns=("sex",),
+    archive_columns=(archive_fields.SEX,),
     known_as="{}",
     is_later=False,
     values=Sex,
@@ -49,12 +48,13 @@ SITE = CategoryField(
     name="site",
     noun="site",
     question="Site of the lesion",
-    archive_columns=(*_SITE_PATH, "anatom_site_special", "anatom_site_general"),
+    archive_columns=(*archive_fields.SITE, archive_fields.SITE_SPECIAL, archive_fields.FORMER_SITE),
     table_columns=(
-        *("site", "anatom_site_general"),
-        *("anatom_site_general_challenge", "localization"),  # of the 2020 challenge, and of HAM10000
-        *_SITE_PATH,
-        "anatom_site_special",
+        "site",
+        *archive_fields.names_of(archive_fields.FORMER_SITE),
+        "localization",  # of HAM10000
+        *archive_fields.SITE,
+        archive_fields.SITE_SPECIAL,
     ),
     known_as="{}",
     is_later=False,

@@ -23,12 +23,13 @@ import re
 from collections import Counter
 from collections.abc import Mapping, Sequence
 
+from lesion_core.archive_fields import AGE, IDS, SEX
 from lesion_core.isic.listing.catalogue import Catalogue
 from lesion_core.isic.taxonomy import Unmapped, age_of, sex_of
 from lesion_core.labels import Sex
 from lesion_core.types import JsonDict
 
-ID_FIELDS = ("patient_id", "lesion_id")
+ID_FIELDS = tuple(IDS)
 FEWEST_CROWD = 50
 CROWD_SHARE = 0.05
 MOST_YEARS = 25
@@ -71,13 +72,14 @@ def id_of(facts: JsonDict, name: str, crowds: Crowds) -> str | Unmapped | None:
         name: One of ``ID_FIELDS``.
         crowds: What ``find_crowds`` found in the listing.
     """
-    text = "" if facts.get(name) is None else str(facts[name]).strip()
+    field = IDS[name]
+    text = "" if facts.get(field) is None else str(facts[field]).strip()
     if not text:
         return None
     if is_placeholder(text):
-        return Unmapped(name, text, PLACEHOLDER_REASON)
+        return Unmapped(field, text, PLACEHOLDER_REASON)
     if text in crowds.get(name, {}):
-        return Unmapped(name, text, crowds[name][text])
+        return Unmapped(field, text, crowds[name][text])
     return text
 
 
@@ -87,10 +89,10 @@ def find_crowds(catalogue: Catalogue) -> dict[str, dict[str, str]]:
     most = max(FEWEST_CROWD, int(CROWD_SHARE * n_listed))
     found: dict[str, dict[str, str]] = {}
     for name in ID_FIELDS:
-        for value, n_images in catalogue.frequent_values(name, more_than=most):
+        for value, n_images in catalogue.frequent_values(IDS[name], more_than=most):
             if is_placeholder(value):
                 continue
-            people = catalogue.combinations(("sex", "age_approx"), name, value)
+            people = catalogue.combinations((SEX, AGE), IDS[name], value)
             why = _why_not_one(people)
             share = f"{n_images:,} of {n_listed:,} images ({n_images / n_listed:.0%}) have it"
             if why:

@@ -4,6 +4,7 @@ from typing import Literal, get_args
 
 from pydantic import Field
 
+from lesion_core.archive_fields import AGE, DIAGNOSIS
 from lesion_core.labels import N_CLASSES, N_CLASSES_IN_WORDS, Diagnosis
 from lesion_core.types import LICENCE_ORDER, IsicId, Licence, Value
 
@@ -34,7 +35,7 @@ class ArchiveSource(Value):
     )
     query: str | None = Field(
         default=None,
-        description='Archive query, e.g. diagnosis_3:"Basal cell carcinoma" AND age_approx:[20 TO 40]',
+        description=f'Archive query, e.g. {DIAGNOSIS[2]}:"Basal cell carcinoma" AND {AGE}:[20 TO 40]',
         json_schema_extra={"position": 1},
     )
     collections: tuple[int, ...] = Field(

@@ -10,12 +10,10 @@ import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
+from lesion_core.archive_fields import FLAGS, MEASURED, WHOLE_NUMBERS, of_today
 from lesion_core.keys import canonical_json
 from lesion_core.types import JsonDict
 
-WHOLE_NUMBERS = frozenset({"age_approx", "acquisition_day"})
-FLAGS = frozenset({"mel_ulcer", "melanocytic", "concomitant_biopsy", "personal_hx_mm", "family_hx_mm"})
-MEASURED = frozenset({"pixels_x", "pixels_y"})
 _FORMULA_STARTS = ("=", "-", "+", "@")  # the archive writes a TAB before them, for spreadsheets
 
 
@@ -39,7 +37,7 @@ class Statement:
 
 def facts_from_json(acquisition: Mapping[str, object], clinical: Mapping[str, object]) -> JsonDict:
     """Return the facts of an image's two groups of metadata; a null counts as absent."""
-    both = {**acquisition, **clinical}
+    both = of_today({**acquisition, **clinical})
     return {name: _as_text(name, value) for name, value in both.items() if value is not None and name not in MEASURED}
 
 
@@ -51,13 +49,13 @@ def _as_text(name: str, value: object) -> object:
 
 def facts_from_cells(cells: Mapping[str, str]) -> JsonDict:
     """Return the facts in a CSV row's metadata cells; an empty cell counts as absent."""
-    texts = {name: unescaped(text) for name, text in cells.items() if name not in MEASURED}
+    texts = {name: unescaped(text) for name, text in of_today(cells).items() if name not in MEASURED}
     return {name: typed(name, text) for name, text in texts.items() if text}
 
 
 def statement_from_row(isic_id: str, licence: str, attribution: str, raw_metadata: str) -> Statement:
     """Return the statement that a snapshot's row was made from."""
-    return Statement(isic_id, licence, attribution, json.loads(raw_metadata))
+    return Statement(isic_id, licence, attribution, of_today(json.loads(raw_metadata)))
 
 
 def typed(name: str, text: str) -> object:

@@ -21,15 +21,16 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from functools import lru_cache
 
+from lesion_core import archive_fields
 from lesion_core.fields.kinds import AnyField, CategoryField
 from lesion_core.fields.table import AGE, SEX, SITE
 from lesion_core.isic.source import IMAGE_TYPES, ImageType
 from lesion_core.labels import BENIGN, CLASS_ORDER, MALIGNANT, N_CLASSES_IN_WORDS, SITE_ORDER, Diagnosis, Sex, Site
 
 TAXONOMY_VERSION = 3
-CHALLENGE_FIELD = "challenge_class"
-FORMER_FIELD = "diagnosis"
-MALIGNANCY_FIELD = "benign_malignant"
+CHALLENGE_FIELD = archive_fields.CHALLENGE_CLASS
+FORMER_FIELD = archive_fields.FORMER_DIAGNOSIS
+MALIGNANCY_FIELD = archive_fields.FORMER_MALIGNANCY
 NOT_STATED: ImageType = "not stated"
 Metadata = Mapping[str, object]
 
@@ -82,8 +83,9 @@ _RULES: tuple[_Rule, ...] = (
         is_prefix=True,
     ),
 )
-_DIAGNOSIS_FIELDS = ("diagnosis_1", "diagnosis_2", "diagnosis_3")
-_ALL_LEVELS = (*_DIAGNOSIS_FIELDS, "diagnosis_4", "diagnosis_5")
+_ALL_LEVELS = archive_fields.DIAGNOSIS
+_DIAGNOSIS_FIELDS = _FIRST, _SECOND, _THIRD = _ALL_LEVELS[:3]
+_LEVELS_IN_WORDS = f"{_ALL_LEVELS[0]} to {_ALL_LEVELS[-1]}"
 _NAMES_NONE = f"does not name one of the {N_CLASSES_IN_WORDS} classes"
 _NONE_OF_THEM = f"is none of the {N_CLASSES_IN_WORDS} classes ({', '.join(CLASS_ORDER)})"
 _FORMER_WORDS: Mapping[str, Diagnosis] = {
@@ -128,7 +130,7 @@ def _classify_former(former: str, malignancy: str) -> Diagnosis | Unmapped:
         return Unmapped(
             MALIGNANCY_FIELD,
             malignancy,
-            f"{_NAMES_NONE}; that takes diagnosis_1 to diagnosis_5, or the former diagnosis: "
+            f"{_NAMES_NONE}; that takes {_LEVELS_IN_WORDS}, or the former diagnosis: "
             "download the table again with a current isic-cli",
         )
     if not former:
@@ -150,8 +152,8 @@ def _with_former(found: Diagnosis | Unmapped, metadata: Metadata, former: str) -
         return found if found is named else Unmapped(FORMER_FIELD, former, f"contradicts the path, which is {found}")
     if any(_text(metadata, name) for name in _ALL_LEVELS[1:]):
         return found
-    first, expected = _text(metadata, "diagnosis_1"), next(rule.first for rule in _RULES if rule.diagnosis is named)
-    return named if first == expected else Unmapped("diagnosis_1", first, f"contradicts the diagnosis, {former!r}")
+    first, expected = _text(metadata, _FIRST), next(rule.first for rule in _RULES if rule.diagnosis is named)
+    return named if first == expected else Unmapped(_FIRST, first, f"contradicts the diagnosis, {former!r}")
 
 
 def _classify_stated(stated: str) -> Diagnosis | Unmapped:
@@ -167,9 +169,9 @@ def _classify_path(first: str, second: str, third: str) -> Diagnosis | Unmapped:
         return _unclassified(first, second, third)
     rule = rules[0]
     if _is_named_elsewhere(third, rule):
-        return Unmapped("diagnosis_2", second, f"contradicts the level below it, {third!r}")
+        return Unmapped(_SECOND, second, f"contradicts the level below it, {third!r}")
     if first not in ("", rule.first):
-        return Unmapped("diagnosis_1", first, f"contradicts the level below it, which belongs to {rule.first!r}")
+        return Unmapped(_FIRST, first, f"contradicts the level below it, which belongs to {rule.first!r}")
     return rule.diagnosis
 
 
@@ -185,16 +187,16 @@ def _is_named_elsewhere(third: str, rule: _Rule | None = None) -> bool:
 
 def _unclassified(first: str, second: str, third: str) -> Unmapped:
     if not (first or second or third):
-        return Unmapped("diagnosis_1", "", "the archive gives no diagnosis (diagnosis_1 to diagnosis_5)")
+        return Unmapped(_FIRST, "", f"the archive gives no diagnosis ({_LEVELS_IN_WORDS})")
     if _is_named_elsewhere(third):
-        return Unmapped("diagnosis_2", second, f"contradicts the level below it, {third!r}")
+        return Unmapped(_SECOND, second, f"contradicts the level below it, {third!r}")
     if third:
-        return Unmapped("diagnosis_3", third, _NONE_OF_THEM)
+        return Unmapped(_THIRD, third, _NONE_OF_THEM)
     if any(second == rule.second for rule in _RULES):
-        return Unmapped("diagnosis_3", "", f"is absent, and {second!r} alone {_NAMES_NONE}")
+        return Unmapped(_THIRD, "", f"is absent, and {second!r} alone {_NAMES_NONE}")
     if second:
-        return Unmapped("diagnosis_2", second, _NONE_OF_THEM)
-    return Unmapped("diagnosis_2", "", f"is absent, and {first!r} alone {_NAMES_NONE}")
+        return Unmapped(_SECOND, second, _NONE_OF_THEM)
+    return Unmapped(_SECOND, "", f"is absent, and {first!r} alone {_NAMES_NONE}")
 
 
 def is_of_diagnosis(field: str) -> bool:
@@ -221,7 +223,6 @@ _SITE_PATHS: Mapping[tuple[str, ...], Site] = {
     ("Lower extremity", "Foot", "Sole of foot"): Site.PALMS_SOLES,
     ("Anogenital region", "Genital region"): Site.ORAL_GENITAL,
 }
-_SITE_FIELDS = tuple(f"anatom_site_{level}" for level in range(1, 6))
 
 
 def site_of(metadata: Metadata) -> Site | Unmapped | None:
@@ -230,17 +231,19 @@ def site_of(metadata: Metadata) -> Site | Unmapped | None:
     ``anatom_site_special`` decides where it names a site; otherwise the path does; the former field
     ``anatom_site_general`` (the challenge's own words) counts only where the new ones are absent.
     """
-    special = _text(metadata, "anatom_site_special")
+    special = _text(metadata, archive_fields.SITE_SPECIAL)
     if special in _SPECIAL_SITES:
         return _SPECIAL_SITES[special]
-    path = tuple(_text(metadata, name) for name in _SITE_FIELDS)
+    path = tuple(_text(metadata, name) for name in archive_fields.SITE)
     if any(path):
         return _site_by_path(path)
     if special in _NO_SITE_ALONE:
-        return Unmapped("anatom_site_special", special, "does not tell the site without anatom_site_1")
+        return Unmapped(
+            archive_fields.SITE_SPECIAL, special, f"does not tell the site without {archive_fields.SITE[0]}"
+        )
     if special:
-        return Unmapped("anatom_site_special", special, "is not in the archive's vocabulary of sites")
-    return _site_by_old_name(_text(metadata, "anatom_site_general"))
+        return Unmapped(archive_fields.SITE_SPECIAL, special, "is not in the archive's vocabulary of sites")
+    return _site_by_old_name(_text(metadata, archive_fields.FORMER_SITE))
 
 
 def _site_by_path(path: tuple[str, ...]) -> Site | Unmapped:
@@ -248,7 +251,7 @@ def _site_by_path(path: tuple[str, ...]) -> Site | Unmapped:
         if path[:length] in _SITE_PATHS:
             return _SITE_PATHS[path[:length]]
     given = " / ".join(part for part in path if part)
-    return Unmapped("anatom_site_1", given, "has no counterpart among the eight sites of the challenge")
+    return Unmapped(archive_fields.SITE[0], given, "has no counterpart among the eight sites of the challenge")
 
 
 def _site_by_old_name(general: str) -> Site | Unmapped | None:
@@ -256,7 +259,7 @@ def _site_by_old_name(general: str) -> Site | Unmapped | None:
         return None
     if general in SITE_ORDER:
         return Site(general)
-    return Unmapped("anatom_site_general", general, _none_of(SITE_ORDER))
+    return Unmapped(archive_fields.FORMER_SITE, general, _none_of(SITE_ORDER))
 
 
 def sex_of(metadata: Metadata) -> Sex | Unmapped | None:
@@ -303,7 +306,7 @@ _READERS: Mapping[str, Callable[[Metadata], float | str | Unmapped | None]] = {S
 
 def image_type_of(metadata: Metadata) -> str:
     """Return what kind of image it is, as recorded (``IMAGE_TYPES``, or a word of before), or 'not stated'."""
-    value = _text(metadata, "image_type")
+    value = _text(metadata, archive_fields.IMAGE_TYPE)
     known = {name.casefold(): name for name in IMAGE_TYPES}
     return known.get(value.casefold(), value) or NOT_STATED
 

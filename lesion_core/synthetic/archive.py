@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
+from lesion_core.archive_fields import IMAGE_ID
 from lesion_core.errors import ConfigError
 from lesion_core.synthetic.camera import Camera, photograph
 from lesion_core.synthetic.cohort import Lesion, draw_cohort
@@ -59,11 +60,11 @@ def _fill(folder: Path, n_images: int, seed: int) -> None:
     order = np.random.default_rng([seed, 1]).permutation(n_images)  # ids must not give a lesion away
     rows, n_views = [], {}
     for number, (lesion, row, content) in zip(order, _images(lesions, seed), strict=True):
-        row["isic_id"] = f"ISIC_{FIRST_ID + int(number)}"
-        n_views[row["isic_id"]] = lesion.n_images
-        (folder / f"{row['isic_id']}.jpg").write_bytes(content)
+        row[IMAGE_ID] = f"ISIC_{FIRST_ID + int(number)}"
+        n_views[row[IMAGE_ID]] = lesion.n_images
+        (folder / f"{row[IMAGE_ID]}.jpg").write_bytes(content)
         rows.append(row)
-    rows.sort(key=lambda row: row["isic_id"])
+    rows.sort(key=lambda row: row[IMAGE_ID])
     plant_faults(folder, rows, n_views, np.random.default_rng([seed, 2]))
     _write_table(folder / "metadata.csv", rows)
 

@@ -11,10 +11,10 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
+from lesion_core import archive_fields
 from lesion_core.synthetic.vocabulary import Row
 
 N_FAULTY_ROWS = 6
-_DIAGNOSIS_COLUMNS = ("diagnosis_1", "diagnosis_2", "diagnosis_3")
 # A real entry of the archive's taxonomy that is none of the eight classes.
 UNMAPPABLE = ("Indeterminate", "Indeterminate melanocytic proliferations", "Atypical melanocytic neoplasm")
 UNKNOWN_SITE = "Left thigh, see letter"
@@ -33,21 +33,25 @@ def plant_faults(folder: Path, rows: list[Row], n_views: Mapping[str, int], rng:
     archive's 404); a diagnosis that is none of the eight; a site nobody has heard of; a near-duplicate of
     another lesion's image; and the very bytes of one.
     """
-    nevi = [row for row in rows if row["diagnosis_3"] == "Nevus" and n_views[row["isic_id"]] == 1]
+    nevi = [
+        row
+        for row in rows
+        if row[archive_fields.DIAGNOSIS[2]] == "Nevus" and n_views[row[archive_fields.IMAGE_ID]] == 1
+    ]
     drawn = rng.choice(len(nevi), N_FAULTY_ROWS + 2, replace=False)
     truncated, missing, unmappable, lost, near, twin, near_of, twin_of = (nevi[int(index)] for index in drawn)
     _truncate(_image(folder, truncated))
     _image(folder, missing).unlink()
-    unmappable.update(zip(_DIAGNOSIS_COLUMNS, UNMAPPABLE, strict=True))
-    lost.update(anatom_site_1=UNKNOWN_SITE, anatom_site_2="", anatom_site_special="")
+    unmappable.update(zip(archive_fields.DIAGNOSIS[:3], UNMAPPABLE, strict=True))
+    lost.update({archive_fields.SITE[0]: UNKNOWN_SITE, archive_fields.SITE[1]: "", archive_fields.SITE_SPECIAL: ""})
     _photograph_again(_image(folder, near_of), _image(folder, near))
     shutil.copyfile(_image(folder, twin_of), _image(folder, twin))
     for number, row in enumerate((near, near_of, twin, twin_of)):  # four lesions, as far as the ids tell
-        row["lesion_id"], row["patient_id"] = f"IL_{9_900_000 + number}", ""
+        row[archive_fields.LESION], row[archive_fields.PATIENT] = f"IL_{9_900_000 + number}", ""
 
 
 def _image(folder: Path, row: Row) -> Path:
-    return folder / f"{row['isic_id']}.jpg"
+    return folder / f"{row[archive_fields.IMAGE_ID]}.jpg"
 
 
 def _truncate(path: Path) -> None:

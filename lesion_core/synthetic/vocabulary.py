@@ -4,6 +4,7 @@ from collections.abc import Mapping
 
 import numpy as np
 
+from lesion_core import archive_fields
 from lesion_core.fields.table import later_fields
 from lesion_core.labels import BENIGN, Diagnosis, Site
 from lesion_core.synthetic.cohort import Lesion
@@ -11,22 +12,17 @@ from lesion_core.synthetic.profiles import PROFILES
 from lesion_core.types import Licence
 
 _COLUMNS: tuple[str, ...] = (
-    "isic_id",
-    "attribution",
-    "copyright_license",
-    "age_approx",
-    "anatom_site_1",
-    "anatom_site_2",
-    "anatom_site_special",
-    "diagnosis_1",
-    "diagnosis_2",
-    "diagnosis_3",
-    "diagnosis_confirm_type",
-    "image_manipulation",
-    "image_type",
-    "lesion_id",
-    "patient_id",
-    "sex",
+    *archive_fields.OWN,
+    archive_fields.AGE,
+    *archive_fields.SITE[:2],
+    archive_fields.SITE_SPECIAL,
+    *archive_fields.DIAGNOSIS[:3],
+    archive_fields.CONFIRMATION,
+    archive_fields.MANIPULATION,
+    archive_fields.IMAGE_TYPE,
+    archive_fields.LESION,
+    archive_fields.PATIENT,
+    archive_fields.SEX,
 )
 COLUMNS: tuple[str, ...] = (*_COLUMNS, *(field.archive_columns[0] for field in later_fields()))
 Row = dict[str, str]

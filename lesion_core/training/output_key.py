@@ -2,6 +2,7 @@
 
 from lesion_core.fields.table import key_of_later
 from lesion_core.keys import digest_of, model_key
+from lesion_core.labels import FURTHER_CLASSES
 from lesion_core.recipes.former_names import with_former_names
 from lesion_core.training.pretrained import weights_digest
 from lesion_core.training.spec import TrainJob
@@ -14,7 +15,8 @@ def training_inputs(job: TrainJob) -> JsonDict:
 
     A recipe's description, gate and search space do not change the weights and are left out; a weights file counts by
     what the recipe calls it and by its content. A fold is named only where there is one, and so are a teacher and a
-    model to start from: by its id, and by the digest of its index, which its weights decide.
+    model to start from: by its id, and by the digest of its index, which its weights decide. Classes that the code
+    knows besides those of ISIC 2019 are named where there are any.
 
     Raises:
         ConfigError: The recipe names a weights file that cannot be read.
@@ -28,6 +30,7 @@ def training_inputs(job: TrainJob) -> JsonDict:
         "step_version": STEP_VERSION,
         **({} if job.fold is None else {"fold": job.fold}),
         **({} if job.start_from is None else {"start_from_sha256": job.start_from_sha256}),
+        **({"further_classes": list(FURTHER_CLASSES)} if FURTHER_CLASSES else {}),
         **_taught(job),
         **key_of_later(),
     }

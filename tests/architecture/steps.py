@@ -20,7 +20,7 @@ STEPS: dict[str, tuple[str, tuple[str, ...]]] = {
     "ingest": (
         "lesion_core.isic.version",
         (
-            *("isic/api", "isic/listing", "isic/ingest", "images", "fields"),
+            *("isic/api", "isic/listing", "isic/ingest", "images", "fields", "archive_fields.py", "labels.py"),
             *(
                 f"isic/{part}.py"
                 for part in ("placeholders", "snapshot", "source", "statements", "taxonomy", "version")
@@ -31,7 +31,7 @@ STEPS: dict[str, tuple[str, tuple[str, ...]]] = {
     "data-report": (
         "lesion_core.dataset_report.spec",
         (
-            *("dataset_report", "fields"),
+            *("dataset_report", "fields", "labels.py"),
             *(f"figures/{part}.py" for part in ("canvas", "composition", "image_grids")),
             *("dataset/breakdown.py", "dataset/proof/certificate.py", "dataset/summary.py"),
             *("markup.py", "templates/dataset_report.html.j2", "templates/dataset_report.md.j2"),
@@ -51,14 +51,21 @@ STEPS: dict[str, tuple[str, tuple[str, ...]]] = {
     ),
     "compare": (
         "lesion_core.comparison.spec",
-        ("comparison", "figures/comparisons.py", "markup.py", "templates/comparison.md.j2"),
+        (
+            "comparison",
+            "figures/comparisons.py",
+            "statistics/measures.py",
+            "labels.py",
+            "markup.py",
+            "templates/comparison.md.j2",
+        ),
     ),
     "evaluate": (
         "lesion_core.evaluation.version",
         (
             *("evaluation", "statistics", "lineage", "images", "fields"),
             *("serving/predictor.py", "dataset/model_images.py"),
-            "markup.py",
+            *("labels.py", "markup.py"),
             *(f"figures/{part}.py" for part in ("canvas", "outcome", "performance", "image_grids")),
         ),
     ),

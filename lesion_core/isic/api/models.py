@@ -4,13 +4,14 @@ from typing import Any
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from lesion_core import archive_fields
 from lesion_core.types import IsicId, JsonDict
 
 
 class ApiValue(BaseModel):
     """Base of every answer: immutable, and tolerant of keys that are new."""
 
-    model_config = ConfigDict(frozen=True, extra="allow")
+    model_config = ConfigDict(frozen=True, extra="allow", populate_by_name=True)
 
 
 class FileLink(ApiValue):
@@ -41,10 +42,10 @@ class ImageMetadata(ApiValue):
 class ImageOut(ApiValue):
     """One image as ``images/search/`` lists it."""
 
-    isic_id: IsicId
-    public: bool = True
-    copyright_license: str
-    attribution: str = ""
+    isic_id: IsicId = Field(validation_alias=archive_fields.IMAGE_ID)
+    public: bool = Field(default=True, validation_alias=archive_fields.PUBLIC)
+    copyright_license: str = Field(validation_alias=archive_fields.LICENCE)
+    attribution: str = Field(default="", validation_alias=archive_fields.ATTRIBUTION)
     files: Files
     metadata: ImageMetadata = Field(default_factory=ImageMetadata)
 

@@ -13,6 +13,7 @@ from typing import BinaryIO
 
 import httpx
 
+from lesion_core.archive_fields import DIAGNOSIS
 from lesion_core.certificates import OF_HTTPX, require_certificates
 from lesion_core.errors import ConfigError, LesionError, SourceResponseError, SourceUnavailable
 from lesion_core.isic.api.wire import Wire, WireResponse
@@ -30,8 +31,8 @@ _BESIDE_PROXIES = {
 }
 _FILE_HEADERS = {"User-Agent": _AGENT, "Accept": "*/*", "Accept-Encoding": "identity"}
 _QUERY_HINT = (
-    'write field:value with values of several words in double quotes, as in diagnosis_3:"Basal cell carcinoma", and '
-    "AND / OR in capitals; a shell needs single quotes around the whole query"
+    f'write field:value with values of several words in double quotes, as in {DIAGNOSIS[2]}:"Basal cell carcinoma", '
+    "and AND / OR in capitals; a shell needs single quotes around the whole query"
 )
 # The archive's parser takes these, and its database then fails.
 _FAULT_HINT = (

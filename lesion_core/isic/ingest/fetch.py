@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
 
+from lesion_core.archive_fields import CONFIRMATION, MANIPULATION
 from lesion_core.fields.table import FIELDS, key_of_later
 from lesion_core.isic.api.client import ArchiveClient
 from lesion_core.isic.api.transport import Patience
@@ -164,8 +165,8 @@ def _image_row(image: ListedImage, stored: StoredImage, crowds: Crowds) -> tuple
         patient_id=patient if isinstance(patient, str) else None,
         licence=image.licence,
         attribution=image.attribution,
-        confirm_type=text_of(facts, "diagnosis_confirm_type"),
-        is_synthetic=facts.get("image_manipulation") == "synthetic",
+        confirm_type=text_of(facts, CONFIRMATION),
+        is_synthetic=facts.get(MANIPULATION) == "synthetic",
         etag=stored.etag,
         raw_metadata=image.facts,
     )

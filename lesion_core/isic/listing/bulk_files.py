@@ -9,14 +9,14 @@ from typing import BinaryIO
 
 import ijson
 
+from lesion_core.archive_fields import ATTRIBUTION, IMAGE_ID, LICENCE, OWN
 from lesion_core.errors import SourceResponseError
 from lesion_core.isic.api.client import ArchiveClient
 from lesion_core.isic.listing.catalogue import CatalogueRow
 from lesion_core.isic.statements import Statement, facts_from_cells, unescaped
 from lesion_core.types import ISIC_ID
 
-_OWN_COLUMNS = ("isic_id", "attribution", "copyright_license")
-_TABLE_FORM = "the archive's metadata as a CSV table in UTF-8 with isic_id, attribution and copyright_license"
+_TABLE_FORM = f"the archive's metadata as a CSV table in UTF-8 with {IMAGE_ID}, {ATTRIBUTION} and {LICENCE}"
 _FILES_FORM = 'the archive\'s files as {"files": [{"url", "zipPath"}]}'
 Cells = Mapping[str, str]
 
@@ -55,7 +55,7 @@ def cells_of(table: BinaryIO) -> Iterator[Cells]:
     with io.TextIOWrapper(table, encoding="utf-8-sig", newline="") as text:
         reader = csv.DictReader(text, strict=True, restval="")
         try:
-            if missing := {"isic_id", "copyright_license"} - set(reader.fieldnames or ()):
+            if missing := {IMAGE_ID, LICENCE} - set(reader.fieldnames or ()):
                 raise unreadable(_TABLE_FORM, f"one without {', '.join(sorted(missing))}")
             for cells in reader:
                 _check_row(cells, reader.line_num)
@@ -65,7 +65,7 @@ def cells_of(table: BinaryIO) -> Iterator[Cells]:
 
 
 def _check_row(cells: Cells, line: int) -> None:
-    isic_id = cells.get("isic_id", "")
+    isic_id = cells.get(IMAGE_ID, "")
     if not ISIC_ID.fullmatch(isic_id) or None in cells:
         raise unreadable(_TABLE_FORM, f"in line {line} the id {isic_id!r}, or more cells than columns")
 
@@ -79,15 +79,15 @@ def table_rows(table: BinaryIO, note: Callable[[Cells], None]) -> Iterator[Catal
 
 def attribution_of(cells: Cells) -> str:
     """Return whom a row of the table names as the image's author."""
-    return unescaped(cells.get("attribution", ""))
+    return unescaped(cells.get(ATTRIBUTION, ""))
 
 
 def _statement_of(cells: Cells) -> Statement:
     return Statement(
-        isic_id=cells["isic_id"],
-        licence=cells["copyright_license"].strip(),
+        isic_id=cells[IMAGE_ID],
+        licence=cells[LICENCE].strip(),
         attribution=attribution_of(cells),
-        facts=facts_from_cells({name: text for name, text in cells.items() if name not in _OWN_COLUMNS}),
+        facts=facts_from_cells({name: text for name, text in cells.items() if name not in OWN}),
     )
 
 

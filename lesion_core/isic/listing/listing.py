@@ -9,6 +9,7 @@ from typing import Literal
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from lesion_core.archive_fields import IMAGE_ID
 from lesion_core.isic.api.client import ArchiveClient
 from lesion_core.isic.api.transport import Patience
 from lesion_core.isic.listing.catalogue import Catalogue
@@ -178,7 +179,7 @@ def shard_name(number: int) -> str:
 def _losses(reading: Reading, source: ArchiveSource, catalogue: Catalogue) -> tuple[int, list[Issue]]:
     """Return how many images should be in the listing and are not, and an issue for each kind or id."""
     unlisted = [
-        Issue(isic_id, "download", "excluded", "isic_id", isic_id, _why_unlisted(isic_id, reading, source))
+        Issue(isic_id, "download", "excluded", IMAGE_ID, isic_id, _why_unlisted(isic_id, reading, source))
         for isic_id in catalogue.missing_of(source.ids)
     ]
     issues, n_listed = [*unlisted], len(catalogue)

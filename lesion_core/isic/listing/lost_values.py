@@ -10,19 +10,18 @@ asked for only where the table gives no proof of that: a column with gaps that h
 import logging
 from collections.abc import Iterator
 
+from lesion_core.archive_fields import AGE, FLAGS, IMAGE_ID, SIZE_MM, THICKNESS_MM
 from lesion_core.isic.api.client import ArchiveClient
 from lesion_core.isic.listing.bulk_files import Cells, searched_cells, unreadable
 from lesion_core.isic.listing.catalogue import Catalogue
 from lesion_core.isic.listing.reading import narrowed
 from lesion_core.isic.source import ArchiveSource
-from lesion_core.isic.statements import FLAGS
 
-_AGE = "age_approx"
 # The value that may be lost, as the archive's pages have it; decimals are text there, with two places.
 _VALUES: dict[str, object] = {
-    _AGE: 0,
-    "clin_size_long_diam_mm": "0.00",
-    "mel_thick_mm": "0.00",
+    AGE: 0,
+    SIZE_MM: "0.00",
+    THICKNESS_MM: "0.00",
     **dict.fromkeys(sorted(FLAGS), False),
 }
 log = logging.getLogger(__name__)
@@ -49,7 +48,7 @@ class Gaps:
 
         An age of 0 in the table proves nothing: ages are rounded, and one or two years, which count as 0, are kept.
         """
-        return [name for name in _VALUES if name in self._with_gap and (name == _AGE or name not in self._with_value)]
+        return [name for name in _VALUES if name in self._with_gap and (name == AGE or name not in self._with_value)]
 
 
 def restore(client: ArchiveClient, source: ArchiveSource, catalogue: Catalogue, gaps: Gaps) -> int:
@@ -81,7 +80,7 @@ def _ids_of(client: ArchiveClient, source: ArchiveSource, name: str, test: str) 
         text = cells.get(name, "")
         if text and not _is_lost_value(name, text):
             raise unreadable(f"only images with {test} in the table of that search", f"{name} {text!r}")
-        yield cells["isic_id"]
+        yield cells[IMAGE_ID]
 
 
 def _is_lost_value(name: str, text: str) -> bool:

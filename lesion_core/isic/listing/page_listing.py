@@ -8,6 +8,7 @@ image's own, which is the one that its file and its licence name. So that is ask
 import logging
 from collections.abc import Iterator
 
+from lesion_core.archive_fields import IMAGE_ID
 from lesion_core.errors import SourceError, SourceResponseError
 from lesion_core.isic.api.client import READ_IN_BULK, ArchiveClient, ImagePage
 from lesion_core.isic.api.models import ImageOut
@@ -102,7 +103,7 @@ def _credit(client: ArchiveClient, source: ArchiveSource, catalogue: Catalogue) 
     try:
         for query in searches_of(source):
             rows = searched_cells(client, query, source.collections)
-            named = ((cells["isic_id"], attribution_of(cells)) for cells in rows)
+            named = ((cells[IMAGE_ID], attribution_of(cells)) for cells in rows)
             catalogue.credit((isic_id, attribution) for isic_id, attribution in named if attribution)
     except SourceError as error:
         log.warning(

@@ -4,6 +4,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Literal
 
+from lesion_core.archive_fields import IMAGE_ID
 from lesion_core.isic.source import ArchiveSource
 
 IDS_PER_QUERY = 100  # a page's worth; the archive takes request lines up to 8,190 bytes
@@ -61,4 +62,4 @@ def searches_of(source: ArchiveSource) -> Iterator[str | None]:
 def by_ids(isic_ids: tuple[str, ...]) -> Iterator[str]:
     """Yield conditions that name the images, a hundred in each."""
     for start in range(0, len(isic_ids), IDS_PER_QUERY):
-        yield " OR ".join(f"isic_id:{isic_id}" for isic_id in isic_ids[start : start + IDS_PER_QUERY])
+        yield " OR ".join(f"{IMAGE_ID}:{isic_id}" for isic_id in isic_ids[start : start + IDS_PER_QUERY])

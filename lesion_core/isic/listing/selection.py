@@ -6,6 +6,7 @@ from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
 
+from lesion_core.archive_fields import IMAGE_TYPE, LICENCE
 from lesion_core.errors import ConfigError, ManifestError
 from lesion_core.isic.listing.catalogue import Catalogue, CatalogueRow
 from lesion_core.isic.listing.sample import Candidate, draw_sample
@@ -129,10 +130,10 @@ def _obstacle(row: CatalogueRow, source: ArchiveSource, diagnosis: Diagnosis | U
     """Return why an image cannot be used, if it cannot."""
     licence = row.statement.licence
     if licence not in source.licences:
-        return Unmapped("copyright_license", licence, f"is none of the accepted {', '.join(source.licences)}")
+        return Unmapped(LICENCE, licence, f"is none of the accepted {', '.join(source.licences)}")
     kind = image_type_of(row.statement.facts)
     if kind not in source.image_types:
-        return Unmapped("image_type", kind, f"is none of the accepted {', '.join(source.image_types)}")
+        return Unmapped(IMAGE_TYPE, kind, f"is none of the accepted {', '.join(source.image_types)}")
     if isinstance(diagnosis, Unmapped):
         return diagnosis
     if source.classes and diagnosis not in source.classes:

@@ -8,11 +8,11 @@ from collections.abc import Mapping, Sequence
 
 from pydantic import ValidationError
 
+from lesion_core.archive_fields import AGE, MEASURED, OWN, PUBLIC
 from lesion_core.isic.mirror.folder import Entry
-from lesion_core.isic.statements import MEASURED, escaped, typed
+from lesion_core.isic.statements import escaped, typed
 from lesion_core.types import Licence, Value
 
-_OWN_COLUMNS = ("isic_id", "attribution", "copyright_license")
 LICENCE_TEXTS: dict[Licence, str] = {
     "CC-0": "https://creativecommons.org/publicdomain/zero/1.0/",
     "CC-BY": "https://creativecommons.org/licenses/by/4.0/",
@@ -50,8 +50,8 @@ def metadata_csv(entries: Sequence[Entry]) -> str:
 
     An age of 0 is an empty cell: the archive's server takes it for none when it writes this table. Its JSON has it.
     """
-    used = {name for entry in entries for name in entry.row} - {*_OWN_COLUMNS, "public", *MEASURED}
-    columns = (*_OWN_COLUMNS, *sorted(used))
+    used = {name for entry in entries for name in entry.row} - {*OWN, PUBLIC, *MEASURED}
+    columns = (*OWN, *sorted(used))
     text = io.StringIO(newline="")
     writer = csv.writer(text)
     writer.writerow(columns)
@@ -61,4 +61,4 @@ def metadata_csv(entries: Sequence[Entry]) -> str:
 
 def _cell(row: Mapping[str, str], name: str) -> str:
     text = row.get(name, "")
-    return "" if name == "age_approx" and typed(name, text) == 0 else escaped(text)
+    return "" if name == AGE and typed(name, text) == 0 else escaped(text)

@@ -15,9 +15,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from lesion_core.archive_fields import ATTRIBUTION, CHALLENGE_CLASS, CHALLENGE_COLUMNS, IMAGE_ID, LESION, LICENCE
 from lesion_core.errors import ManifestError
 from lesion_core.isic.mirror.tables import Row, Table, check_ids, read_table, some
-from lesion_core.isic.taxonomy import CHALLENGE_FIELD
 from lesion_core.labels import CHALLENGE_CLASSES
 
 TRUTH_ENDING = "_GroundTruth.csv"
@@ -27,7 +27,6 @@ DOWNSAMPLED = "_downsampled"
 NONE_OF_THEM = "UNK"
 
 _ADVICE = "take the table as the set hands it out; a column of which nothing is known stays, with empty cells"
-_FACTS = ("age_approx", "anatom_site_general", "lesion_id", "sex")
 # The set is handed out as a whole, under the licence of its most restricted source.
 _LICENCE = "CC-BY-NC"
 _HAM = "HAM10000: ViDIR Group, Department of Dermatology, Medical University of Vienna"
@@ -85,7 +84,7 @@ def read_challenge(tables: ChallengeTables) -> list[Mapping[str, str]]:
             zeros does not name one class.
     """
     classes = {_isic_id(row): _class_of(tables.truth, row) for row in _read(tables.truth, CHALLENGE_CLASSES).rows}
-    facts = {_isic_id(row): row.cells for row in _read(tables.metadata, _FACTS).rows}
+    facts = {_isic_id(row): row.cells for row in _read(tables.metadata, tuple(CHALLENGE_COLUMNS)).rows}
     _check_same(tables, classes, facts)
     return [_statement(tables.name, isic_id, named, facts[isic_id]) for isic_id, named in classes.items()]
 
@@ -140,9 +139,9 @@ def _check_same(tables: ChallengeTables, classes: Mapping[str, str], facts: Mapp
 
 
 def _statement(name: str, isic_id: str, named: str, facts: Mapping[str, str]) -> Mapping[str, str]:
-    stated = {field: facts[field] for field in _FACTS if field in facts}
-    credit = _attribution(name, stated.get("lesion_id", ""))
-    own = {"isic_id": isic_id, "copyright_license": _LICENCE, "attribution": credit, CHALLENGE_FIELD: named}
+    stated = {today: facts[column] for column, today in CHALLENGE_COLUMNS.items() if column in facts}
+    credit = _attribution(name, stated.get(LESION, ""))
+    own = {IMAGE_ID: isic_id, LICENCE: _LICENCE, ATTRIBUTION: credit, CHALLENGE_CLASS: named}
     return {**own, **stated}
 
 

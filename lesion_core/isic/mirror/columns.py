@@ -12,26 +12,16 @@ Nothing is read into a name that is not one of these; other columns stay what th
 
 from collections.abc import Sequence
 
+from lesion_core import archive_fields
+
 _PREFIXES = ("metadata.clinical.", "metadata.acquisition.", "meta.clinical.", "meta.acquisition.")
-_SIZES = {"pixelsX": "pixels_x", "pixelsY": "pixels_y"}
-# Each only where the table has no column of today's name.
-_FORMER = {
-    "isic_id": ("name", "image_name"),
-    "copyright_license": ("dataset.license",),
-    "anatom_site_general": ("anatom_site_general_challenge",),
-}
 
 
 def names_of_today(header: Sequence[str]) -> tuple[str, ...]:
     """Return today's name of each column; two columns may get the same one, which is for the reader to refuse."""
-    names = [_flat(name) for name in header]
-    for today, former in _FORMER.items():
-        found = [name for name in former if name in names]
-        if today not in names and found:
-            names[names.index(found[0])] = today
-    return tuple(names)
+    return archive_fields.names_of_today([_flat(name) for name in header])
 
 
 def _flat(name: str) -> str:
     prefix = next((prefix for prefix in _PREFIXES if name.startswith(prefix)), "")
-    return _SIZES.get(name.removeprefix(prefix), name.removeprefix(prefix)) if prefix else name
+    return archive_fields.FIRST_API.get(name.removeprefix(prefix), name.removeprefix(prefix)) if prefix else name

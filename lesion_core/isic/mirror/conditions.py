@@ -6,26 +6,13 @@ A minus negates, and then also holds for images that lack the field. Values are 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
+from lesion_core.archive_fields import IMAGE_TYPE
+
 Row = Mapping[str, str]
 Condition = Callable[[Row], bool]
 
-NUMBER_FIELDS = frozenset({"age_approx", "clin_size_long_diam_mm", "mel_thick_mm"})
-# The archive's parser takes these, and its database then fails: the answer is an error of the server.
-_BROKEN_FLAGS = frozenset({"blurry", "hairy", "marker_pen"})
-_BROKEN_TEXTS = frozenset({"color_tint"})
-BROKEN_FIELDS = _BROKEN_FLAGS | _BROKEN_TEXTS
-FLAG_FIELDS = _BROKEN_FLAGS | {
-    "public", "melanocytic", "concomitant_biopsy", "mel_ulcer", "personal_hx_mm", "family_hx_mm"
-}  # fmt: skip
-TEXT_FIELDS = _BROKEN_TEXTS | {
-    "isic_id", "copyright_license", "image_type", "dermoscopic_type", "image_manipulation", "sex",
-    *(f"anatom_site_{level}" for level in range(1, 6)), "anatom_site_special",
-    *(f"diagnosis_{level}" for level in range(1, 6)), "diagnosis_confirm_type",
-    "mel_mitotic_index", "fitzpatrick_skin_type", "tbp_tile_type", "lesion_id", "patient_id", "rcm_case_id",
-}  # fmt: skip
-FIELDS = NUMBER_FIELDS | FLAG_FIELDS | TEXT_FIELDS
 # Names that the archive gave up and still understands in a query.
-_OLD_VALUES = {("image_type", "clinical"): "clinical: close-up", ("image_type", "overview"): "clinical: overview"}
+_OLD_VALUES = {(IMAGE_TYPE, "clinical"): "clinical: close-up", (IMAGE_TYPE, "overview"): "clinical: overview"}
 PRESENT = "*"
 
 

@@ -12,6 +12,7 @@ from pathlib import Path
 
 from pydantic import TypeAdapter, ValidationError
 
+from lesion_core.archive_fields import ACQUISITION, HEIGHT, IMAGE_ID, OWN, PUBLIC, WIDTH
 from lesion_core.errors import ImageRejected, ManifestError
 from lesion_core.images import header_size
 from lesion_core.isic.mirror.challenge import (
@@ -31,8 +32,6 @@ METADATA_NAME = "metadata.csv"
 COLLECTIONS_NAME = "collections.json"
 WHOLE_FOLDER = 1
 EXTENSIONS = (".jpg", ".jpeg", ".png", ".tif", ".tiff")
-_OWN_COLUMNS = ("isic_id", "attribution", "copyright_license")
-_ACQUISITION = ("pixels_x", "pixels_y", "image_type", "dermoscopic_type", "image_manipulation")
 _SHOWN = 5
 
 
@@ -58,22 +57,22 @@ class Entry:
     @property
     def isic_id(self) -> str:
         """The archive's id."""
-        return self.row["isic_id"]
+        return self.row[IMAGE_ID]
 
     def metadata(self, folder: Path) -> JsonDict:
         """Return ``{"acquisition": …, "clinical": …}`` in the archive's types; absent values have no key."""
         groups: dict[str, JsonDict] = {"acquisition": self._measured(folder), "clinical": {}}
         for name, text in self.row.items():
-            if name not in _OWN_COLUMNS and name != "public":
-                groups["acquisition" if name in _ACQUISITION else "clinical"][name] = typed(name, text)
+            if name not in (*OWN, PUBLIC):
+                groups["acquisition" if name in ACQUISITION else "clinical"][name] = typed(name, text)
         return dict(groups)
 
     def _measured(self, folder: Path) -> JsonDict:
         """Return width and height from the file's header, read on first use; nothing where it has none."""
-        if not self._is_measured and self.file_name is not None and "pixels_x" not in self.row:
+        if not self._is_measured and self.file_name is not None and WIDTH not in self.row:
             self._pixels = _header_size(folder / self.file_name)
         self._is_measured = True
-        return {} if self._pixels is None else {"pixels_x": self._pixels[0], "pixels_y": self._pixels[1]}
+        return {} if self._pixels is None else {WIDTH: self._pixels[0], HEIGHT: self._pixels[1]}
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,7 +105,7 @@ def read_folder(path: Path) -> ArchiveFolder:
     else:
         place = images_folder(path, tables)
         rows, files = read_challenge(tables), _files_by_id(place, isic_id_of)
-    entries = [Entry({"public": "true", **row}, *files.get(row["isic_id"], (None, 0))) for row in rows]
+    entries = [Entry({PUBLIC: "true", **row}, *files.get(row[IMAGE_ID], (None, 0))) for row in rows]
     entries.sort(key=lambda entry: entry.isic_id)
     return ArchiveFolder(place, tuple(entries), _read_collections(path))
 
@@ -119,13 +118,13 @@ def is_archive_folder(path: Path) -> bool:
 def _read_rows(path: Path) -> list[Mapping[str, str]]:
     advice = "export the table from the archive again, or rename the column"
     try:
-        table = read_table(path, columns=("isic_id",), advice=advice, renamed=names_of_today)
+        table = read_table(path, columns=(IMAGE_ID,), advice=advice, renamed=names_of_today)
     except FileNotFoundError as error:
         raise ManifestError(
             f"expected {path}, the table that the archive's downloader writes beside the images, or a challenge's "
             f"NAME{TRUTH_ENDING} and NAME{METADATA_ENDING}, found none; name the folder that holds them"
         ) from error
-    check_ids(path, [row.cells.get("isic_id", "") for row in table.rows])
+    check_ids(path, [row.cells.get(IMAGE_ID, "") for row in table.rows])
     return [row.cells for row in table.rows]
 
 

@@ -13,24 +13,24 @@
 
 Numbers and flags are never quoted. A name (field, AND, OR) must not touch a letter or digit before it; beyond that,
 blanks may be missing: ``age_approx:[20TO40]``, ``sex:"male"AND sex:*``. Some queries the server understands and then
-cannot answer (``conditions.BROKEN_FIELDS``, a NUL in a text); such a one ``breaks``.
+cannot answer (``archive_fields.BROKEN_FLAGS``, a NUL in a text); such a one ``breaks``.
 """
 
 import re
 from dataclasses import dataclass
 
+from lesion_core.archive_fields import (
+    BROKEN_FLAGS,
+    BROKEN_TEXTS,
+    DIAGNOSIS,
+    SEARCHED,
+    SEARCHED_FLAGS,
+    SEARCHED_NUMBERS,
+    SEX,
+)
 from lesion_core.errors import ConfigError
 from lesion_core.isic.mirror import conditions
-from lesion_core.isic.mirror.conditions import (
-    BROKEN_FIELDS,
-    FIELDS,
-    FLAG_FIELDS,
-    NUMBER_FIELDS,
-    PRESENT,
-    Condition,
-    Interval,
-    Row,
-)
+from lesion_core.isic.mirror.conditions import PRESENT, Condition, Interval, Row
 
 _MOST_BRACKETS = 50
 _BLANKS = re.compile(r"[ \t\r\n]*")
@@ -87,7 +87,7 @@ class _Parser:
     def unparsable(self) -> ConfigError:
         """Return the error that the text from here on is none of the language."""
         return ConfigError(
-            'expected conditions such as diagnosis_3:"Basal cell carcinoma" AND sex:male, got '
+            f'expected conditions such as {DIAGNOSIS[2]}:"Basal cell carcinoma" AND {SEX}:male, got '
             f"{self._text[self._position :] or 'the end'!r}"
         )
 
@@ -124,20 +124,20 @@ class _Parser:
         self._skip_blanks()
         before = self._position
         self._takes("-")
-        is_field = self._peek(_NAME) in FIELDS
+        is_field = self._peek(_NAME) in SEARCHED
         self._position = before
         return is_field
 
     def _condition(self) -> Condition:
         is_negated = self._takes("-")
         field = self._take(_NAME)
-        if field not in FIELDS:
+        if field not in SEARCHED:
             raise ConfigError(f"expected a field that the archive can search, got {field!r}")
         self._expect(":")
-        self.breaks |= field in BROKEN_FIELDS
-        if field in NUMBER_FIELDS:
+        self.breaks |= field in BROKEN_FLAGS | BROKEN_TEXTS
+        if field in SEARCHED_NUMBERS:
             return self._number_test(field, is_negated)
-        if field in FLAG_FIELDS:
+        if field in SEARCHED_FLAGS:
             return self._flag_test(field, is_negated)
         return self._text_test(field, is_negated)
 

@@ -27,6 +27,7 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
+from lesion_core.archive_fields import ATTRIBUTION, IMAGE_ID, LICENCE, PUBLIC
 from lesion_core.errors import ConfigError
 from lesion_core.isic.mirror.bulk import LICENCE_TEXTS, Wanted, metadata_csv, wanted_by
 from lesion_core.isic.mirror.folder import ArchiveFolder, Entry, FolderCollection, read_folder
@@ -183,12 +184,12 @@ class _Mirror:
     def _shown(self, entry: Entry, request: Request) -> JsonDict:
         file = {"url": self._file_url(entry, request), "size": entry.n_bytes}
         return {
-            "isic_id": entry.isic_id,
-            "copyright_license": entry.row.get("copyright_license", ""),
-            "attribution": entry.row.get("attribution", ""),
+            IMAGE_ID: entry.isic_id,
+            LICENCE: entry.row.get(LICENCE, ""),
+            ATTRIBUTION: entry.row.get(ATTRIBUTION, ""),
             "files": {"full": file, "thumbnail_256": file},
             "metadata": entry.metadata(self._folder.path),
-            "public": True,
+            PUBLIC: True,
         }
 
 

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 
 from pydantic import Field
 
+from lesion_core import archive_fields
 from lesion_core.errors import ManifestError
 from lesion_core.fields.kinds import AnyField, CategoryField
 from lesion_core.fields.table import FIELDS, categories
@@ -19,8 +20,8 @@ from lesion_core.labels import Diagnosis
 from lesion_core.types import LICENCE_ORDER, JsonDict, Value
 
 SHOWN = 20
-LICENCE_FIELD = "copyright_license"
-_DIAGNOSES = tuple(f"diagnosis_{level}" for level in range(1, 6))
+LICENCE_FIELD = archive_fields.LICENCE
+_DIAGNOSES = archive_fields.DIAGNOSIS
 _MANIPULATIONS = ("instrument only", "altered", "synthetic")
 # A field that turns into free text must not fill the memory; what is beyond this is counted as one value.
 _MOST_VALUES = 5000
@@ -44,8 +45,8 @@ def _meaning(field: AnyField) -> Callable[[JsonDict], object]:
 VOCABULARY: Mapping[str, Callable[[Statement], bool]] = {
     **dict.fromkeys(_DIAGNOSES, lambda statement: isinstance(classify(statement.facts), Diagnosis)),
     **{name: _is_read(field) for field in reversed(categories()) for name in field.archive_columns},
-    "image_manipulation": lambda statement: statement.facts["image_manipulation"] in _MANIPULATIONS,
-    "image_type": lambda statement: image_type_of(statement.facts) in IMAGE_TYPES,
+    archive_fields.MANIPULATION: lambda statement: statement.facts[archive_fields.MANIPULATION] in _MANIPULATIONS,
+    archive_fields.IMAGE_TYPE: lambda statement: image_type_of(statement.facts) in IMAGE_TYPES,
     LICENCE_FIELD: lambda statement: statement.licence in LICENCE_ORDER,
 }
 # What a statement means to a model, and by which fields.
@@ -55,7 +56,7 @@ MEANINGS: Mapping[str, Callable[[JsonDict], object]] = {
     "image type": lambda facts: None if image_type_of(facts) == NOT_STATED else image_type_of(facts),
 }
 _FIELDS_OF = {
-    "image type": ("image_type",),
+    "image type": (archive_fields.IMAGE_TYPE,),
     "class": _DIAGNOSES,
     **{field.noun: field.archive_columns for field in FIELDS},
 }

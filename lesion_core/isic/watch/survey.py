@@ -2,6 +2,7 @@
 
 from pydantic import Field
 
+from lesion_core.archive_fields import LICENCE
 from lesion_core.errors import SourceResponseError
 from lesion_core.isic.api.client import ArchiveClient
 from lesion_core.isic.api.transport import Patience
@@ -59,8 +60,7 @@ def _count_licences(client: ArchiveClient, source: ArchiveSource) -> dict[Licenc
     given = f"({query}) AND " if query else ""
     try:
         return {
-            licence: client.count(f'{given}copyright_license:"{licence}"', source.collections)
-            for licence in LICENCE_ORDER
+            licence: client.count(f'{given}{LICENCE}:"{licence}"', source.collections) for licence in LICENCE_ORDER
         }
     except SourceResponseError:
         return {}
