@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 import pytest
 from PIL import Image
-from playwright.sync_api import Browser, Page
+from playwright.sync_api import Browser, Page, expect
 
 from deployments.stack.addresses import answers
 from deployments.stack.waiting import wait_for
@@ -130,6 +130,7 @@ def page(browser: Browser) -> Iterator[Page]:
     """A fresh tab with its own cookies."""
     context = browser.new_context(viewport={"width": 1280, "height": 900})
     context.set_default_timeout(20_000)
+    expect.set_options(timeout=20_000)  # 5 s are not enough where other tests have the cores
     yield context.new_page()
     context.close()
 
