@@ -19,7 +19,7 @@ from lesion_core.comparison import job as comparison_job
 from lesion_core.comparison.leaderboard import Entry, Leaderboard, read_leaderboard
 from lesion_core.comparison.spec import CompareRequest, ComparisonJob, ComparisonRef, Outcome, Run
 from lesion_core.errors import ArtifactNotFound
-from lesion_core.evaluation.test_access import read_looks
+from lesion_core.evaluation.test_access import read_accesses
 from lesion_core.keys import COMPARISONS
 from lesion_core.labels import CLASS_NAMES
 from lesion_core.progress import ignore_progress
@@ -101,7 +101,7 @@ def result_of(store: Store, comparison_id: str, board: Leaderboard, recipe: str)
 def look_counts(store: Store, board: Leaderboard, fold: int, recipe: str) -> dict[str, Any]:
     """Return how many models of the recipe, and of any, have been measured on a fold's test images by now."""
     names = {dataset.partition("/")[0] for dataset in board.datasets}
-    looks = [look for name in names for look in read_looks(store, name, f"fold.{fold}")]
+    looks = [look for name in names for look in read_accesses(store, name, f"fold.{fold}")]
     return {
         "fold": fold,
         "models_of_recipe": len({look.model_id for look in looks if look.recipe == recipe}),

@@ -17,14 +17,16 @@ from pathlib import Path
 import numpy as np
 
 from benchmarks.measure import compare, write_result
-from lesion_core.labels import SEX_ORDER, SITE_ORDER
-from lesion_core.modeling.network.ensemble import member_name, with_members
+from lesion_core.fields.table import FIELDS
+from lesion_core.labels import Sex, Site
+from lesion_core.modeling.network.ensemble import as_ensemble, member_name
 from lesion_core.modeling.network.export import export_onnx
 from lesion_core.modeling.network.network import build_network
-from lesion_core.modeling.network.test_time_augmentation import with_views
+from lesion_core.modeling.network.test_time_augmentation import with_test_time_augmentation
 from lesion_core.recipes.recipe import Recipe, choose_recipe
 from lesion_core.serving.predictor import OnnxModel
 from lesion_core.settings import LesionSettings
+from lesion_core.types import PatientMetadata
 
 KINDS = ((1, 4), (1, 8), (2, 1), (2, 8))  # networks, views
 
@@ -71,14 +73,14 @@ def answers_per_second(model: OnnxModel, size_px: int, n_images: int) -> Callabl
     """Return a measurement: images asked one by one, the median time of an answer turned into a rate."""
     generator = np.random.default_rng(7)
     images = generator.integers(0, 256, (n_images, 1, size_px, size_px, 3), dtype=np.uint8)
-    age = np.array([55.0])
-    sex, site = np.array([len(SEX_ORDER) - 1]), np.array([len(SITE_ORDER) - 1])
+    patient = PatientMetadata(age_years=55, sex=Sex.FEMALE, site=Site.PALMS_SOLES)
+    metadata = {field.input: np.array([field.encode(getattr(patient, field.name))]) for field in FIELDS}
 
     def measure() -> float:
         seconds = []
         for image in images:
             started = time.perf_counter()
-            model.run(image, age, sex, site)
+            model.run(image, metadata)
             seconds.append(time.perf_counter() - started)
         return 1 / statistics.median(seconds)
 
@@ -88,7 +90,7 @@ def answers_per_second(model: OnnxModel, size_px: int, n_images: int) -> Callabl
 def _export(recipe: Recipe, folder: Path, n_members: int, n_views: int) -> OnnxModel:
     networks = [build_network(recipe, name=member_name(number, n_members)) for number in range(n_members)]
     path = folder / f"{n_members}-{n_views}.onnx"
-    export_onnx(with_views(with_members(networks), n_views), path)
+    export_onnx(with_test_time_augmentation(as_ensemble(networks), n_views), path)
     return OnnxModel(path)
 
 

@@ -1,7 +1,7 @@
 """Augmented batches per second: ``python -m benchmarks.augmentation [--torch PYTHON]``.
 
 Ours goes from records, through the feed that training uses, with the default strengths. The peers read JPEG files of
-the very same pictures and sizes from class folders and change them as strongly: ``image_dataset_from_directory`` with
+the very same images and sizes from class folders and change them as strongly: ``image_dataset_from_directory`` with
 Keras' layers, and, where ``--torch`` names an interpreter that has torch and torchvision, a ``DataLoader`` with two
 workers. Each runs in turn in this process, torch in a child, on the same cores.
 """
@@ -35,17 +35,17 @@ from lesion_core.refs import DatasetRef
 COMMAND = "python -m benchmarks.augmentation"
 SIDES = (128, 224)
 BATCH, SECONDS, ROUNDS = 32, 3.0, 3
-N_PICTURES, N_IMAGES = 256, 4 * SHARD_ROWS
-ARTEFACTS = dict.fromkeys(("cutout", "dark_corners", "ink", "rulers", "hairs"), 0.25)
-EVERYTHING = Augmentation(**ARTEFACTS, mixup=0.2, cutmix=1.0)
+N_SAMPLES, N_IMAGES = 256, 4 * SHARD_ROWS
+OVERLAYS = dict.fromkeys(("cutout", "dark_corners", "ink", "rulers", "hairs"), 0.25)
+EVERYTHING = Augmentation(**OVERLAYS, mixup=0.2, cutmix=1.0)
 Rate = Callable[[], float]
 
 
 def measure(side: int, folder: Path, torch: Path | None) -> list[Comparison]:
     """Return ours against each peer, and everything on against the default strengths."""
-    pictures = [preprocess(body, Preprocessing(size_px=side), image_id="x") for body in generated(N_PICTURES)]
-    dataset, files = _recorded(pictures, folder / f"records-{side}", side), folder / f"files-{side}"
-    _write_files(pictures, files)
+    images = [preprocess(body, Preprocessing(size_px=side), image_id="x") for body in generated(N_SAMPLES)]
+    dataset, files = _recorded(images, folder / f"records-{side}", side), folder / f"files-{side}"
+    _write_files(images, files)
     ours, size = _feed(dataset, Augmentation()), f"{side} px"
     results = [
         compare(
@@ -59,7 +59,7 @@ def measure(side: int, folder: Path, torch: Path | None) -> list[Comparison]:
         results.append(
             compare(f"records, default augmentation, {size}", peer, "images", ours=ours, theirs=theirs, rounds=ROUNDS)
         )
-    everything = f"every artefact at 0.25, mixup, cutmix, {size}"
+    everything = f"every overlay at 0.25, mixup, cutmix, {size}"
     theirs = _feed(dataset, EVERYTHING)
     return [
         *results,
@@ -67,11 +67,11 @@ def measure(side: int, folder: Path, torch: Path | None) -> list[Comparison]:
     ]
 
 
-def _recorded(pictures: list[np.ndarray], folder: Path, side: int) -> OpenDataset:
+def _recorded(images: list[np.ndarray], folder: Path, side: int) -> OpenDataset:
     for number in range(N_IMAGES // SHARD_ROWS):
         writer = ShardWriter(folder / shard_name(number), SHARD_ROWS, side)
         for row in range(SHARD_ROWS):
-            writer.put(row, pictures[(number * SHARD_ROWS + row) % len(pictures)])
+            writer.put(row, images[(number * SHARD_ROWS + row) % len(images)])
         writer.finish()
     place = np.arange(N_IMAGES)
     columns = {"class_index": place % 8, "sex_code": place % 3, "site_code": place % 9, "age_years": place % 90}
@@ -83,11 +83,11 @@ def _recorded(pictures: list[np.ndarray], folder: Path, side: int) -> OpenDatase
     return OpenDataset(ref=ref, folder=folder, rows=rows)
 
 
-def _write_files(pictures: list[np.ndarray], folder: Path) -> None:
+def _write_files(images: list[np.ndarray], folder: Path) -> None:
     for number in range(N_IMAGES):
         path = folder / str(number % 8) / f"{number}.jpg"
         path.parent.mkdir(parents=True, exist_ok=True)
-        Image.fromarray(pictures[number % len(pictures)]).save(path, quality=95)
+        Image.fromarray(images[number % len(images)]).save(path, quality=95)
 
 
 def _feed(dataset: OpenDataset, augmentation: Augmentation) -> Rate:

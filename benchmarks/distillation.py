@@ -17,7 +17,7 @@ import numpy as np
 
 from benchmarks.measure import write_result
 from lesion_core.dataset.records import OpenDataset, open_dataset
-from lesion_core.modeling.feed.input import model_inputs
+from lesion_core.fields.columns import metadata_inputs
 from lesion_core.modeling.network.network import build_network
 from lesion_core.progress import Progress
 from lesion_core.recipes.recipe import Recipe, read_recipe
@@ -47,7 +47,7 @@ TEACHER = Recipe.model_validate(
             "epochs": 1,
             "batch_size": 32,
             "learning_rate": 0.0005,
-            "backup_seconds": 60,
+            "checkpoint_seconds": 60,
         },
     }
 )
@@ -64,7 +64,7 @@ def train(
     keras.utils.set_random_seed(recipe.seed)
     model = build_network(recipe)
     teaching = teach(teacher, recipe, dataset, SETTINGS, store=store, scratch=place / "answers", on_progress=say)
-    fitted = fit(model, recipe, dataset, backups=place / "backup", on_progress=say, teaching=teaching)
+    fitted = fit(model, recipe, dataset, checkpoints=place / "checkpoint", on_progress=say, teaching=teaching)
     folder.mkdir(parents=True, exist_ok=True)
     lesson = None if teacher is None else Lesson(teacher.folder, teacher.ref.sha256, SETTINGS)
     write_model(folder, model, recipe, dataset, [fitted], Making(lesson=lesson))
@@ -94,16 +94,15 @@ def as_teacher(folder: Path, dataset: DatasetRef) -> Teacher:
 def answers(folder: Path, dataset: OpenDataset) -> np.ndarray:
     """Return a model's probabilities on the validation split, float32 (n, 8)."""
     predictor, rows = Predictor.load(folder), dataset.split("validation")
-    inputs = model_inputs(dataset, rows)
-    return predictor.predict(inputs["image"], inputs["age_years"], inputs["sex_code"], inputs["site_code"]).probs
+    return predictor.predict(dataset.pixels(rows), metadata_inputs(rows)).probs
 
 
 def milliseconds(
     folders: dict[str, Path], dataset: OpenDataset, rounds: int = 9, calls: int = 40
 ) -> dict[str, float]:
     """Return the time of one image on one thread: the median of rounds in which the models take turns."""
-    inputs = model_inputs(dataset, dataset.split("validation").iloc[:1])
-    given = [inputs[name] for name in ("image", "age_years", "sex_code", "site_code")]
+    rows = dataset.split("validation").iloc[:1]
+    image, metadata = dataset.pixels(rows), metadata_inputs(rows)
     models = {name: OnnxModel(folder / "model.onnx", threads=1, batch_size=1) for name, folder in folders.items()}
     taken: dict[str, list[float]] = {name: [] for name in models}
     for _ in range(rounds):
@@ -111,7 +110,7 @@ def milliseconds(
             times = []
             for _ in range(calls):
                 started = time.perf_counter()
-                model.run(*given)
+                model.run(image, metadata)
                 times.append(time.perf_counter() - started)
             taken[name].append(1000 * statistics.median(times))
     return {name: statistics.median(values) for name, values in taken.items()}

@@ -1,18 +1,18 @@
-"""Near-duplicates on real pictures: what is found, what is joined wrongly, and how the search grows.
+"""Near-duplicates on real images: what is found, what is joined wrongly, and how the search grows.
 
 ``python -m benchmarks.duplicates FOLDER`` with a folder as the archive's downloader leaves it (``*.jpg`` and
 ``metadata.csv``). What it counts:
 
-- **Recall** against a definition that is not ours: all pairs of pictures whose colour thumbnails (24 × 24) correlate
+- **Recall** against a definition that is not ours: all pairs of images whose colour thumbnails (24 × 24) correlate
   by more than 0.995, found by comparing all with all. A pair counts as found if both end in one group.
 - **False merges** among the pairs that the archive's lesion ids do not join (where the ids agree, joining is right
-  whatever the pictures show). Each is judged at full resolution: laid upon each other in the orientation found,
+  whatever the images show). Each is judged at full resolution: laid upon each other in the orientation found,
   shifted by phase correlation, their fine structure (between 1 and 4 px) is correlated. Photographs of one scene
-  agree there; how far others agree is measured on the pictures most alike by their coarse structure whose lesion ids
+  agree there; how far others agree is measured on the images most alike by their coarse structure whose lesion ids
   differ and which the finder refused. A pair that does not exceed 99 in 100 of those counts as a false merge. The
-  limit is on the safe side: among the refused are pictures that are of one lesion by eye, in spite of their ids.
+  limit is on the safe side: among the refused are images that are of one lesion by eye, in spite of their ids.
 - **Growth**: processor time of the search on 1, 2, 4 and 8 times as many thumbnails; the extension are crops of real
-  pictures at random places, sizes and angles with noise, so that the neighbourhoods stay as dense as real ones.
+  images at random places, sizes and angles with noise, so that the neighbourhoods stay as dense as real ones.
 """
 
 import csv
@@ -52,7 +52,7 @@ Pair = tuple[int, int]
 
 @dataclass(frozen=True, slots=True)
 class Archive:
-    """Pictures as arrays, in the order of their ids."""
+    """Images as arrays, in the order of their ids."""
 
     images: pd.DataFrame
     thumbnails: np.ndarray
@@ -61,13 +61,13 @@ class Archive:
     folder: Path
 
     def pixels(self, position: int) -> np.ndarray:
-        """Return one picture's grey values at full resolution."""
+        """Return one image's grey values at full resolution."""
         isic_id = self.images["isic_id"].iloc[position]
         return decode((self.folder / f"{isic_id}.jpg").read_bytes(), image_id=isic_id) @ np.full(3, 1 / 3)
 
 
 def read(folder: Path) -> tuple[Archive, float, float]:
-    """Decode every picture; return them, and the seconds, also of a processor, that the thumbnails alone took."""
+    """Decode every image; return them, and the seconds, also of a processor, that the thumbnails alone took."""
     with (folder / "metadata.csv").open(encoding="utf-8") as stream:
         rows = sorted(csv.DictReader(stream), key=lambda row: row["isic_id"])
 
@@ -123,7 +123,7 @@ def joined_by_ids(archive: Archive, pair: Pair) -> bool:
 
 
 def agreement(archive: Archive, pair: Pair) -> float:
-    """Return how far the fine structure of two pictures agrees when the one is laid upon the other, -1 to 1."""
+    """Return how far the fine structure of two images agrees when the one is laid upon the other, -1 to 1."""
     left, right = (archive.pixels(position) for position in pair)
     if left.shape != right.shape:
         side = min(*left.shape, *right.shape)
@@ -171,7 +171,7 @@ def negatives(archive: Archive, found: list[Pair]) -> list[Pair]:
 
 
 def extended(archive: Archive, n: int) -> np.ndarray:
-    """Return ``n`` thumbnails: the real ones, then crops of real pictures at random places, sizes and angles."""
+    """Return ``n`` thumbnails: the real ones, then crops of real images at random places, sizes and angles."""
     rng = np.random.default_rng(7)
     offset = (np.arange(THUMBNAIL_PX) - (THUMBNAIL_PX - 1) / 2) / THUMBNAIL_PX
     made = []
@@ -259,7 +259,7 @@ def table(result: dict[str, Any]) -> dict[str, Any]:
     return {
         "header": ["what", "measured"],
         "rows": [
-            ["pictures", f"{result['n_images']:,}"],
+            ["images", f"{result['n_images']:,}"],
             ["groups of byte-identical files", f"{result['n_identical_groups']}"],
             ["pairs by the other definition", f"{result['n_reference']}"],
             ["of them in one group", f"{result['n_reference_found']} ({recall:.1%})"],

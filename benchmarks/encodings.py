@@ -13,7 +13,7 @@ from PIL import Image
 
 @dataclass(frozen=True, slots=True)
 class Encoding:
-    """One way to keep a square picture, uint8 ``(side, side, 3)``, as bytes."""
+    """One way to keep a square image, uint8 ``(side, side, 3)``, as bytes."""
 
     name: str
     encode: Callable[[np.ndarray], bytes]

@@ -19,7 +19,6 @@ import argparse
 import csv
 import json
 import resource
-import socket
 import statistics
 import subprocess
 import sys
@@ -31,6 +30,8 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.measure import write_result
+from deployments.stack.addresses import answers, free_port
+from deployments.stack.waiting import wait_for
 
 CONNECTIONS = 10
 _PATIENCE_SECONDS = 60
@@ -69,7 +70,7 @@ def _command(options: argparse.Namespace) -> str:
 
 
 def _measure(options: argparse.Namespace, scratch: Path) -> dict[str, Any]:
-    part = _part_of(options.archive, options.images, scratch / "part")
+    part = part_of(options.archive, options.images, scratch / "part")
     clients = {
         "ours": [sys.executable, "-m", "benchmarks.ingest", "--client", "ours"],
         "bare": [sys.executable, "-m", "benchmarks.ingest", "--client", "bare"],
@@ -77,10 +78,10 @@ def _measure(options: argparse.Namespace, scratch: Path) -> dict[str, Any]:
     if options.isic_cli:
         clients["isic-cli"] = [options.isic_cli, str(Path(__file__).with_name("isic_cli_client.py"))]
     runs: dict[str, list[dict[str, float]]] = {name: [] for name in clients}
-    with _mirror(part) as url:
+    with mirror(part) as url:
         for number in range(options.rounds + 1):  # the first round warms the caches and does not count
             for name, command in clients.items():
-                run = _timed(command, url, scratch / f"{name}-{number}")
+                run = timed(command, url, scratch / f"{name}-{number}")
                 if number:
                     runs[name].append(run)
     full = _whole(options.archive, scratch) if options.full else None
@@ -93,7 +94,7 @@ def _measure(options: argparse.Namespace, scratch: Path) -> dict[str, Any]:
     }
 
 
-def _timed(command: list[str], url: str, into: Path) -> dict[str, float]:
+def timed(command: list[str], url: str, into: Path) -> dict[str, float]:
     """Run a client into a new folder; return its own figures, and the wall time of the process.
 
     What a run wrote stays until the end: a file system is slow to make files just after it deleted thousands.
@@ -110,9 +111,9 @@ def _timed(command: list[str], url: str, into: Path) -> dict[str, float]:
 
 def _whole(archive: Path, scratch: Path) -> dict[str, dict[str, float]]:
     """Ingest the whole folder twice into one store."""
-    with _mirror(archive) as url:
+    with mirror(archive) as url:
         command = [sys.executable, "-m", "benchmarks.ingest", "--client", "ours"]
-        first = _timed(command, url, scratch / "whole")
+        first = timed(command, url, scratch / "whole")
         began = time.perf_counter()
         outcome = subprocess.run(
             [*command, "--url", url, "--into", str(scratch / "whole")], capture_output=True, text=True, check=True
@@ -208,7 +209,7 @@ def _figures(n_images: int, began: float) -> dict[str, float]:
     return {"images": n_images, "seconds": seconds, "peak_mb": peak}
 
 
-def _part_of(archive: Path, n_images: int, part: Path) -> Path:
+def part_of(archive: Path, n_images: int, part: Path) -> Path:
     """Make a folder with every so-manieth image of the archive."""
     with (archive / "metadata.csv").open(newline="", encoding="utf-8-sig") as file:
         rows = list(csv.DictReader(file))
@@ -224,29 +225,18 @@ def _part_of(archive: Path, n_images: int, part: Path) -> Path:
 
 
 @contextmanager
-def _mirror(folder: Path) -> Iterator[str]:
+def mirror(folder: Path) -> Iterator[str]:
     """Serve a folder from a process of its own; yield the base address of its API."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
+    port = free_port(0)
     command = [sys.executable, "-m", "deployments.cli", "mirror", str(folder), "--port", str(port)]
     with subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as server:
         try:
-            _await(port)
-            yield f"http://127.0.0.1:{port}/api/v2/"
+            url = f"http://127.0.0.1:{port}/api/v2/"
+            if not wait_for(lambda: answers(f"{url}images/?limit=1"), seconds=_PATIENCE_SECONDS):
+                raise SystemExit(f"the mirror did not answer within {_PATIENCE_SECONDS} seconds")
+            yield url
         finally:
             server.terminate()
-
-
-def _await(port: int) -> None:
-    deadline = time.monotonic() + _PATIENCE_SECONDS
-    while time.monotonic() < deadline:
-        try:
-            socket.create_connection(("127.0.0.1", port), timeout=1).close()
-            return
-        except OSError:
-            time.sleep(0.1)
-    raise SystemExit(f"the mirror did not listen within {_PATIENCE_SECONDS} seconds")
 
 
 if __name__ == "__main__":

@@ -15,7 +15,7 @@ from lesion_core.stores.local import LocalStore
 from lesion_core.synthetic.archive import FEWEST_IMAGES, write_archive
 
 WIDTH, HEIGHT = 1024, 768
-_GRAIN = 2.0  # grey levels of sensor noise: without it an enlarged picture would be too easy to encode
+_GRAIN = 2.0  # grey levels of sensor noise: without it an enlarged image would be too easy to encode
 _QUALITY = 92
 
 
@@ -47,18 +47,18 @@ def stored(photographs: list[bytes], n_images: int, root: Path) -> tuple[LocalSt
 
 def _photograph(path: Path, rng: np.random.Generator) -> bytes:
     with Image.open(path) as small:
-        picture = small.convert("RGB").resize((WIDTH, HEIGHT), Image.Resampling.BICUBIC)
+        image = small.convert("RGB").resize((WIDTH, HEIGHT), Image.Resampling.BICUBIC)
     grain = rng.normal(0, _GRAIN, (HEIGHT, WIDTH, 3))
     stream = io.BytesIO()
-    pixels = np.clip(np.asarray(picture) + grain, 0, 255).astype(np.uint8)
+    pixels = np.clip(np.asarray(image) + grain, 0, 255).astype(np.uint8)
     Image.fromarray(pixels).save(stream, "JPEG", quality=_QUALITY)
     return stream.getvalue()
 
 
 def _is_whole(path: Path) -> bool:
     try:
-        with Image.open(path) as picture:
-            picture.load()
+        with Image.open(path) as image:
+            image.load()
     except OSError:
         return False  # one of the faults that a synthetic archive has on purpose
     return True

@@ -44,13 +44,13 @@ def measure_encodings(archive: Path | None) -> None:
     if archive is not None:
         sources = {"ISIC archive": found(archive, 80), **sources}
     rows = [
-        {"pictures": name, "size_px": side, **_costs(encoding, pictures)}
+        {"images": name, "size_px": side, **_costs(encoding, images)}
         for name, files in sources.items()
         for side in SIDES
-        for pictures in [[preprocess(body, Preprocessing(size_px=side), image_id=name) for body in files]]
+        for images in [[preprocess(body, Preprocessing(size_px=side), image_id=name) for body in files]]
         for encoding in encodings()
     ]
-    header = ["pictures", "px", "encoding", "bytes", "of raw", f"{LARGE:,} images", "written/s", "read/s", "error"]
+    header = ["images", "px", "encoding", "bytes", "of raw", f"{LARGE:,} images", "written/s", "read/s", "error"]
     table = {"header": header, "rows": [_encoding_cells(row) for row in rows]}
     write_result("records-encodings", _command("encodings", archive), {"encodings": rows, "table": table})
 
@@ -103,14 +103,14 @@ def measure_reading(archive: Path | None) -> None:
     write_result("records-reading", _command("reading", archive), _compared(results))
 
 
-def _costs(encoding: Encoding, pictures: Sequence[np.ndarray]) -> dict[str, Any]:
-    side, n_rounds = pictures[0].shape[0], 3
+def _costs(encoding: Encoding, images: Sequence[np.ndarray]) -> dict[str, Any]:
+    side, n_rounds = images[0].shape[0], 3
     with ThreadPoolExecutor(_N_CORES) as pool:
-        bodies = list(pool.map(encoding.encode, pictures))
+        bodies = list(pool.map(encoding.encode, images))
         decoded = [encoding.decode(body, side) for body in bodies]
-        written = [_rate(pool, encoding.encode, pictures) for _ in range(n_rounds)]
+        written = [_rate(pool, encoding.encode, images) for _ in range(n_rounds)]
         read = [_rate(pool, lambda body: encoding.decode(body, side), bodies) for _ in range(n_rounds)]
-    errors = np.stack([np.abs(a.astype(np.int16) - b) for a, b in zip(pictures, decoded, strict=True)])
+    errors = np.stack([np.abs(a.astype(np.int16) - b) for a, b in zip(images, decoded, strict=True)])
     return {
         "encoding": encoding.name,
         "bytes": statistics.mean(map(len, bodies)),
@@ -132,7 +132,7 @@ def _rate(pool: Executor, work: Callable[[Any], Any], items: Sequence[Any]) -> f
 def _encoding_cells(row: dict[str, Any]) -> list[str]:
     error = f"{row['error_mean']:.1f} (at most {row['error_max']})" if row["error_max"] else "none"
     return [
-        row["pictures"],
+        row["images"],
         str(row["size_px"]),
         row["encoding"],
         f"{row['bytes']:,.0f}",
@@ -160,8 +160,8 @@ def _bare(pool: Executor, paths: Sequence[Path], side: int) -> float:
 
 def _decoded_alone(path: Path, side: int) -> int:
     """Decode and scale with Pillow as ``images`` does, and nothing else; return the bytes of the pixels."""
-    picture = Image.open(io.BytesIO(path.read_bytes())).convert("RGB")
-    return np.asarray(picture.resize((side, side), Image.Resampling.BICUBIC, reducing_gap=3.0)).nbytes
+    image = Image.open(io.BytesIO(path.read_bytes())).convert("RGB")
+    return np.asarray(image.resize((side, side), Image.Resampling.BICUBIC, reducing_gap=3.0)).nbytes
 
 
 def _checking(place: Path, prepare: Callable[[Path], float]) -> Comparison:

@@ -1,7 +1,7 @@
 """Training steps per second: the whole product against a bare ``model.fit``. ``python -m benchmarks.training``.
 
 Ours reads records, varies them, and trains with everything that a training has beside its steps: logs, news,
-backups by the clock. The peer is Keras' own ``fit`` on the same network with the same layers frozen, the same
+checkpoints by the clock. The peer is Keras' own ``fit`` on the same network with the same layers frozen, the same
 batch, optimizer and clip, fed from memory without augmentation. Each measurement is a process of its own; its first
 epoch, in which graphs are traced, does not count. Validation is left out of both.
 """
@@ -134,8 +134,8 @@ def _ours(arguments: argparse.Namespace) -> dict[str, float]:
 
     recipe = _recipe(arguments)
     set_up(recipe)
-    with make_strategy(recipe).scope(), tempfile.TemporaryDirectory() as backups:
-        result = fit(build_network(recipe), recipe, _open(arguments.folder), backups=Path(backups))
+    with make_strategy(recipe).scope(), tempfile.TemporaryDirectory() as checkpoints:
+        result = fit(build_network(recipe), recipe, _open(arguments.folder), checkpoints=Path(checkpoints))
     last, before = result.history[-1], result.history[-2]
     n_steps = float(last["step"]) - float(before["step"])
     seconds = float(last["seconds"])

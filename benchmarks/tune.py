@@ -21,11 +21,11 @@ from lesion_core.stores.folders import read_file
 from lesion_core.stores.open import open_store
 
 RECIPE = "isic-search"
-PICTURES = RESULTS.parent / "images"
+IMAGES = RESULTS.parent / "images"
 
 
 def main(n_trials: int) -> None:
-    """Run the study, write docs/results/tune.json and the pictures of docs/tune.md."""
+    """Run the study, write docs/results/tune.json and the images of docs/tune.md."""
     spec = StudySpec(n_trials=n_trials, min_epochs=3, startup_trials=5)
     started = time.monotonic()
     found = tune_flow(recipe=RECIPE, study=spec)
@@ -33,7 +33,7 @@ def main(n_trials: int) -> None:
     store = open_store(LesionSettings())
     trials = pd.read_csv(io.BytesIO(read_file(store, found, study_output.TABLE_NAME)), keep_default_na=False)
     for name in ("history", "epochs", "importance", "parallel"):
-        (PICTURES / f"tune-{name}.png").write_bytes(read_file(store, found, f"figures/{name}.png"))
+        (IMAGES / f"tune-{name}.png").write_bytes(read_file(store, found, f"figures/{name}.png"))
     result = {
         "study": found.model_dump(mode="json"),
         "spec": spec.model_dump(mode="json"),

@@ -15,7 +15,7 @@ def clean(store: Store, *, retention_days: int, delete: bool, say: Callable[[str
     """Print what may go from a store and, if told so, delete it.
 
     Raises:
-        ArtifactCorrupt: What is needed cannot be told; nothing is deleted.
+        ArtifactCorrupt: What is needed cannot be determined; nothing is deleted.
     """
     retention = datetime.timedelta(days=retention_days)
     if delete:

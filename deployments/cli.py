@@ -14,6 +14,7 @@ from deployments.stack.environment import leave_out_inherited
 from deployments.stack.occupancy import hold
 from lesion_core.certificates import set_unusable_aside
 from lesion_core.errors import LesionError
+from lesion_core.fields.table import FIELDS
 from lesion_core.paths import absolute_path, expanded
 from lesion_core.settings import LesionSettings, keep_loopback_direct
 from lesion_core.stores.open import open_existing_store, open_store
@@ -137,20 +138,21 @@ def card(model: Annotated[str, typer.Argument(help="Model id, such as isic-quick
     typer.echo(current_card(store, latest_report(store, get_model(store, model))))
 
 
-@app.command()
-def looks(
+@app.command("looks", hidden=True)  # its former name
+@app.command("test-access")
+def access_log(
     dataset: Annotated[str, typer.Argument(help="Name of a dataset, such as isic; empty lists all")] = "",
 ) -> None:
     """List which model was measured on which test split, and when."""
-    from lesion_core.evaluation.test_access import read_looks
+    from lesion_core.evaluation.test_access import read_accesses
 
     store = open_existing_store(LesionSettings())
-    found = list(read_looks(store, dataset))
+    found = list(read_accesses(store, dataset))
     if not found:
         typer.echo(f"No model was measured on a test split{f' of {dataset}' if dataset else ''} yet, in {store.url}.")
-    for look in found:
-        again = f"  again: {look.reason}" if look.reason else ""
-        typer.echo(f"{look.at}  {look.test} of {look.dataset_id}  {look.model_id}{again}")
+    for entry in found:
+        again = f"  again: {entry.reason}" if entry.reason else ""
+        typer.echo(f"{entry.at}  {entry.test} of {entry.dataset_id}  {entry.model_id}{again}")
 
 
 @app.command()
@@ -204,7 +206,8 @@ def predict(
     metadata: Annotated[
         Path | None,
         typer.Option(
-            help="Table with a column image and any of age_years, sex, site, or their names in the archive",
+            help=f"Table with a column image and any of {', '.join(field.name for field in FIELDS)}, or their names "
+            "in the archive",
             parser=expanded,
         ),
     ] = None,

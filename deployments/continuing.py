@@ -17,8 +17,8 @@ from lesion_core.refs import DatasetRef, ModelRef, ReportRef, SnapshotRef
 from lesion_core.stores.folders import FolderIndex, list_folders
 from lesion_core.stores.protocol import Store
 from lesion_core.stores.references import find_reference, ref_from_folder
-from lesion_core.training.checkpoint import find_checkpoint
 from lesion_core.training.output_key import training_key
+from lesion_core.training.resuming import find_resume_point
 from lesion_core.training.spec import TrainJob
 from lesion_core.types import JsonDict
 
@@ -30,7 +30,7 @@ def find_continuation(source: ArchiveSource, recipe: Recipe, store: Store, work:
         source: Which images.
         recipe: What is trained.
         store: Where outputs are.
-        work: Scratch folder of the worker, with the records and the backups of what was interrupted.
+        work: Scratch folder of the worker, with the records and the checkpoints of what was interrupted.
 
     Raises:
         StoreError: The store cannot be read.
@@ -85,9 +85,9 @@ def _trained(job: TrainJob, store: Store, work: Path) -> Iterator[str]:
     if model is not None:
         yield from _measured(model, job.dataset, store)
         return
-    checkpoint = find_checkpoint(job, store, work)
-    if checkpoint is not None:
-        yield f"training resumes from the checkpoint at {checkpoint.in_words()}"
+    resume_point = find_resume_point(job, store, work)
+    if resume_point is not None:
+        yield f"training resumes from the checkpoint at {resume_point.in_words()}"
 
 
 def _measured(model: ModelRef, dataset: DatasetRef, store: Store) -> Iterator[str]:

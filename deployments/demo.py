@@ -1,10 +1,7 @@
 """The main job on a local stack: from images to an approved model behind the page, watched as it runs."""
 
 import contextlib
-import json
 import time
-import urllib.request
-import uuid
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -245,21 +242,10 @@ def _any_image(settings: LesionSettings) -> bytes:
 
 def ask_page(page: str, image: bytes) -> dict[str, Any]:
     """Send one image to the page's HTTP API and return its answer."""
-    boundary = uuid.uuid4().hex
-    body = b"".join(
-        (
-            f'--{boundary}\r\nContent-Disposition: form-data; name="image"; filename="image.jpg"\r\n'.encode(),
-            b"Content-Type: image/jpeg\r\n\r\n",
-            image,
-            f'\r\n--{boundary}\r\nContent-Disposition: form-data; name="age_years"\r\n\r\n55'.encode(),
-            f"\r\n--{boundary}--\r\n".encode(),
-        )
-    )
-    request = urllib.request.Request(
-        f"{page}/v1/predict", data=body, headers={"Content-Type": f"multipart/form-data; boundary={boundary}"}
-    )
-    with local.open_directly(request, timeout=60) as response:
-        answer: dict[str, Any] = json.load(response)
+    files = {"image": ("image.jpg", image, "image/jpeg")}
+    with local.direct_client(timeout_seconds=60) as client:
+        response = client.post(f"{page}/v1/predict", files=files, data={"age_years": "55"})
+    answer: dict[str, Any] = response.raise_for_status().json()
     return answer
 
 

@@ -99,7 +99,9 @@ class _Following:
         try:
             self._screen.say(await explain(client, run, news, quiet))
         except Exception as error:  # the run goes on, whatever cannot be asked about it
-            self._screen.say(f"nothing new for {quiet:.0f} s; why cannot be told ({type(error).__name__}: {error})")
+            self._screen.say(
+                f"nothing new for {quiet:.0f} s; why cannot be determined ({type(error).__name__}: {error})"
+            )
 
     def _tell_stages(self, news: RunNews) -> None:
         for task in news.tasks:

@@ -1,4 +1,4 @@
-"""Picture every augmentation on generated lesions: ``python docs/make_contact_sheets.py``.
+"""Image every augmentation on generated lesions: ``python docs/make_contact_sheets.py``.
 
 The sheets come from the code that writes the one of every trained model, so they show what training does.
 """
@@ -28,7 +28,7 @@ SIDE = 64
 CAMERA = Camera(cast=(1.0, 1.0, 1.0), dark_rim=0.0, ruler=0.0, jpeg_quality=95)
 SHEETS = {
     "augmentation-default": Augmentation(),
-    "augmentation-artefacts": Augmentation(hairs=0.4, ink=0.4, rulers=0.4, dark_corners=0.4, cutout=0.3),
+    "augmentation-overlays": Augmentation(hairs=0.4, ink=0.4, rulers=0.4, dark_corners=0.4, cutout=0.3),
     "augmentation-mixing": Augmentation(mixup=0.4, cutmix=1.0),
 }
 
@@ -38,8 +38,8 @@ def generated(folder: Path) -> OpenDataset:
     writer = ShardWriter(folder / shard_name(0), len(CLASS_ORDER), SIDE)
     for place, diagnosis in enumerate(CLASS_ORDER):
         rng = np.random.default_rng((7, place))
-        picture = photograph(draw_lesion(diagnosis, rng), draw_tone(rng), CAMERA, rng)
-        writer.put(place, preprocess(picture, Preprocessing(size_px=SIDE), image_id=str(diagnosis)))
+        image = photograph(draw_lesion(diagnosis, rng), draw_tone(rng), CAMERA, rng)
+        writer.put(place, preprocess(image, Preprocessing(size_px=SIDE), image_id=str(diagnosis)))
     writer.finish()
     place = np.arange(len(CLASS_ORDER))
     rows = pd.DataFrame({"class_index": place, "shard": 0, "row": place, "split": "train"})

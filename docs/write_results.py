@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from lesion_core.evaluation.report import Metrics
+from lesion_core.markup import Markdown, code, table
 
 DOCS = Path(__file__).parent
 PAGES = (DOCS.parent / "README.md", *sorted(DOCS.glob("*.md")))
@@ -25,11 +26,11 @@ def render(name: str) -> str:
 
 
 def _measurements(result: dict[str, Any]) -> str:
-    table = [result["table"]["header"], ["---"] * len(result["table"]["header"]), *result["table"]["rows"]]
+    header, rows = result["table"]["header"], result["table"]["rows"]
     lines = [
-        *(f"| {' | '.join(map(str, cells))} |" for cells in table),
+        table(header, [[Markdown(cell) for cell in row] for row in rows]),  # as the file has it
         "",
-        f"`{result['command']}`{_where(result.get('machine'))}{_beside(result.get('beside'))}.",
+        f"{code(result['command'])}{_where(result.get('machine'))}{_beside(result.get('beside'))}.",
     ]
     return "\n".join(lines) + "\n"
 
@@ -57,9 +58,7 @@ def _report(metrics: Metrics) -> str:
     lines = [
         f"Model `{subject.model_id}`, {subject.split} split of `{subject.dataset_id}`, {subject.n_images} images:",
         "",
-        "| measure | value | 95 % interval |",
-        "|---|---|---|",
-        *(f"| {measure} | {value} | {interval} |" for measure, value, interval in rows),
+        table(("measure", "value", "95 % interval"), rows),
         "",
         f"Sensitivity by class (images): {recalls}.",
     ]

@@ -20,8 +20,8 @@ def compare_flow(comparison: CompareRequest | str = "fusion") -> ComparisonRef:
     trained again, so a rerun continues, and a comparison with one more recipe trains that one only. A run that fails
     is listed with its reason and the rest is compared.
 
-    Recipes are chosen on the validation split. To measure on the test split is a look, which is noted; a recipe looks
-    at a fold's test images once, which is checked before the trainings and again before each look.
+    Recipes are chosen on the validation split. A measurement on the test split is logged as an access to it; a recipe
+    is measured on a fold's test images once, which is checked before the trainings and again before each measurement.
 
     Args:
         comparison: What is compared: the request itself, a name in the comparisons folder, or a YAML file's path.

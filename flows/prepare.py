@@ -11,7 +11,7 @@ from tasks.dataset import prepare_dataset, publish_data_report
 
 @flow(name="prepare", flow_run_name="prepare-{options.name}-{options.size_px}px")
 def prepare_flow(source: ArchiveSource, options: PrepareOptions) -> DatasetRef:
-    """Turn the wanted images into a dataset whose splits share no patient, lesion or picture.
+    """Turn the wanted images into a dataset whose splits share no patient, lesion or image.
 
     Groups that were assigned to a split under this name stay there.
     """

@@ -3,13 +3,13 @@
 ::
 
     LesionError                     transient = False
-    ├ ConfigError(ValueError)       a setting, a recipe or a request that cannot be meant
+    ├ ConfigError(ValueError)       an invalid setting, recipe or request
     ├ DataError
     │ ├ ManifestError               a table that breaks its schema
     │ ├ UnknownLabelError           a diagnosis, sex or site outside the vocabulary
     │ ├ LeakageError                one group in two splits
     │ ├ LicenceRefused              images under a licence that the profile does not allow
-    │ └ ImageRejected               bytes that are no usable picture
+    │ └ ImageRejected               bytes that are no usable image
     ├ SourceError
     │ ├ SourceUnavailable           [transient] the archive does not answer
     │ ├ SourceResponseError         the archive answers something outside its contract
@@ -86,7 +86,7 @@ class UnknownLabelError(DataError):
 
 
 class LeakageError(DataError):
-    """A patient, lesion or picture stands in more than one split."""
+    """A patient, lesion or image stands in more than one split."""
 
 
 class LicenceRefused(DataError):
@@ -94,7 +94,7 @@ class LicenceRefused(DataError):
 
 
 class ImageRejected(DataError):
-    """Bytes that cannot be used as a picture (``image_id``, ``reason``)."""
+    """Bytes that cannot be used as an image (``image_id``, ``reason``)."""
 
 
 class SourceError(LesionError):
@@ -154,7 +154,7 @@ class TrainingDiverged(TrainingError):
 
 
 class ChildKilled(TrainingError):
-    """A child process ended by a signal; a rerun resumes from its last backup (``signal``)."""
+    """A child process ended by a signal; a rerun resumes from its last checkpoint (``signal``)."""
 
     transient = True
 
@@ -180,7 +180,7 @@ class PromotionConflict(PromotionError):
 
 
 class ServingError(LesionError):
-    """Something the page's user is told in words."""
+    """Something the page's user reads."""
 
 
 class ModelNotReady(ServingError):

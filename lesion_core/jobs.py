@@ -164,7 +164,7 @@ def _unexplained(kind: str, code: int, tail: list[str]) -> LesionError:
         name = signal.Signals(-code).name
         hint = " (often: out of memory; a smaller batch or image may help)" if -code in _OUT_OF_MEMORY else ""
         return ChildKilled(
-            f"The {kind} process was ended by {name}{hint}. A rerun resumes from its last backup.", signal=name
+            f"The {kind} process was ended by {name}{hint}. A rerun resumes from its last checkpoint.", signal=name
         )
     return LesionError(
         f"The {kind} process ended with exit code {code} and no explanation. Its last lines:\n" + "\n".join(tail),

@@ -135,7 +135,7 @@ def comparison_key(name: str, digest: str) -> StoreKey:
     return _join(COMPARISONS, name, digest[:DIGEST_LENGTH])
 
 
-def look_key(dataset: str, test: str, digest: str) -> StoreKey:
+def test_access_key(dataset: str, test: str, digest: str) -> StoreKey:
     """Return the key of the note that a model was measured on the split ``test`` of a dataset's name."""
     return _join(LOOKS, dataset, test, f"{digest[:DIGEST_LENGTH]}.json")
 

@@ -66,7 +66,7 @@ class ClassFacts:
     is_in_challenge: bool = True
 
 
-# Okabe and Ito's colours, told apart with any colour vision, with grey for black.
+# Okabe and Ito's colours, distinguished with any colour vision, with grey for black.
 CLASSES: Mapping[Diagnosis, ClassFacts] = {
     Diagnosis.MEL: ClassFacts("Melanoma", "malignant", "#d55e00"),
     Diagnosis.NV: ClassFacts("Melanocytic nevus", "benign", "#0072b2"),

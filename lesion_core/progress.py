@@ -1,4 +1,4 @@
-"""How far a stage of a step is, told part by part."""
+"""How far a stage of a step is, reported part by part."""
 
 import logging
 from collections.abc import Callable, Iterator
@@ -29,14 +29,14 @@ def ignore_progress(progress: Progress) -> None:
     """Accept a progress report and do nothing with it."""
 
 
-def told_if_possible(on_progress: ProgressCallback) -> ProgressCallback:
+def reported_if_possible(on_progress: ProgressCallback) -> ProgressCallback:
     """Return a callback that hands reports on and logs where that fails: work does not end with who watches it."""
 
     def tell(progress: Progress) -> None:
         try:
             on_progress(progress)
         except Exception as error:  # whatever a screen, a server or a network may raise
-            log.warning("progress of %s could not be told: %s", progress.stage, error)
+            log.warning("progress of %s could not be reported: %s", progress.stage, error)
 
     return tell
 

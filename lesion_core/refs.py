@@ -106,7 +106,7 @@ class StudyRef(Ref):
     recipe: Slug = Field(description="Recipe that the search started from")
     dataset: DatasetRef
     fold: int | None = Field(default=None, ge=0)
-    n_trials: int = Field(ge=1, description="Trials that were told: complete, pruned and failed")
+    n_trials: int = Field(ge=1, description="Trials that ended: complete, pruned and failed")
     n_complete: int = Field(ge=0)
     n_pruned: int = Field(ge=0, description="Given up early because others did better at the same epoch")
     n_failed: int = Field(ge=0)

@@ -23,7 +23,7 @@ class LesionSettings(BaseSettings):
     nothing below the edge reads the environment.
 
     Raises:
-        ConfigError: A value cannot be meant; the message names its variable.
+        ConfigError: A value is invalid; the message names its variable.
     """
 
     model_config = SettingsConfigDict(env_prefix="LESION_", frozen=True, extra="ignore")
@@ -38,7 +38,7 @@ class LesionSettings(BaseSettings):
     s3_secret_key: SecretStr | None = Field(default=None, description="Secret key")
     work: Path = Field(
         default=Path(".lesion/work"),
-        description="Local scratch: verified copies of stored files, backups of running trainings",
+        description="Local scratch: verified copies of stored files, checkpoints of running trainings",
     )
     archive_url: str = Field(
         default="https://api.isic-archive.com/api/v2/",

@@ -2,10 +2,11 @@
 
 import re
 from pathlib import PurePosixPath
-from typing import Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, create_model
 
+from lesion_core.fields.table import FIELDS
 from lesion_core.labels import Sex, Site
 
 
@@ -45,12 +46,23 @@ LICENCE_PROFILES: dict[LicenceProfile, tuple[Licence, ...]] = {
 }
 
 
-class PatientMetadata(Value):
-    """What the clinician knows besides the image; ``None`` means unknown."""
+_PATIENT = "What the clinician knows besides the image; ``None`` means unknown."
+if TYPE_CHECKING:  # a further field may be named here too: then mypy knows it, and nothing else changes
 
-    age_years: float | None = Field(default=None, ge=0, le=120)
-    sex: Sex | None = None
-    site: Site | None = None
+    class PatientMetadata(Value):
+        """As it is made below from the table of fields."""
+
+        age_years: float | None = None
+        sex: Sex | None = None
+        site: Site | None = None
+else:
+    PatientMetadata = create_model(
+        "PatientMetadata",
+        __base__=Value,
+        __doc__=_PATIENT,
+        __module__=__name__,
+        **{field.name: (field.annotation | None, Field(default=None, **field.limits)) for field in FIELDS},
+    )
 
 
 JsonDict = dict[str, Any]

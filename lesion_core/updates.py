@@ -73,7 +73,7 @@ class Courier:
             try:
                 self._send(update)
             except Exception as error:  # whatever a server or a network may raise
-                log.warning("progress of %s could not be told: %s", update.news.stage, error)
+                log.warning("progress of %s could not be reported: %s", update.news.stage, error)
             with self._changed:
                 self._changed.wait_for(lambda: self._is_closing or len(self._waiting) > 1, self._seconds)
 
@@ -106,7 +106,7 @@ def reported(what: str, send: Callable[[Update], None]) -> Iterator[ProgressCall
 
 @dataclass(slots=True)
 class _Latest:
-    """What was told last; within a stage the share never falls."""
+    """The latest report; within a stage the share never falls."""
 
     what: str
     news: Progress = field(default_factory=lambda: Progress(stage=_STARTING, done=0))

@@ -52,6 +52,6 @@ def publish_comparison(plan: ComparisonPlan, outcomes: Sequence[Outcome]) -> Com
     board = read_leaderboard(store, comparison)
     publish.table(publish.LEADERBOARD, headline_rows(board), in_words(board))
     figures = [(heading, read_file(store, comparison, f"figures/{name}.png")) for heading, name in FIGURES]
-    text = f"{read_file(store, comparison, SUMMARY_NAME).decode()}\n\n{publish.pictures_as_markdown(figures)}"
+    text = f"{read_file(store, comparison, SUMMARY_NAME).decode()}\n\n{publish.images_as_markdown(figures)}"
     publish.markdown(publish.COMPARISON, text, f"{comparison.id}: {in_words(board)}")
     return comparison

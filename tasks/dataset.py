@@ -59,7 +59,7 @@ def publish_data_report(dataset: DatasetRef) -> DataReportRef:
     tables = read_file(store, report, TABLES_NAME).decode()
     publish.markdown(
         publish.DATA_REPORT,
-        f"{tables}\n\n{publish.pictures_as_markdown(figures)}",
+        f"{tables}\n\n{publish.images_as_markdown(figures)}",
         f"{dataset.id}; the same as one file: {page_address(store, report)}",
     )
     return report

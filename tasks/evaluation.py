@@ -48,5 +48,5 @@ def publish_evaluation(report: ReportRef) -> None:
     publish.table(publish.EVAL_METRICS, metrics.headline_rows(), title)
     publish.table(publish.EVAL_PER_CLASS, metrics.class_rows(), title)
     figures = [(caption, read_file(store, report, f"figures/{name}.png")) for caption, name in _FIGURES]
-    publish.pictures(publish.EVAL_FIGURES, figures, title)
+    publish.images(publish.EVAL_FIGURES, figures, title)
     publish.markdown(publish.MODEL_CARD, current_card(store, report), title)

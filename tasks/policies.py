@@ -85,5 +85,5 @@ def _holder(limit: str) -> str:
     try:
         return held_by(limit)
     except Exception as error:  # whatever a server or a network may raise; taking the slot comes to a verdict
-        get_run_logger().info("who holds the limit %r could not be told: %s", limit, error)
+        get_run_logger().info("who holds the limit %r could not be determined: %s", limit, error)
         return ""

@@ -12,6 +12,7 @@ from typing import Any
 from prefect.artifacts import create_markdown_artifact, create_table_artifact
 from prefect.events import emit_event
 
+from lesion_core import markup
 from lesion_core.refs import ModelRef
 from tasks.progress import progress as progress
 
@@ -48,23 +49,21 @@ def markdown(key: str, text: str, description: str) -> None:
     create_markdown_artifact(markdown=text, key=key, description=description)
 
 
-def pictures_as_markdown(figures: Sequence[tuple[str, bytes]]) -> str:
+def images_as_markdown(figures: Sequence[tuple[str, bytes]]) -> str:
     """Return titled PNGs as markdown that holds them: the store's files are private, so no address would open."""
-    return "\n\n".join(
-        f"## {title}\n\n![{title}](data:image/png;base64,{base64.b64encode(png).decode()})" for title, png in figures
-    )
+    shown = [{"title": title, "base64": markup.Markdown(base64.b64encode(png).decode())} for title, png in figures]
+    return markup.render_markdown("lesion_core", "figures", figures=shown).rstrip("\n")
 
 
-def pictures(key: str, figures: Sequence[tuple[str, bytes]], description: str) -> None:
+def images(key: str, figures: Sequence[tuple[str, bytes]], description: str) -> None:
     """Publish titled PNGs inside one markdown artifact."""
-    markdown(key, pictures_as_markdown(figures), description)
+    markdown(key, images_as_markdown(figures), description)
 
 
 def csv_as_markdown(text: str) -> str:
     """Return a CSV's rows as a markdown table."""
     header, *rows = list(csv.reader(io.StringIO(text)))
-    lines = [header, ["---"] * len(header), *rows]
-    return "\n".join(f"| {' | '.join(line)} |" for line in lines)
+    return markup.table(header, rows)
 
 
 def announce(noun: str, past_tense: str, model: ModelRef, **payload: Any) -> None:

@@ -50,7 +50,7 @@ def publish_study(plan: StudyPlan, record: StudyRecord) -> StudyRef:
     title = f"{found.id}: {record.in_words()}; best {found.best_score:.4f} (trial {found.best_trial})"
     publish.table(publish.STUDY_TRIALS, record.rows(), title)
     figures = [(caption, read_file(store, found, name)) for caption, name in study_output.FIGURES]
-    publish.pictures(publish.STUDY_FIGURES, figures, title)
+    publish.images(publish.STUDY_FIGURES, figures, title)
     best = read_file(store, found, study_output.BEST_NAME).decode()
     publish.markdown(publish.BEST_RECIPE, f"```yaml\n{best}```", title)
     return found

@@ -31,7 +31,7 @@ def load_recipe_of(model: ModelRef, choice: Recipe | str | None, changes: FineTu
 
 
 def _name_run() -> str:
-    """Name a training by recipe and fold, so that those of a comparison can be told apart."""
+    """Name a training by recipe and fold, so that those of a comparison can be distinguished."""
     given = task_run.parameters
     fold = given.get("fold")
     return f"train-model {given['recipe'].name}{'' if fold is None else f' fold {fold}'}"
@@ -39,7 +39,7 @@ def _name_run() -> str:
 
 @task(name="train-model", task_run_name=_name_run, **RETRY_TRANSIENT)
 def train_model(recipe: Recipe, dataset: DatasetRef, fold: int | None = None) -> ModelRef:
-    """Train a recipe on a dataset, or without one fold of it; a retry after a kill resumes from the last backup."""
+    """Train a recipe on a dataset, or without one fold of it; a retry after a kill resumes from its checkpoint."""
     return _train(TrainJob(recipe=recipe, dataset=dataset, fold=fold))
 
 
@@ -61,7 +61,7 @@ def _train(job: TrainJob) -> ModelRef:
     history = read_file(store, model, "history.csv").decode()
     publish.markdown(publish.TRAIN_HISTORY, publish.csv_as_markdown(history), f"Training history: {model.id}")
     sheet = read_file(store, model, "contact_sheet.png")
-    publish.pictures(publish.CONTACT_SHEET, [("What the network sees", sheet)], f"Contact sheet: {model.id}")
+    publish.images(publish.CONTACT_SHEET, [("What the network sees", sheet)], f"Contact sheet: {model.id}")
     return model
 
 

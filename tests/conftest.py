@@ -11,7 +11,7 @@ import pytest
 
 from tests import schedule
 
-if TYPE_CHECKING:  # the ground floor's tests run where Playwright is not installed
+if TYPE_CHECKING:  # lesion_core's tests run where Playwright is not installed
     from playwright.sync_api import Browser
 
 ROOT = Path(__file__).parents[1]

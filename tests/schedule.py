@@ -11,6 +11,8 @@ import pytest
 
 STACK = "stack"
 _ROOT = Path(__file__).parent
+# Tests of whole stacks that start their own: another worker's.
+_OWN_STACK = ("test_stack.py", "test_schedules_on_postgres.py")
 # Folders in the order in which their tests are handed out; what is not named comes after them.
 _FIRST = ("flows", "core/training", "core/search", "core/modeling", "faults", "core/evaluation", "app", "core/isic")
 
@@ -38,7 +40,7 @@ def grouped(config: pytest.Config, log: Any) -> Any:
 def group_of(nodeid: str) -> str:
     """Return the group of a test, whose id begins with its file's path: the stack's tests, or those of one file."""
     path = PurePosixPath(nodeid.partition("::")[0])
-    return STACK if path.parent.name == "flows" else path.as_posix()
+    return STACK if path.parent.name == "flows" and path.name not in _OWN_STACK else path.as_posix()
 
 
 def leave_for_the_night(config: pytest.Config, items: list[pytest.Item]) -> None:

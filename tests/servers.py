@@ -8,9 +8,8 @@ import socket
 import subprocess
 import sys
 import tempfile
-import time
 import uuid
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
@@ -20,6 +19,7 @@ import httpx
 import pytest
 from botocore.config import Config
 
+from deployments.stack.waiting import wait_for
 from tests.conftest import need
 
 _PATIENCE_SECONDS = 30.0
@@ -120,12 +120,13 @@ def _running(command: list[str], environment: dict[str, str], folder: Path, prob
 
 
 def _wait_until_it_answers(process: "subprocess.Popen[bytes]", folder: Path, probe_url: str) -> None:
-    deadline = time.monotonic() + _PATIENCE_SECONDS
-    while time.monotonic() < deadline and process.poll() is None:
+    def answers() -> bool:
         with contextlib.suppress(httpx.HTTPError):
-            if httpx.get(probe_url, timeout=2).status_code < 500:
-                return
-        time.sleep(0.1)
+            return httpx.get(probe_url, timeout=2).status_code < 500
+        return False
+
+    if _comes_up(process, answers):
+        return
     log = (folder / "server.log").read_text(errors="replace")
     raise RuntimeError(f"{process.args!r} did not come up; its log:\n{log[-4000:]}")
 
@@ -198,12 +199,19 @@ def running_postgres(programs: Path) -> Iterator[str]:
 
 
 def _wait_until_it_listens(process: "subprocess.Popen[bytes]", port: int) -> None:
-    deadline = time.monotonic() + _PATIENCE_SECONDS
-    while time.monotonic() < deadline and process.poll() is None:
+    def listens() -> bool:
         with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", port), timeout=1):
-            return
-        time.sleep(0.1)
-    raise RuntimeError(f"{process.args!r} did not come up")
+            return True
+        return False
+
+    if not _comes_up(process, listens):
+        raise RuntimeError(f"{process.args!r} did not come up")
+
+
+def _comes_up(process: "subprocess.Popen[bytes]", is_up: Callable[[], bool]) -> bool:
+    return bool(
+        wait_for(is_up, seconds=_PATIENCE_SECONDS, is_hopeless=lambda: process.poll() is not None, pause_seconds=0.1)
+    )
 
 
 @pytest.fixture(scope="session")

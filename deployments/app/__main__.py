@@ -1,5 +1,6 @@
 """``python -m deployments.app``: serve the page until it is stopped."""
 
+import asyncio
 import logging
 import os
 import signal
@@ -14,6 +15,8 @@ from lesion_core.errors import LesionError
 from lesion_core.settings import LesionSettings
 
 log = logging.getLogger("deployments.app")
+# Answers in hand may finish; a browser's tab, which holds a connection open for ever, is not waited for.
+_LAST_SECONDS = 5
 
 
 def main() -> int:
@@ -43,10 +46,27 @@ def main() -> int:
     return 0
 
 
+class _CutConnections(logging.Filter):
+    """Leaves out what uvicorn says of connections that it cuts at its end: an end that was asked for is no error."""
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        """Return whether the record is written."""
+        kind = record.exc_info[0] if record.exc_info else None
+        is_cut = kind is not None and issubclass(kind, asyncio.CancelledError)
+        return not (is_cut or record.getMessage().startswith("Cancel "))
+
+
 def _serve(settings: LesionSettings) -> None:
     from deployments.app.server import create_app  # Gradio picks its folder for uploads when it is imported
 
-    uvicorn.run(create_app(settings), host=settings.page_host, port=settings.page_port, access_log=False)
+    logging.getLogger("uvicorn.error").addFilter(_CutConnections())
+    uvicorn.run(
+        create_app(settings),
+        host=settings.page_host,
+        port=settings.page_port,
+        access_log=False,
+        timeout_graceful_shutdown=_LAST_SECONDS,
+    )
 
 
 def _forget_gradio_variables() -> None:

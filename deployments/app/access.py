@@ -1,4 +1,4 @@
-"""Who may open the page, and what a browser is told about it."""
+"""Who may open the page, and what a browser may load from it."""
 
 import base64
 import binascii

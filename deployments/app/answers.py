@@ -32,7 +32,7 @@ class ClassProbability(Value):
     name: str
     malignant: bool = Field(description="By histology")
     probability: float = Field(ge=0, le=1)
-    probability_without_metadata: float = Field(ge=0, le=1, description="With age, sex and site unknown")
+    probability_without_metadata: float = Field(ge=0, le=1, description=f"With {wording.METADATA} unknown")
     shares: Shares
 
 

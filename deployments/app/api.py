@@ -9,8 +9,8 @@ from fastapi.responses import JSONResponse
 from deployments.app.access import Users
 from deployments.app.answers import Health, PredictAnswer, Readiness, Refusal, describe
 from deployments.app.approved import Served
-from deployments.app.asking import MAX_UPLOAD_MB, Desk, read_metadata
-from deployments.app.form import FIELDS, SCHEMA, check_address, read_form
+from deployments.app.form import NAMES, SCHEMA, check_address, read_form
+from deployments.app.prediction_service import MAX_UPLOAD_MB, PredictionService, read_metadata
 from lesion_core.errors import InputRejected, ModelNotReady
 from lesion_core.labels import N_CLASSES_IN_WORDS
 from lesion_core.serving import wording
@@ -32,7 +32,7 @@ _REFUSALS: dict[int | str, dict[str, Any]] = {
 }
 
 
-def build_api(desk: Desk, users: Users) -> APIRouter:
+def build_api(service: PredictionService, users: Users) -> APIRouter:
     """Build the routes ``POST /v1/predict``, ``GET /healthz`` and ``GET /readyz``."""
     router = APIRouter()
     limiter: list[CapacityLimiter] = []
@@ -53,12 +53,12 @@ def build_api(desk: Desk, users: Users) -> APIRouter:
         if not limiter:
             limiter.append(CapacityLimiter(_CONCURRENT_ANSWERS))
         try:
-            served, answer = await _ask(desk, request, limiter[0])
+            served, answer = await _ask(service, request, limiter[0])
         except InputRejected as error:
             return _refusal(422, error.field, str(error))
         except ModelNotReady as error:
             return _refusal(503, "model", str(error))
-        return describe(served, answer, desk.statements(served))
+        return describe(served, answer, service.statements(served))
 
     # Probes of load balancers may add parameters of their own, so these two pass them over.
     @router.get("/healthz", summary="Whether the process is up", response_model=Health)
@@ -73,7 +73,7 @@ def build_api(desk: Desk, users: Users) -> APIRouter:
     )
     async def readyz() -> Readiness | Response:
         try:
-            served = await to_thread.run_sync(desk.approved.current)
+            served = await to_thread.run_sync(service.approved.current)
         except ModelNotReady as error:
             return _refusal(503, "model", str(error))
         return Readiness(status="ready", model=served.approval.model_id)
@@ -81,11 +81,10 @@ def build_api(desk: Desk, users: Users) -> APIRouter:
     return router
 
 
-async def _ask(desk: Desk, request: Request, limiter: CapacityLimiter) -> tuple[Served, Answer]:
-    check_address(request, FIELDS)
+async def _ask(service: PredictionService, request: Request, limiter: CapacityLimiter) -> tuple[Served, Answer]:
+    check_address(request, NAMES)
     image, fields = await read_form(request)
-    metadata = read_metadata(fields.get("age_years"), fields.get("sex"), fields.get("site"))
-    return await to_thread.run_sync(desk.ask, image, metadata, limiter=limiter)
+    return await to_thread.run_sync(service.ask, image, read_metadata(fields), limiter=limiter)
 
 
 def _refusals(*statuses: int) -> dict[int | str, dict[str, Any]]:

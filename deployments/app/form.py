@@ -7,15 +7,25 @@ from starlette.datastructures import UploadFile
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
 
-from deployments.app.asking import MAX_AGE_YEARS, shown
+from deployments.app.prediction_service import shown
 from deployments.scoring.columns import meaning_of, nearest
 from lesion_core.errors import InputRejected
-from lesion_core.labels import SEX_ORDER, SITE_ORDER
+from lesion_core.fields.kinds import AnyField, CategoryField
+from lesion_core.fields.table import FIELDS
 from lesion_core.serving import wording
 
 IMAGE_FIELD = "image"
-FIELDS = (IMAGE_FIELD, "age_years", "sex", "site")
+NAMES = (IMAGE_FIELD, *(field.name for field in FIELDS))
 _MOST_FILES, _MOST_FIELDS = 8, 32  # more than are known, so that what is too much can be named
+
+
+def _schema_of(field: AnyField) -> dict[str, Any]:
+    description = {"description": field.help} if field.help else {}
+    if isinstance(field, CategoryField):
+        return {"type": "string", "enum": list(field.choices), **description}
+    return {"type": "number", "minimum": field.low, "maximum": field.high, **description}
+
+
 SCHEMA: dict[str, Any] = {
     "type": "object",
     "required": [IMAGE_FIELD],
@@ -26,14 +36,7 @@ SCHEMA: dict[str, Any] = {
             "format": "binary",
             "description": "JPEG, PNG, WebP, TIFF or BMP; one lesion",
         },
-        "age_years": {
-            "type": "number",
-            "minimum": 0,
-            "maximum": MAX_AGE_YEARS,
-            "description": "Left out where unknown",
-        },
-        "sex": {"type": "string", "enum": [*SEX_ORDER, "unknown"]},
-        "site": {"type": "string", "enum": [*SITE_ORDER, "unknown"]},
+        **{field.name: _schema_of(field) for field in FIELDS},
     },
 }
 
@@ -77,10 +80,8 @@ async def read_form(request: Request) -> tuple[bytes, dict[str, str]]:
 
 def _check_fields(names: Sequence[str]) -> None:
     for name in names:
-        if name not in FIELDS:
-            raise InputRejected(
-                wording.unknown_field(shown(name), FIELDS, near=_near(name, FIELDS)), field=shown(name)
-            )
+        if name not in NAMES:
+            raise InputRejected(wording.unknown_field(shown(name), NAMES, near=_near(name, NAMES)), field=shown(name))
         if (n_times := names.count(name)) > 1:
             raise InputRejected(wording.repeated_field(name, n_times), field=name)
 

@@ -1,7 +1,8 @@
 """The clinician's page: one image and what is known of the patient in, a differential with its limits out."""
 
 import contextlib
-from collections.abc import Callable
+import itertools
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -11,12 +12,14 @@ from gradio.blocks import Block
 from gradio.data_classes import FileData
 
 from deployments.app import markup
-from deployments.app.asking import UNKNOWN, Desk, Standing, read_metadata
+from deployments.app.prediction_service import PredictionService, Standing, read_metadata
 from deployments.app.render import draw_preview
 from deployments.scoring.files import IMAGE_ENDINGS
 from lesion_core.errors import ImageRejected, InputRejected, ModelNotReady
+from lesion_core.fields.kinds import UNKNOWN, AnyField, CategoryField
+from lesion_core.fields.table import FIELDS
 from lesion_core.images import decode
-from lesion_core.labels import CLASS_NAMES, CLASS_ORDER, SEX_ORDER, SITE_ORDER, Diagnosis
+from lesion_core.labels import CLASS_NAMES, CLASS_ORDER, Diagnosis
 from lesion_core.serving import wording
 from lesion_core.serving.predictor import Answer
 
@@ -28,12 +31,13 @@ _NO_HISTORY = gr.InputHTMLAttributes(autocomplete="off")
 _PRIVATE: dict[str, Any] = {"api_visibility": "private", "show_progress": "hidden"}
 Updates = dict[Block, object]  # by element; all others of the page stay as they are
 _Element = TypeVar("_Element", bound=Block)
+_Control = gr.Textbox | gr.Radio | gr.Dropdown
 
 
-def build_page(desk: Desk, *, poll_seconds: float) -> gr.Blocks:
+def build_page(service: PredictionService, *, poll_seconds: float) -> gr.Blocks:
     """Build the page; it is served by ``server.create_app``."""
     with gr.Blocks(title=wording.TITLE, analytics_enabled=False, delete_cache=_CACHE_SECONDS) as blocks:
-        _Page(desk, poll_seconds).listen(blocks)
+        _Page(service, poll_seconds).listen(blocks)
     page_blocks: gr.Blocks = blocks
     return page_blocks
 
@@ -65,8 +69,8 @@ class _Page:
     of the model in service, or of an answer, is placed with the function that writes it, and needs nothing else.
     """
 
-    def __init__(self, desk: Desk, poll_seconds: float) -> None:
-        self._desk = desk
+    def __init__(self, service: PredictionService, poll_seconds: float) -> None:
+        self._service = service
         self._of_standing: dict[gr.HTML, Callable[[Standing], str]] = {}
         self._of_answer: dict[gr.HTML, Callable[[Answer], str]] = {}
         self._of_question: list[Block] = []
@@ -86,12 +90,13 @@ class _Page:
         self._upload = self._changing(_upload())
         self._preview = self._changing(_html())
         self._image_error = self._changing(_html())
-        self._age = gr.Textbox(
-            label="Age in years", placeholder="unknown", max_lines=1, elem_id="age", html_attributes=_NO_HISTORY
-        )
-        self._age_error = self._changing(_html())
-        self._sex = gr.Radio([UNKNOWN, *SEX_ORDER], value=UNKNOWN, label="Sex", elem_id="sex")
-        self._site = gr.Dropdown([UNKNOWN, *SITE_ORDER], value=UNKNOWN, label="Site of the lesion", elem_id="site")
+        self._controls: dict[str, _Control] = {}
+        self._errors = {"image": self._image_error}
+        # Controls of one kind that follow each other stay together, as one box.
+        for _, fields in itertools.groupby(FIELDS, type):
+            same = tuple(fields)
+            self._controls |= {field.name: _control(field) for field in same}
+            self._errors |= {field.name: self._changing(_html()) for field in same}
         self._button = gr.Button("Classify", variant="primary", elem_id="classify")
 
     def _place_result(self) -> None:
@@ -123,24 +128,24 @@ class _Page:
         """Tie the events to the handlers."""
         known, standing = [self._answer, self._shown], [*self._of_standing, self._result, self._shown]
         changing = [self._image, self._answer, *self._of_question]
-        blocks.load(self._stand, known, standing, **_PRIVATE)
-        self._timer.tick(self._stand, known, standing, **_PRIVATE)
-        self._upload.upload(self._take, self._upload, changing, **_PRIVATE)
+        blocks.load(self._refresh, known, standing, **_PRIVATE)
+        self._timer.tick(self._refresh, known, standing, **_PRIVATE)
+        self._upload.upload(self._on_upload, self._upload, changing, **_PRIVATE)
         gr.on(
-            [self._button.click, self._age.submit],
-            self._classify,
-            [self._image, self._age, self._sex, self._site],
+            [self._button.click, *(box.submit for box in self._controls.values() if isinstance(box, gr.Textbox))],
+            self._on_classify,
+            [self._image, *self._controls.values()],
             changing,
             api_visibility="private",
             show_progress="minimal",
             show_progress_on=self._button,
             concurrency_limit=2,
-        ).then(self._stand, known, standing, **_PRIVATE)
-        self._chosen.input(self._choose, [self._answer, self._chosen], self._map, **_PRIVATE)
+        ).then(self._refresh, known, standing, **_PRIVATE)
+        self._chosen.input(self._on_class_selected, [self._answer, self._chosen], self._map, **_PRIVATE)
 
-    def _stand(self, answer: Answer | None, shown: object) -> Updates:
+    def _refresh(self, answer: Answer | None, shown: object) -> Updates:
         """Refresh what stands on the page for as long as it is open, where it has changed."""
-        standing = self._desk.standing(answer.model_id if answer else None)
+        standing = self._service.standing(answer.model_id if answer else None)
         texts = {element: write(standing) for element, write in self._of_standing.items()}
         empty = markup.write_empty() if standing.served else ""
         told = (*texts.values(), empty)
@@ -150,7 +155,7 @@ class _Page:
             texts[self._result] = empty
         return {**{element: _say(text) for element, text in texts.items()}, self._shown: told}
 
-    def _take(self, path: str | None) -> Updates:
+    def _on_upload(self, path: str | None) -> Updates:
         """Take an upload into memory and delete its file at once; say at once where it is no image.
 
         The answer to the image before goes, so that it never stands beside another one.
@@ -168,25 +173,22 @@ class _Page:
             self._image_error: _say(error),
         }
 
-    def _classify(self, image: bytes | None, age: object, sex: object, site: object) -> Updates:
-        """Answer, or say beside the field what is wrong."""
-        image_error, age_error = ("" if image is not None else wording.NO_IMAGE), ""
+    def _on_classify(self, image: bytes | None, *values: object) -> Updates:
+        """Answer, or say beside the field what is wrong; ``values`` are those of the controls, in order."""
+        errors = dict.fromkeys(self._errors, "") | {"image": "" if image is not None else wording.NO_IMAGE}
         try:
-            metadata = read_metadata(age, sex, site)
+            metadata = read_metadata(dict(zip(self._controls, values, strict=True)))
             if image is not None:
-                _, answer = self._desk.ask(image, metadata)
-                return {**self._with_answer(answer), self._image_error: _say(""), self._age_error: _say("")}
+                _, answer = self._service.ask(image, metadata)
+                return {**self._with_answer(answer), **self._with_errors(errors)}
         except InputRejected as error:
-            image_error, age_error = (str(error), "") if error.field == "image" else (image_error, str(error))
+            errors[error.field] = str(error)
         except ModelNotReady:
-            image_error = ""  # the status above says it
-        return {
-            **self._without_answer(markup.write_empty() if image_error or age_error else ""),
-            self._image_error: _say(markup.write_error(image_error)),
-            self._age_error: _say(markup.write_error(age_error)),
-        }
+            errors["image"] = ""  # the status above says it
+        empty = markup.write_empty() if any(errors.values()) else ""
+        return {**self._without_answer(empty), **self._with_errors(errors)}
 
-    def _choose(self, answer: Answer | None, diagnosis: str) -> object:
+    def _on_class_selected(self, answer: Answer | None, diagnosis: str) -> object:
         """Show the map of another class."""
         return gr.skip() if answer is None else _say(markup.write_map(answer, Diagnosis(diagnosis)))
 
@@ -197,6 +199,9 @@ class _Page:
             self._chosen: str(_leading(answer)),
             **{element: _say(write(answer)) for element, write in self._of_answer.items()},
         }
+
+    def _with_errors(self, errors: Mapping[str, str]) -> Updates:
+        return {self._errors[name]: _say(markup.write_error(message)) for name, message in errors.items()}
 
     def _without_answer(self, empty: str) -> Updates:
         """Take an answer away; ``empty`` stands in its place."""
@@ -216,6 +221,20 @@ def _html(value: str = "") -> gr.HTML:
 def _say(value: str) -> gr.HTML:
     """Return an update that shows ``value``, and takes no room where there is nothing to show."""
     return gr.HTML(value=value, visible=bool(value))
+
+
+def _control(field: AnyField) -> _Control:
+    """Return where a field is filled in: a number as text, few choices side by side, many in a list."""
+    if not isinstance(field, CategoryField):
+        return gr.Textbox(
+            label=field.question,
+            placeholder=UNKNOWN,
+            max_lines=1,
+            elem_id=field.element,
+            html_attributes=_NO_HISTORY,
+        )
+    kind = gr.Radio if field.is_short else gr.Dropdown
+    return kind([UNKNOWN, *field.words], value=UNKNOWN, label=field.question, elem_id=field.element)
 
 
 def _leading(answer: Answer) -> Diagnosis:

@@ -1,4 +1,4 @@
-"""Pictures for the page, made in memory and handed over as data URIs: nothing of an upload reaches a disk."""
+"""Images for the page, made in memory and handed over as data URIs: nothing of an upload reaches a disk."""
 
 import base64
 import io
@@ -13,10 +13,10 @@ SIDE_PX = 384
 # Blue – white – red of ColorBrewer (RdBu), which people with the common colour-vision deficiencies tell apart.
 AGAINST = (33, 102, 172)
 FOR = (178, 24, 43)
-_STRONGEST = 0.72  # opacity at the end of the scale: the picture must stay visible under the map
+_STRONGEST = 0.72  # opacity at the end of the scale: the image must stay visible under the map
 
 
-def draw_picture(pixels: np.ndarray) -> str:
+def draw_image(pixels: np.ndarray) -> str:
     """Return uint8 (s, s, 3) as a data URI, ``SIDE_PX`` a side."""
     return _data_uri(_enlarged(pixels))
 
@@ -29,7 +29,7 @@ def draw_preview(pixels: np.ndarray) -> str:
 
 
 def draw_map(answer: Answer, diagnosis: Diagnosis) -> str:
-    """Return the map of one class over the picture as a data URI."""
+    """Return the map of one class over the image as a data URI."""
     index = CLASS_ORDER.index(diagnosis)
     return _data_uri(overlay(answer.pixels, answer.maps[..., index], scale_of(answer)))
 
@@ -43,10 +43,10 @@ def scale_of(answer: Answer) -> float:
 
 
 def overlay(pixels: np.ndarray, values: np.ndarray, scale: float) -> np.ndarray:
-    """Lay a map over a picture; return uint8 (SIDE_PX, SIDE_PX, 3).
+    """Lay a map over an image; return uint8 (SIDE_PX, SIDE_PX, 3).
 
-    The picture is shown in grey, because red on skin cannot be told from the skin. Opacity grows with the
-    absolute value; at 0 the picture is untouched. Values between cell centres are interpolated linearly.
+    The image is shown in grey, because red on skin cannot be distinguished from the skin. Opacity grows with the
+    absolute value; at 0 the image is untouched. Values between cell centres are interpolated linearly.
 
     Args:
         pixels: uint8 (s, s, 3).

@@ -10,9 +10,9 @@ from fastapi import FastAPI
 from deployments.app.access import GuardedHeaders, Users
 from deployments.app.api import build_api
 from deployments.app.approved import ApprovedModel
-from deployments.app.asking import MAX_UPLOAD_MB, Desk
 from deployments.app.limits import read_limits
 from deployments.app.page import STYLE, build_page, theme
+from deployments.app.prediction_service import MAX_UPLOAD_MB, PredictionService
 from lesion_core.serving import wording
 from lesion_core.settings import LesionSettings
 from lesion_core.stores.open import open_store
@@ -24,7 +24,7 @@ def create_app(settings: LesionSettings) -> FastAPI:
     Routes: ``/`` the page, ``POST /v1/predict``, ``GET /healthz``, ``GET /readyz``, ``GET /openapi.json``.
 
     Raises:
-        ConfigError: The store's address or ``page_users`` cannot be meant.
+        ConfigError: The store's address or ``page_users`` is invalid.
     """
     store = open_store(settings)
     users = Users(settings.page_users)
@@ -35,7 +35,7 @@ def create_app(settings: LesionSettings) -> FastAPI:
         poll_seconds=settings.page_poll_seconds,
         threads=settings.threads,
     )
-    desk = Desk(approved=approved, audit_store=store if settings.audit else None, clock=_utc_now)
+    service = PredictionService(approved=approved, audit_store=store if settings.audit else None, clock=_utc_now)
 
     @contextlib.asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
@@ -48,10 +48,10 @@ def create_app(settings: LesionSettings) -> FastAPI:
     # The documentation pages of FastAPI load their scripts from elsewhere; /openapi.json says the same.
     app = FastAPI(title=wording.TITLE, description=wording.SUBTITLE, docs_url=None, redoc_url=None, lifespan=lifespan)
     app.add_middleware(GuardedHeaders)
-    app.include_router(build_api(desk, users))
+    app.include_router(build_api(service, users))
     mounted: FastAPI = gr.mount_gradio_app(
         app,
-        build_page(desk, poll_seconds=settings.page_poll_seconds),
+        build_page(service, poll_seconds=settings.page_poll_seconds),
         path="/",
         root_path=settings.page_root.rstrip("/") or None,
         auth=users.accept if users.required else None,

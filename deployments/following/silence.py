@@ -69,7 +69,7 @@ async def _doing(client: PrefectClient, task: TaskNews) -> str:
         if slots.active_slots >= slots.limit:
             return f"{name} waits for a slot of the limit '{limit}' ({slots.active_slots} of {slots.limit} are taken)"
     if task.progress is None:
-        return f"{name} runs and has told nothing yet"
+        return f"{name} runs and has reported nothing yet"
     part = ", ".join(each for each in (task.progress.stage, task.progress.message) if each)
     return f"{name} is at {part}"
 

@@ -1,46 +1,40 @@
 """Names of columns: what each is read as, by every name that the archive, its challenges and HAM10000 give it.
 
-========== ============================================================================================
-image      ``image``, ``image_name``, ``image_id``, ``isic_id``, ``filename``, ``file_name``
-age        ``age_years``, ``age_approx``, ``age``
-sex        ``sex``
-site       ``site``, ``anatom_site_general``, ``anatom_site_general_challenge``, ``localization`` (HAM10000),
-           ``anatom_site_1`` … ``anatom_site_5`` with ``anatom_site_special``
-========== ============================================================================================
-
+Those of the metadata are in the table of fields (``lesion_core.fields.table``), such as ``age_approx`` for the age.
 Upper and lower case are the same, and so are names with the former archive's prefixes (``meta.clinical.age_approx``).
 """
 
 import difflib
+import itertools
 import re
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from lesion_core import archive_fields as fields
+from lesion_core import archive_fields
 from lesion_core.errors import ManifestError
+from lesion_core.fields.table import FIELDS, in_words
 from lesion_core.labels import CLASS_ORDER
 
-IMAGE = ("image", "image_name", "image_id", fields.IMAGE_ID, "filename", "file_name")
-AGE = ("age_years", *fields.names_of(fields.AGE), "age")
-SEX = fields.names_of(fields.SEX)
-SITE = ("site", *fields.names_of(fields.FORMER_SITE), "localization")
-SITE_PATH = (*fields.SITE, fields.SITE_SPECIAL)
-_TODAY = {older: name for name in SITE_PATH for older in fields.names_of(name)}
-_METADATA = (*AGE, *SEX, *SITE, *SITE_PATH)
+IMAGE = ("image", "image_name", "image_id", archive_fields.IMAGE_ID, "filename", "file_name")
+_METADATA = tuple(name for field in FIELDS for name in field.columns)
+_TODAY = {
+    older: name
+    for name in (*archive_fields.SITE, archive_fields.SITE_SPECIAL)
+    for older in archive_fields.names_of(name)
+}
 _ARCHIVE = (
-    *(*fields.SEARCHED, *fields.MEASURED, fields.ATTRIBUTION, fields.DAY),
-    *(fields.FORMER_MALIGNANCY, fields.FORMER_DIAGNOSIS),
+    *(*archive_fields.SEARCHED, *archive_fields.MEASURED, archive_fields.ATTRIBUTION, archive_fields.DAY),
+    *(archive_fields.FORMER_MALIGNANCY, archive_fields.FORMER_DIAGNOSIS),
 )
+_OLDER = (old for name in _ARCHIVE if name not in archive_fields.OWN for old in archive_fields.OLDER.get(name, ()))
 # What the same tables hold besides, and a prediction does not use: the archive's own columns, former and present
 # ones, those of the challenges of 2018, 2019, 2020 and 2024, and those of HAM10000.
 _NOT_USED = frozenset(
     {
-        *_ARCHIVE, *(older for name in _ARCHIVE if name not in fields.OWN for older in fields.names_of(name)),
-        *(name.lower() for name in CLASS_ORDER), "unk",
-        "nevus_type", "mel_class", "mel_type", "target",
-        "score_weight", "akiec", "iddx_full", *(f"iddx_{level}" for level in range(1, 6)),
-        "dx", "dx_type", "dataset",
+        *_ARCHIVE, *_OLDER, "nevus_type", "mel_class", "mel_type",
+        *(name.lower() for name in CLASS_ORDER), "unk", "target", "score_weight", "akiec", "iddx_full",
+        *(f"iddx_{level}" for level in range(1, 6)), "dx", "dx_type", "dataset",
     }
 ) - {*IMAGE, *_METADATA}  # fmt: skip
 _NOT_USED_START = "tbp_lv_"  # measurements of total body photography, challenge of 2024
@@ -71,8 +65,8 @@ def known_name(header: str) -> str | None:
 
 
 def meaning_of(header: str) -> str | None:
-    """Return what a name is read as: 'image', 'age_years', 'sex', 'site', or ``None``."""
-    meanings = {"image": IMAGE, "age_years": AGE, "sex": SEX, "site": (*SITE, *SITE_PATH)}
+    """Return what a name is read as: 'image', the name of a field such as 'age_years', or ``None``."""
+    meanings = {"image": IMAGE, **{field.name: field.columns for field in FIELDS}}
     name = known_name(header)
     return next((meaning for meaning, names in meanings.items() if name in names), None)
 
@@ -92,8 +86,8 @@ def choose_columns(path: Path, header: Sequence[str], ignored: Collection[str] =
         ignored: Columns that are passed over, whatever they are called.
 
     Raises:
-        ManifestError: A column is not known, none names the image, none tells age, sex or site, two have one name, or
-            a column that is to be ignored is not there.
+        ManifestError: A column is not known, none names the image, none tells any metadata, two have one name, or a
+            column that is to be ignored is not there.
     """
     _check_ignored(path, header, ignored)
     taken = [name for name in header if name not in ignored]
@@ -140,16 +134,22 @@ def _check_meanings(path: Path, header: Sequence[str], columns: Columns) -> None
         )
     if not columns.of(_METADATA):
         raise ManifestError(
-            f"expected a column with age, sex or site in {path}, got {', '.join(header)}. {_known_in_words()} Leave "
-            "the table out if none of them is known"
+            f"expected a column with {in_words(conjunction='or')} in {path}, got {', '.join(header)}. "
+            f"{_known_in_words()} Leave the table out if none of them is known"
         )
 
 
 def _known_in_words() -> str:
     return (
-        f"Known are, for the image: {', '.join(IMAGE)}; for the age: {', '.join(AGE)}; for the sex: "
-        f"{', '.join(SEX)}; for the site: {', '.join(SITE)}, {SITE_PATH[0]} to {SITE_PATH[-2]}, {SITE_PATH[-1]}."
+        f"Known are, for the image: {', '.join(IMAGE)}; "
+        f"{'; '.join(f'for the {field.noun}: {_in_short(field.columns)}' for field in FIELDS)}."
     )
+
+
+def _in_short(names: Sequence[str]) -> str:
+    """Return names as a list; those that count up by their last digit as 'name_1 to name_5'."""
+    runs = [list(run) for _, run in itertools.groupby(names, lambda name: name[:-1] if name[-1].isdigit() else name)]
+    return ", ".join(f"{run[0]} to {run[-1]}" if len(run) > 1 else run[0] for run in runs)
 
 
 def _quoted(name: str) -> str:

@@ -9,6 +9,8 @@ from pathlib import Path
 import pandas as pd
 
 from lesion_core.errors import ConfigError
+from lesion_core.fields.kinds import CategoryField
+from lesion_core.fields.table import FIELDS
 from lesion_core.labels import CLASS_ORDER
 
 _TEXT, _NUMBER, _COUNT = "string", "float64", "Int64"
@@ -17,9 +19,7 @@ COLUMNS: Mapping[str, str] = {
     "leading": _TEXT,
     **{f"p_{name}": _NUMBER for name in CLASS_ORDER},
     "refused": _TEXT,
-    "age_years": _NUMBER,
-    "sex": _TEXT,
-    "site": _TEXT,
+    **{field.name: _TEXT if isinstance(field, CategoryField) else _NUMBER for field in FIELDS},
     "table_row": _COUNT,
     "metadata_note": _TEXT,
     "model": _TEXT,

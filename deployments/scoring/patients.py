@@ -1,6 +1,6 @@
-"""What a table says of each image: age, sex and site in the model's vocabulary, or why not.
+"""What a table says of each image: the metadata fields in the model's vocabulary, or why not.
 
-The archive's own rules decide (``lesion_core.isic.taxonomy``). A value that cannot be meant (age 'abc', sex 'x') is a
+The archive's own rules decide (``lesion_core.isic.taxonomy``). An invalid value (age 'abc', sex 'x') is a
 ``problem``: the image is not scored, since its answer would leave out what somebody meant to say. A place of a known
 vocabulary that has no counterpart among the eight sites ('Trunk' without its side, 'torso') is unknown to the model;
 the image is scored and the ``note`` says so.
@@ -9,16 +9,17 @@ the image is scored and the ``note`` says so.
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TypeVar
 
-from deployments.scoring.columns import AGE, IMAGE, SEX, SITE, SITE_PATH, Columns, choose_columns, known_name
+from deployments.scoring.columns import IMAGE, Columns, choose_columns, known_name
 from deployments.scoring.files import IMAGE_ENDINGS, normal
 from deployments.scoring.table import read_text_table
-from lesion_core import archive_fields as fields
+from lesion_core import archive_fields
 from lesion_core.errors import ManifestError
+from lesion_core.fields.kinds import AnyField, CategoryField
+from lesion_core.fields.table import FIELDS, SITE
 from lesion_core.isic.mirror.tables import Row, Table
-from lesion_core.isic.taxonomy import Unmapped, age_of, sex_of, site_of
-from lesion_core.labels import Sex, Site
+from lesion_core.isic.taxonomy import Unmapped, read_field, site_of
+from lesion_core.labels import Site
 from lesion_core.types import PatientMetadata
 
 UNKNOWN = frozenset({"", "unknown", "na", "n/a", "nan", "none", "null"})
@@ -38,7 +39,17 @@ _HAM_SITES: Mapping[str, Site] = {
     "neck": Site.HEAD_NECK,
     "scalp": Site.HEAD_NECK,
 }
-_Value = TypeVar("_Value", float, Sex, Site)
+_SITE_PATH = tuple(name for name in SITE.archive_columns if name != archive_fields.FORMER_SITE)
+_Value = float | str
+
+
+@dataclass(frozen=True, slots=True)
+class _Read:
+    """A field of one row: its value, why the row cannot be used, and what of it the model has no word for."""
+
+    value: _Value | None
+    problem: str
+    note: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,11 +103,14 @@ def _patient(table: Table, row: Row, columns: Columns) -> Patient:
     image = _image(table.path, row, columns)
     where = f"row {row.number} of {table.path} ({image})"
     cells = {known: _stated(row.cells.get(header, "")) for known, header in columns.known.items()}
-    age, age_problem = _agreed(where, [(columns.known[name], _age(cells[name])) for name in columns.of(AGE)])
-    sex, sex_problem = _agreed(where, [(columns.known[name], _sex(cells[name])) for name in columns.of(SEX)])
-    site, site_problem, note = _site(where, cells, columns)
-    problem = "; ".join(filter(None, [age_problem, sex_problem, site_problem]))
-    return Patient(row.number, image, PatientMetadata(age_years=age, sex=sex, site=site), problem, note)
+    known = {field: _READERS.get(field.name, _plain)(field, where, cells, columns) for field in FIELDS}
+    return Patient(
+        row.number,
+        image,
+        PatientMetadata(**{field.name: read.value for field, read in known.items()}),
+        problem="; ".join(read.problem for read in known.values() if read.problem),
+        note="; ".join(read.note for read in known.values() if read.note),
+    )
 
 
 def _image(path: Path, row: Row, columns: Columns) -> str:
@@ -122,23 +136,30 @@ def _stated(cell: str) -> str:
     return "" if cell.casefold() in UNKNOWN else cell
 
 
-def _age(text: str) -> float | Unmapped | None:
-    return age_of({fields.AGE: text.replace(",", ".", 1)})
+def _plain(field: AnyField, where: str, cells: Mapping[str, str], columns: Columns) -> _Read:
+    """Return what the columns of a field without a vocabulary of its own say."""
+    readings = [(columns.known[name], _value(field, cells[name])) for name in columns.of(field.columns)]
+    return _Read(*_agreed(where, readings))
 
 
-def _sex(text: str) -> Sex | Unmapped | None:
-    return sex_of({fields.SEX: text.lower()})
+def _value(field: AnyField, text: str) -> _Value | Unmapped | None:
+    """Return a cell's value: words whatever their case, numbers also with a decimal comma."""
+    if isinstance(field, CategoryField):
+        text = next((word for word in field.words if word.casefold() == text.casefold()), text.lower())
+    else:
+        text = text.replace(",", ".", 1)
+    return read_field(field, {field.archive_columns[0]: text})
 
 
 def _general_site(text: str) -> Site | Unmapped | None:
-    return site_of({fields.FORMER_SITE: text.lower()})
+    return site_of({archive_fields.FORMER_SITE: text.lower()})
 
 
 def _ham_site(text: str) -> Site | Unmapped | None:
     return _HAM_SITES.get(text.lower()) or _general_site(text)
 
 
-def _site(where: str, cells: Mapping[str, str], columns: Columns) -> tuple[Site | None, str, str]:
+def _site(field: AnyField, where: str, cells: Mapping[str, str], columns: Columns) -> _Read:
     """Return the site, why the row cannot be used, and what of it the model has no word for."""
     readings = _site_readings(cells, columns)
     site, _ = _agreed(where, readings)
@@ -146,21 +167,26 @@ def _site(where: str, cells: Mapping[str, str], columns: Columns) -> tuple[Site 
     problem = "; ".join(_words(column, value) for column, value in unusable if not _has_no_counterpart(value))
     wide = [f"{column} {value.value!r}" for column, value in unusable if _has_no_counterpart(value)]
     note = "; ".join(f"{what} has no counterpart among the eight sites" for what in wide)
-    return site, problem, note if site is None else ""
+    return _Read(site, problem, note if site is None else "")
 
 
-def _site_readings(cells: Mapping[str, str], columns: Columns) -> list[tuple[str, Site | Unmapped | None]]:
-    readers = {**dict.fromkeys(SITE, _general_site), "localization": _ham_site}
-    readings = {name: readers[name](cells[name]) for name in columns.of(SITE)}
-    if isinstance(site_of({fields.SITE_SPECIAL: cells.get(fields.SITE_SPECIAL, "")}), Site):
-        readings.pop(fields.FORMER_SITE, None)  # of the archive's two, the special one tells the site more closely
-    by_path = site_of({name: cells[name] for name in columns.of(SITE_PATH)})
-    path_name = by_path.field if isinstance(by_path, Unmapped) else SITE_PATH[0]
+_READERS = {SITE.name: _site}
+
+
+def _site_readings(cells: Mapping[str, str], columns: Columns) -> list[tuple[str, _Value | Unmapped | None]]:
+    named = columns.of(set(SITE.columns) - set(_SITE_PATH))
+    readings = {name: (_ham_site if name == "localization" else _general_site)(cells[name]) for name in named}
+    if isinstance(site_of({archive_fields.SITE_SPECIAL: cells.get(archive_fields.SITE_SPECIAL, "")}), Site):
+        readings.pop(
+            archive_fields.FORMER_SITE, None
+        )  # of the archive's two, the special one tells the site more closely
+    by_path = site_of({name: cells[name] for name in columns.of(_SITE_PATH)})
+    path_name = by_path.field if isinstance(by_path, Unmapped) else _SITE_PATH[0]
     return [*((columns.known[name], value) for name, value in readings.items()), (path_name, by_path)]
 
 
 def _has_no_counterpart(value: Unmapped) -> bool:
-    return value.field in SITE_PATH or value.value in _TOO_WIDE
+    return value.field in _SITE_PATH or value.value in _TOO_WIDE
 
 
 def _words(column: str, value: Unmapped) -> str:

@@ -9,7 +9,7 @@ from deployments.scoring.output import COLUMNS, check_output, write_output
 from deployments.scoring.patients import Patient, read_patients
 from deployments.scoring.summary import Refusal, Summary
 from lesion_core.errors import ImageRejected
-from lesion_core.progress import Progress, ProgressCallback, ignore_progress, told_if_possible
+from lesion_core.progress import Progress, ProgressCallback, ignore_progress, reported_if_possible
 from lesion_core.registry.channels import approved_model
 from lesion_core.registry.versions import get_model
 from lesion_core.serving.predictor import Predictor
@@ -44,11 +44,11 @@ def score(
         settings: Where models are.
         folder: The images; every file in it gets a row or is counted in the summary.
         output: File to write, .csv or .parquet; its columns are ``output.COLUMNS``.
-        metadata: Table of age, sex and site by image (``patients``); ``None``: all unknown.
+        metadata: Table of the metadata by image (``patients``); ``None``: all unknown.
         model_id: Which model; empty: the approved one.
         recursive: Whether folders in the folder are gone into.
         ignored: Columns of the table to pass over.
-        on_progress: Told about the stages ``LOADING`` and ``SCORING``, the latter by images.
+        on_progress: Gets the stages ``LOADING`` and ``SCORING``, the latter by images.
 
     Raises:
         ConfigError: The folder holds no images, or the output cannot be written.
@@ -61,7 +61,7 @@ def score(
     listing = list_folder(folder, recursive=recursive, own=[*inputs, target])
     table = read_patients(metadata, ignored=ignored) if metadata else None
     matches = match_rows(table, listing.images) if table else None
-    tell = told_if_possible(on_progress)
+    tell = reported_if_possible(on_progress)
     tell(Progress(stage=LOADING, done=0))
     predictor = _load(settings, model_id)
     answered = _answer_all(predictor, listing.images, matches.patients if matches else {}, tell)

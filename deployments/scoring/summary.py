@@ -9,6 +9,7 @@ from deployments.scoring.columns import meaning_of
 from deployments.scoring.files import Listing
 from deployments.scoring.matching import Matches
 from deployments.scoring.patients import PatientTable
+from lesion_core.fields.table import in_words
 from lesion_core.isic.mirror.tables import some
 
 _MOST_REASONS = 8
@@ -77,7 +78,7 @@ class Summary:
 
     def _metadata(self) -> Iterator[str]:
         if self.table is None or self.matches is None:
-            yield "metadata: no table was given, so age, sex and site are unknown for every image"
+            yield f"metadata: no table was given, so {in_words()} are unknown for every image"
             return
         columns, matches = self.table.columns, self.matches
         yield f"metadata: {len(matches.patients):,} images have a row in {self.table.path}"

@@ -5,7 +5,7 @@ import logging
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from deployments.stack.addresses import HOST, Addresses, answers, free_port, open_directly
+from deployments.stack.addresses import HOST, Addresses, answers, direct_client, free_port
 from deployments.stack.environment import LEASES_ON_DISK, PROJECT, environment
 from deployments.stack.leftovers import cancel_runs, mark_crashed
 from deployments.stack.occupancy import hold
@@ -19,9 +19,9 @@ __all__ = [
     "PROJECT",
     "Addresses",
     "Stack",
+    "direct_client",
     "environment",
     "free_port",
-    "open_directly",
     "running_stack",
 ]
 log = logging.getLogger(__name__)

@@ -5,11 +5,11 @@ import os
 import signal
 import subprocess
 import sys
-import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from deployments.stack.waiting import wait_for
 from lesion_core.errors import ConfigError
 
 _STOP_SECONDS = 15
@@ -59,14 +59,8 @@ class Stack:
         not have to spare. One that cannot start ends by itself.
         """
         process = dict(self._running)[name]
-        deadline = time.monotonic() + seconds
-        while time.monotonic() < deadline:
-            if process.poll() is not None:
-                break
-            if is_ready():
-                return
-            time.sleep(0.2)
-        raise ConfigError(f"{name} did not come up; the end of {self._log(name)}:\n{self._tail(name)}")
+        if not wait_for(is_ready, seconds=seconds, is_hopeless=lambda: process.poll() is not None):
+            raise ConfigError(f"{name} did not come up; the end of {self._log(name)}:\n{self._tail(name)}")
 
     def run(self, name: str, *arguments: str) -> None:
         """Run ``python -m arguments…`` to its end; fail with the end of its log where it fails."""

@@ -8,6 +8,7 @@ from typing import Any
 
 from lesion_core.comparison.spec import CompareRequest
 from lesion_core.errors import ConfigError
+from lesion_core.recipes.former_names import present_path
 from lesion_core.recipes.recipe import Recipe, choose_recipe, parse_recipe
 from lesion_core.types import JsonDict
 
@@ -50,6 +51,7 @@ def cross(base: Recipe, axes: Mapping[str, Sequence[Any]]) -> tuple[Recipe, ...]
         ConfigError: A path that is no field, a value out of its bounds, or a name that is too long.
     """
     content = base.model_dump(mode="json")
+    axes = {present_path(path): values for path, values in axes.items()}
     return tuple(
         _changed(base, content, dict(zip(axes, values, strict=True))) for values in itertools.product(*axes.values())
     )

@@ -34,7 +34,7 @@ from lesion_core.types import JsonDict, StoreKey, Value
 class Training(Value):
     """How a model was made, as its folder says."""
 
-    seconds: float = Field(ge=0, description="Of the whole fitting, validation and backups included")
+    seconds: float = Field(ge=0, description="Of the whole fitting, validation and checkpoints included")
     n_epochs: int = Field(ge=0)
     n_parameters: int | None = Field(default=None, description="Of the network, moving statistics included")
     validation: tuple[float | None, ...] = Field(description="Balanced accuracy on validation, epoch by epoch")

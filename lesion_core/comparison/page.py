@@ -1,12 +1,13 @@
 """A leaderboard as tables: rows for a screen, CSV for a spreadsheet, Markdown for people."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import pandas as pd
 
 from lesion_core.comparison.leaderboard import ClassScore, Entry, Leaderboard
 from lesion_core.labels import CLASS_ORDER
+from lesion_core.markup import Markdown, render_markdown, table
 from lesion_core.statistics.measures import LEADERBOARD
 
 
@@ -50,19 +51,18 @@ def in_words(board: Leaderboard) -> str:
 
 def write_summary(board: Leaderboard) -> str:
     """Return the comparison as Markdown, without its figures."""
-    mark = ["**SYNTHETIC: generated images. No number here has a clinical meaning.**"] if board.synthetic else []
-    failures = [f"{_where(each.recipe, each.seed, each.fold)}: {each.reason}" for each in board.failures]
-    parts = [
-        *mark,
-        *([board.description] if board.description else []),
-        f"{in_words(board)}. Chance is {board.chance:.3f}.",
-        _table(headline_rows(board)),
-        _reading(board),
-        "## Sensitivity by class (AUC)",
-        _table(_class_rows(board)),
-        *(["## Runs that failed", "\n".join(f"- {line}" for line in failures)] if failures else []),
-    ]
-    return "\n\n".join(parts) + "\n"
+    return render_markdown(
+        "lesion_core",
+        "comparison",
+        synthetic=board.synthetic,
+        description=board.description,
+        compared=in_words(board),
+        chance=board.chance,
+        headline=_table(headline_rows(board)),
+        reading=_reading(board),
+        classes=_table(_class_rows(board)),
+        failures=[f"{_where(each.recipe, each.seed, each.fold)}: {each.reason}" for each in board.failures],
+    )
 
 
 def _reading(board: Leaderboard) -> str:
@@ -137,7 +137,5 @@ def _where(recipe: str, seed: int, fold: int | None) -> str:
     return f"{recipe}, seed {seed}" + ("" if fold is None else f", fold {fold}")
 
 
-def _table(rows: Sequence[dict[str, Any]]) -> str:
-    header: Iterable[str] = rows[0]
-    lines = [list(header), ["---"] * len(rows[0]), *([str(cell) for cell in row.values()] for row in rows)]
-    return "\n".join(f"| {' | '.join(line)} |" for line in lines)
+def _table(rows: Sequence[dict[str, Any]]) -> Markdown:
+    return table(tuple(rows[0]), [tuple(row.values()) for row in rows])

@@ -9,7 +9,7 @@ from lesion_core.comparison.crossing import recipes_of
 from lesion_core.comparison.spec import CompareRequest, ComparisonPlan, Run
 from lesion_core.dataset.splitting.folds import name_splits
 from lesion_core.errors import ConfigError, DataError
-from lesion_core.evaluation.test_access import PlannedLook, check_first_look, name_test
+from lesion_core.evaluation.test_access import PlannedAccess, check_first_access, name_test
 from lesion_core.keys import id_of
 from lesion_core.lineage.exposure import read_splits
 from lesion_core.recipes.datasets import choose_dataset
@@ -26,8 +26,8 @@ def plan_comparison(request: CompareRequest, store: Store, settings: LesionSetti
 
     Raises:
         ConfigError: A recipe, a fold or an axis that cannot be used; seeds so close that two trainings of a recipe
-            would share a network; or a look at test images that an older version of a recipe was measured on, unless
-            the request says ``again``.
+            would share a network; or a measurement on test images that an older version of a recipe was measured on,
+            unless the request says ``again``.
         ArtifactNotFound: There is no dataset of the name, size and colour that a recipe asks for.
         DataError: The recipes' datasets do not hold the same images in the folds.
     """
@@ -44,15 +44,15 @@ def plan_comparison(request: CompareRequest, store: Store, settings: LesionSetti
     if request.split != "test" or request.again:
         return ComparisonPlan(request=request, recipes=recipes, runs=runs)
     looks = list(_looks(runs, store))
-    check_first_look(store, looks)
+    check_first_access(store, looks)
     companions = tuple(look.model_id for look in looks)
     return ComparisonPlan(request=request, recipes=recipes, runs=runs, companions=companions)
 
 
 def _check_seeds(seeds: Sequence[int], recipes: Sequence[Recipe]) -> None:
     """Refuse seeds of which two trainings share a network: those would agree more than two trainings do."""
-    largest = max(recipes, key=lambda recipe: recipe.members)
-    apart, ordered = largest.members, sorted(seeds)
+    largest = max(recipes, key=lambda recipe: recipe.ensemble_size)
+    apart, ordered = largest.ensemble_size, sorted(seeds)
     for one, other in pairwise(ordered):
         if other - one < apart:
             spaced = ", ".join(str(ordered[0] + apart * number) for number in range(len(ordered)))
@@ -100,8 +100,8 @@ def _measured_images(store: Store, dataset: DatasetRef, fold: int | None, split:
     return chosen[["isic_id", "group", "class_index"]].sort_values("isic_id", ignore_index=True)
 
 
-def _looks(runs: tuple[Run, ...], store: Store) -> Iterator[PlannedLook]:
+def _looks(runs: tuple[Run, ...], store: Store) -> Iterator[PlannedAccess]:
     for run in runs:
         job = TrainJob(recipe=run.recipe, dataset=run.dataset, fold=run.fold)
         test = name_test(store, run.dataset, run.fold)
-        yield PlannedLook(test, run.dataset, run.recipe.name, id_of(training_key(job)))
+        yield PlannedAccess(test, run.dataset, run.recipe.name, id_of(training_key(job)))

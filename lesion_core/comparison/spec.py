@@ -71,7 +71,7 @@ class CompareRequest(Value):
     )
     split: CompareSplit = Field(
         default="validation",
-        description="What is measured: choose on 'validation'; 'test' is a look, noted and not to be repeated",
+        description="What is measured: choose on 'validation'; 'test' is logged, and not to be repeated",
         json_schema_extra={"position": 8},
     )
     baseline: str = Field(
@@ -96,7 +96,7 @@ class CompareRequest(Value):
     seed: int = Field(default=7, ge=0, description="Of the resampling")
 
     @model_validator(mode="after")
-    def _can_be_meant(self) -> "CompareRequest":
+    def _are_valid(self) -> "CompareRequest":
         if bool(self.recipes) == (self.base is not None):
             raise ValueError("give either 'recipes', or 'base' with 'axes'")
         if bool(self.axes) != (self.base is not None) or not all(self.axes.values()):
@@ -108,7 +108,7 @@ class CompareRequest(Value):
         if any(number < 0 for number in (*self.folds, *self.seeds)):
             raise ValueError("folds and seeds are counted from 0")
         if self.again and not self.reason.strip():
-            raise ValueError("'again' wants a reason, which is kept in the log of looks")
+            raise ValueError("'again' wants a reason, which is kept in the test-set access log")
         return self
 
 
@@ -143,7 +143,7 @@ class Outcome(Value):
 
 
 class ComparisonJob(Value):
-    """What the job ``compare`` is told."""
+    """What the job ``compare`` gets."""
 
     request: CompareRequest
     outcomes: tuple[Outcome, ...] = Field(min_length=1)

@@ -12,31 +12,30 @@ import pandas as pd
 from pydantic import Field
 
 from lesion_core.archive_fields import IDS, MANIPULATION, of_today
-from lesion_core.dataset.summary import RECORDED_FIELDS, UNKNOWN
+from lesion_core.dataset.summary import RECORDED_FIELDS
+from lesion_core.fields.kinds import UNKNOWN, NumberField
+from lesion_core.fields.table import AGE, categories, numbers
 from lesion_core.isic.placeholders import ID_FIELDS
-from lesion_core.labels import CLASS_ORDER, N_CLASSES, SEX_ORDER, SITE_ORDER
+from lesion_core.labels import CLASS_ORDER, N_CLASSES
 from lesion_core.types import LICENCE_ORDER, Licence, Value
 
-AGE_BIN_YEARS = 5  # as the archive rounds
-OLDEST_BIN_YEARS = 90  # and older
-N_AGE_BINS = OLDEST_BIN_YEARS // AGE_BIN_YEARS + 1
 N_SIZES_NAMED = 24
-_KNOWN_VALUES = {"sex": SEX_ORDER, "site": SITE_ORDER, "licence": LICENCE_ORDER}
-_CROSSED = ("sex", "site", "licence", "attribution", "confirm_type")
+_KNOWN_VALUES = {**{field.name: field.words for field in categories()}, "licence": LICENCE_ORDER}
+_CROSSED = (*(field.name for field in categories()), "licence", "attribution", "confirm_type")
 
 ByClass = tuple[int, ...]
 
 
 class SizeCount(Value):
-    """Pictures of one size, as they came from the archive."""
+    """Images of one size, as they came from the archive."""
 
     width: int = Field(ge=1, description="Pixels")
     height: int = Field(ge=1, description="Pixels")
-    images: ByClass = Field(description="Pictures by class")
+    images: ByClass = Field(description="Images by class")
 
 
 class Credit(Value):
-    """Pictures that one source gives under one licence."""
+    """Images that one source gives under one licence."""
 
     attribution: str
     licence: Licence
@@ -44,21 +43,26 @@ class Credit(Value):
 
 
 class Breakdown(Value):
-    """A dataset by class, all splits together, quarantined pictures included."""
+    """A dataset by class, all splits together, quarantined images included."""
 
-    images: ByClass = Field(description="Pictures by class")
-    values: dict[str, dict[str, ByClass]] = Field(description="Pictures by field, value ('unknown' last) and class")
+    images: ByClass = Field(description="Images by class")
+    values: dict[str, dict[str, ByClass]] = Field(description="Images by field, value ('unknown' last) and class")
     ages: tuple[ByClass, ...] = Field(
-        description="For each class, pictures by age in bins of five years from 0; the last holds 90 and older"
+        description="For each class, images by age in bins of five years from 0; the last holds 90 and older"
     )
-    credits: tuple[Credit, ...] = Field(description="Whom to credit and under which licence, most pictures first")
-    missing: dict[str, ByClass] = Field(description="Pictures without a value, by field and class")
+    credits: tuple[Credit, ...] = Field(description="Whom to credit and under which licence, most images first")
+    missing: dict[str, ByClass] = Field(description="Images without a value, by field and class")
     sizes: tuple[SizeCount, ...] = Field(description="The most frequent sizes, most frequent first")
     n_sizes: int = Field(ge=1, description="How many sizes there are")
     placeholders: dict[str, dict[str, int]] = Field(
-        description="Pictures by field and value that the archive states for an id and that stands for nobody"
+        description="Images by field and value that the archive states for an id and that stands for nobody"
     )
-    manipulations: dict[str, int] = Field(description="Pictures by how they were manipulated, as the archive states")
+    manipulations: dict[str, int] = Field(description="Images by how they were manipulated, as the archive states")
+    later_numbers: dict[str, tuple[ByClass, ...]] = Field(
+        default_factory=dict,
+        exclude_if=lambda fields: not fields,
+        description="As for age: the same of each number that was added to the fields since, in bins of its own",
+    )
 
 
 def break_down(manifest: pd.DataFrame) -> Breakdown:
@@ -66,10 +70,11 @@ def break_down(manifest: pd.DataFrame) -> Breakdown:
     classes = _classes(manifest)
     sizes, by_size = sizes_by_class(manifest)
     stated = [of_today(json.loads(facts)) for facts in manifest["raw_metadata"]]
+    binned = {number.name: _binned(number, manifest[number.name].to_numpy(float), classes) for number in numbers()}
     return Breakdown(
         images=_counts(classes),
         values={name: _crossed(manifest[name], classes, _KNOWN_VALUES.get(name, ())) for name in _CROSSED},
-        ages=tuple(_ages(manifest["age_years"].to_numpy(float)[classes == place]) for place in range(N_CLASSES)),
+        ages=binned.pop(AGE.name),
         credits=_credits(manifest),
         missing={name: _counts(classes[manifest[name].isna().to_numpy()]) for name in RECORDED_FIELDS},
         sizes=_named_sizes(sizes, by_size),
@@ -83,6 +88,7 @@ def break_down(manifest: pd.DataFrame) -> Breakdown:
             for name in ID_FIELDS
         },
         manipulations=_frequent(facts[MANIPULATION] for facts in stated if MANIPULATION in facts),
+        later_numbers=binned,
     )
 
 
@@ -111,13 +117,18 @@ def _credits(manifest: pd.DataFrame) -> tuple[Credit, ...]:
     return tuple(Credit(attribution=who, licence=licence, n_images=n) for (who, licence), n in ordered)
 
 
-def _ages(years: np.ndarray) -> ByClass:
-    bins = np.minimum(years[~np.isnan(years)] // AGE_BIN_YEARS, N_AGE_BINS - 1).astype(np.int64)
-    return tuple(np.bincount(bins, minlength=N_AGE_BINS).tolist())
+def _binned(field: NumberField, values: np.ndarray, classes: np.ndarray) -> tuple[ByClass, ...]:
+    """Return for each class how many values are in each bin."""
+    return tuple(_counts_in_bins(field, values[classes == place]) for place in range(N_CLASSES))
+
+
+def _counts_in_bins(field: NumberField, values: np.ndarray) -> ByClass:
+    bins = np.minimum(values[~np.isnan(values)] // field.bin_width, field.n_bins - 1).astype(np.int64)
+    return tuple(np.bincount(bins, minlength=field.n_bins).tolist())
 
 
 def sizes_by_class(manifest: pd.DataFrame) -> tuple[np.ndarray, np.ndarray]:
-    """Return widths and heights in pixels, int (n, 2), most frequent first, and pictures of each by class, (n, 8)."""
+    """Return widths and heights in pixels, int (n, 2), most frequent first, and images of each by class, (n, 8)."""
     pairs = manifest[["width", "height"]].to_numpy(np.int64)
     distinct, which = np.unique(pairs, axis=0, return_inverse=True)
     table = np.zeros((len(distinct), N_CLASSES), np.int64)

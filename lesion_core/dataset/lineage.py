@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 import pandas as pd
 
-from lesion_core.dataset.splitting.split_history import LEDGER_NAME, empty_ledger, parse_ledger
+from lesion_core.dataset.splitting.split_history import SPLIT_HISTORY_NAME, empty_split_history, parse_split_history
 from lesion_core.errors import ConfigError
 from lesion_core.refs import DatasetRef
 from lesion_core.stores.folders import FolderIndex, list_folders, read_file
@@ -64,16 +64,16 @@ def descent_of(parent: Ancestor | None) -> JsonDict:
     return {"parent": parent.ref.id, "generation": parent.generation + 1}
 
 
-def read_ledger(store: Store, parent: Ancestor | None) -> pd.DataFrame:
-    """Return the ledger of a dataset, or an empty one.
+def read_split_history(store: Store, parent: Ancestor | None) -> pd.DataFrame:
+    """Return the split history of a dataset, or an empty one.
 
     Raises:
         ArtifactNotFound: A file of the dataset is gone.
         ArtifactCorrupt: Its bytes are not those that were published.
     """
     if parent is None:
-        return empty_ledger()
-    return parse_ledger(read_file(store, parent.ref, LEDGER_NAME))
+        return empty_split_history()
+    return parse_split_history(read_file(store, parent.ref, SPLIT_HISTORY_NAME))
 
 
 def find_first_of_test(store: Store, name: str, test_name: str) -> Ancestor | None:
@@ -91,7 +91,7 @@ def check_folds(parent: Ancestor | None, n_folds: int) -> None:
     known = n_folds if parent is None else parent.index.inputs["options"].get("n_folds", n_folds)
     if known != n_folds:
         raise ConfigError(
-            f"expected {known} folds, which the datasets of this name have, got {n_folds}; a picture's fold is for "
+            f"expected {known} folds, which the datasets of this name have, got {n_folds}; an image's fold is for "
             "good: keep the number, or choose another name"
         )
 
@@ -100,7 +100,7 @@ def is_frozen(store: Store, name: str, parent: Ancestor | None, test_name: str) 
     """Return whether the test split of this name may not grow any more.
 
     Raises:
-        ConfigError: It was succeeded by another one, whose pictures it cannot take back.
+        ConfigError: It was succeeded by another one, whose images it cannot take back.
     """
     if parent is None:
         return False

@@ -1,4 +1,4 @@
-"""The manifest: one row per picture, with everything that is known about it."""
+"""The manifest: one row per image, with everything that is known about it."""
 
 import logging
 from enum import StrEnum
@@ -10,9 +10,11 @@ import pyarrow.parquet as pq
 
 from lesion_core import parquet
 from lesion_core.errors import LicenceRefused, ManifestError
+from lesion_core.fields.columns import with_later_columns
+from lesion_core.fields.table import categories, numbers
 from lesion_core.isic.placeholders import ID_FIELDS, is_placeholder
 from lesion_core.isic.snapshot import IMAGES_NAME, IMAGES_SCHEMA
-from lesion_core.labels import CLASS_ORDER, SEX_ORDER, SITE_ORDER
+from lesion_core.labels import CLASS_ORDER
 from lesion_core.refs import SnapshotRef
 from lesion_core.stores.folders import read_file
 from lesion_core.stores.protocol import Store
@@ -26,15 +28,14 @@ MANIFEST_SCHEMA = pa.schema(
     [*_IMAGES, pa.field("source", pa.string(), nullable=False), pa.field("group", pa.string(), nullable=False)]
 )
 
-MAX_AGE_YEARS = 120
 _MAX_NAMED = 5
 log = logging.getLogger(__name__)
 
 
 def source_of(attribution: str) -> str:
-    """Return who took a picture, from whom it asks to credit: case, spaces and a closing full stop do not count.
+    """Return who took an image, from whom it asks to credit: case, spaces and a closing full stop do not count.
 
-    The archive states no other origin for every picture. 'Anonymous' is one source: it cannot be told apart.
+    The archive states no other origin for every image. 'Anonymous' is one source: it cannot be distinguished.
     """
     return " ".join(attribution.split()).rstrip(".").casefold() or "anonymous"
 
@@ -55,7 +56,7 @@ def read_images(store: Store, snapshot: SnapshotRef) -> pd.DataFrame:
 def parse_images(body: bytes, *, source: str) -> pd.DataFrame:
     """Return the table in a parquet file's bytes, as ``read_images`` does; ``source`` names it in errors."""
     try:
-        table = parquet.read_table(body)
+        table = with_later_columns(parquet.read_table(body), IMAGES_SCHEMA)
         missing = [name for name in IMAGES_SCHEMA.names if name not in table.column_names]
         if missing:
             raise ManifestError(f"{source} lacks the columns {', '.join(missing)}; ingest the snapshot again")
@@ -85,11 +86,12 @@ def check_images(images: pd.DataFrame, *, source: str) -> None:
     _refuse(images, ~hexadecimal, "sha256", "64 hexadecimal digits", source)
     for name in ("n_bytes", "width", "height"):
         _refuse(images, images[name] < 1, name, "a positive number", source)
-    outside = images["age_years"].notna() & ~images["age_years"].between(0, MAX_AGE_YEARS)
-    _refuse(images, outside, "age_years", f"0 to {MAX_AGE_YEARS} years or null", source)
+    for number in numbers():
+        outside = images[number.name].notna() & ~images[number.name].between(number.low, number.high)
+        _refuse(images, outside, number.name, f"{number.range_in_words} or null", source)
     _check_words(images, "diagnosis", CLASS_ORDER, source)
-    _check_words(images, "sex", SEX_ORDER, source)
-    _check_words(images, "site", SITE_ORDER, source)
+    for category in categories():
+        _check_words(images, category.name, category.words, source)
     _check_words(images, "licence", LICENCE_ORDER, source)
     _refuse(images, _placeholders(images["isic_id"]), "isic_id", "an id", source)
 
@@ -154,7 +156,7 @@ def read_table(source: Path | bytes, schema: pa.Schema) -> pd.DataFrame:
     """
     place = "what the store has" if isinstance(source, bytes) else source
     try:
-        table = parquet.read_table(source)
+        table = with_later_columns(parquet.read_table(source), schema)
     except (pa.ArrowException, OSError) as error:
         raise ManifestError(f"expected a table in {place}, got: {error}; prepare the dataset again") from error
     if not table.schema.equals(schema):

@@ -26,7 +26,7 @@ class PrepareOptions(Value):
     )
     test_name: Slug = Field(
         default="test-1",
-        description="Name of the test split: under one name it never gains a picture; a new name lets it grow",
+        description="Name of the test split: under one name it never gains an image; a new name lets it grow",
     )
     profile: LicenceProfile = Field(
         default="research-nc",

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from lesion_core.dataset.lineage import check_folds, descent_of, find_newest, is_frozen, read_ledger
+from lesion_core.dataset.lineage import check_folds, descent_of, find_newest, is_frozen, read_split_history
 from lesion_core.dataset.manifest import (
     MANIFEST_NAME,
     check_licences,
@@ -26,18 +26,20 @@ from lesion_core.dataset.splitting.folds import assign_folds
 from lesion_core.dataset.splitting.freezing import check_frozen, digest_of_ids, frozen_ids, remembered
 from lesion_core.dataset.splitting.groups import EVIDENCE, group_images
 from lesion_core.dataset.splitting.split_history import (
-    LEDGER_NAME,
-    LEDGER_SCHEMA,
-    next_ledger,
+    SPLIT_HISTORY_NAME,
+    SPLIT_HISTORY_SCHEMA,
+    next_split_history,
     past_folds,
     withdrawn_rows,
 )
 from lesion_core.dataset.splitting.splits import assign_splits, shares_of
 from lesion_core.errors import ArtifactNotFound, DataError
+from lesion_core.fields.columns import encoded
+from lesion_core.fields.table import FIELDS, key_of_later
 from lesion_core.images import Preprocessing
 from lesion_core.isic.withdrawals import withdrawn_ids
 from lesion_core.keys import DIGEST_LENGTH, dataset_key, digest_of
-from lesion_core.labels import SEX_ORDER, SITE_ORDER, class_index, code_of
+from lesion_core.labels import class_index
 from lesion_core.progress import ProgressCallback, Tally, ignore_progress
 from lesion_core.refs import DatasetRef, SnapshotRef
 from lesion_core.stores.filesystem import locked, translated
@@ -68,7 +70,7 @@ def prepare(
         options: Name, size, fractions, folds, seed, name of the test split, and which licences are allowed.
         store: Where everything lives.
         workdir: Local scratch; an interrupted preparation continues there.
-        on_progress: Told the stages 'records', 'near-duplicates', 'groups and splits', 'border colours',
+        on_progress: Gets the stages 'records', 'near-duplicates', 'groups and splits', 'border colours',
             'shortcut audit' and 'publish'.
 
     Raises:
@@ -139,7 +141,7 @@ class _Tables:
     manifest: pd.DataFrame
     splits: pd.DataFrame
     duplicates: pd.DataFrame
-    ledger: pd.DataFrame
+    history: pd.DataFrame
 
     def test_ids(self) -> list[str]:
         return list(self.splits.loc[self.splits["split"] == "test", "isic_id"])
@@ -159,6 +161,7 @@ def _wanted(snapshot: SnapshotRef, options: PrepareOptions, withdrawn: frozenset
         "options": options.model_dump(mode="json"),
         "preprocessing": _preprocessing(options).model_dump(mode="json"),
         "withdrawn": digest_of_ids(withdrawn),
+        **key_of_later(),
     }
 
 
@@ -190,7 +193,7 @@ def _make(
     )
     duplicates = _near_duplicates(images, thumbnails, on_progress)
     with Tally(on_progress, "groups and splits", 1).part(f"{len(images)} images"):
-        tables = _tables(images, duplicates, options, read_ledger(store, parent), may_grow=may_grow)
+        tables = _tables(images, duplicates, options, read_split_history(store, parent), may_grow=may_grow)
         check_frozen(store, options.name, options.test_name, tables.test_ids())
     inputs = {**wanted, **descent_of(parent)}
     _write(tables, folder, inputs, withdrawn, options.seed, on_progress)
@@ -231,30 +234,30 @@ def _usable_images(
 
 
 def _tables(
-    images: pd.DataFrame, duplicates: pd.DataFrame, options: PrepareOptions, ledger: pd.DataFrame, *, may_grow: bool
+    images: pd.DataFrame, duplicates: pd.DataFrame, options: PrepareOptions, history: pd.DataFrame, *, may_grow: bool
 ) -> _Tables:
-    gone = withdrawn_rows(ledger, images)
+    gone = withdrawn_rows(history, images)
     evidence = ["isic_id", *EVIDENCE]
     everyone = pd.concat([images[evidence], gone[evidence]], ignore_index=True)
     groups = group_images(everyone, zip(duplicates["first"], duplicates["second"], strict=True)).to_numpy()
     manifest = images.assign(source=images["attribution"].map(source_of), group=groups[: len(images)])
     group_of_gone = dict(zip(gone["isic_id"], groups[len(images) :], strict=True))
-    past = remembered(ledger, may_grow=may_grow)
+    past = remembered(history, may_grow=may_grow)
     placed = assign_splits(
         manifest,
         options,
         dict(zip(past["isic_id"], past["split"], strict=True)),
         withdrawn=group_of_gone,
-        frozen=None if may_grow else frozen_ids(ledger, options.test_name),
+        frozen=None if may_grow else frozen_ids(history, options.test_name),
     )
-    folds = assign_folds(manifest, options.n_folds, options.seed, past_folds(ledger), withdrawn=group_of_gone)
+    folds = assign_folds(manifest, options.n_folds, options.seed, past_folds(history), withdrawn=group_of_gone)
     placed = placed.assign(fold=folds)
     test_name = placed["split"].map({"test": options.test_name})
     return _Tables(
         manifest=manifest,
         splits=_recorded(manifest, placed),
         duplicates=duplicates,
-        ledger=next_ledger(ledger, manifest.assign(test_name=test_name, **placed)),
+        history=next_split_history(history, manifest.assign(test_name=test_name, **placed)),
     )
 
 
@@ -269,7 +272,7 @@ def _near_duplicates(images: pd.DataFrame, thumbnails: np.ndarray, on_progress: 
 
 
 def _recorded(manifest: pd.DataFrame, placed: pd.DataFrame) -> pd.DataFrame:
-    """Return the rows of ``splits.parquet``: what training and evaluation need of each picture."""
+    """Return the rows of ``splits.parquet``: what training and evaluation need of each image."""
     place = np.arange(len(manifest))
     return pd.DataFrame(
         {
@@ -278,17 +281,11 @@ def _recorded(manifest: pd.DataFrame, placed: pd.DataFrame) -> pd.DataFrame:
             "split": placed["split"],
             "fold": placed["fold"],
             "class_index": manifest["diagnosis"].map(class_index),
-            "age_years": manifest["age_years"],
-            "sex_code": [code_of(value, SEX_ORDER) for value in _or_none(manifest["sex"])],
-            "site_code": [code_of(value, SITE_ORDER) for value in _or_none(manifest["site"])],
+            **{field.input: encoded(field, manifest[field.name]) for field in FIELDS},
             "shard": place // SHARD_ROWS,
             "row": place % SHARD_ROWS,
         }
     )
-
-
-def _or_none(values: pd.Series) -> list[str | None]:
-    return [None if pd.isna(value) else str(value) for value in values]
 
 
 def _write(
@@ -302,7 +299,7 @@ def _write(
     write_manifest(tables.manifest, folder / MANIFEST_NAME)
     write_table(tables.splits, SPLITS_SCHEMA, folder / SPLITS_NAME)
     write_table(tables.duplicates, DUPLICATES_SCHEMA, folder / DUPLICATES_NAME)
-    write_table(tables.ledger, LEDGER_SCHEMA, folder / LEDGER_NAME)
+    write_table(tables.history, SPLIT_HISTORY_SCHEMA, folder / SPLIT_HISTORY_NAME)
     borders = border_colours(folder, tables.splits, on_progress)
     shortcuts = audit_shortcuts(tables.manifest, tables.splits, borders, seed=seed, on_progress=on_progress)
     write_certificate(folder, inputs, tables.splits, withdrawn=withdrawn, shortcuts=shortcuts)

@@ -13,6 +13,7 @@ from lesion_core.dataset.proof.leakage import QUARANTINED
 from lesion_core.dataset.splitting.folds import splits_of_fold
 from lesion_core.dataset.splitting.splits import SPLITS
 from lesion_core.errors import ConfigError
+from lesion_core.fields.columns import input_columns
 from lesion_core.progress import ProgressCallback, ignore_progress
 from lesion_core.refs import DatasetRef
 from lesion_core.stores.folders import materialise
@@ -26,9 +27,7 @@ SPLITS_SCHEMA = pa.schema(
         pa.field("split", pa.string(), nullable=False),
         pa.field("fold", pa.int8(), nullable=False),
         pa.field("class_index", pa.int8(), nullable=False),
-        pa.field("age_years", pa.float32()),
-        pa.field("sex_code", pa.int8(), nullable=False),
-        pa.field("site_code", pa.int8(), nullable=False),
+        *input_columns(),
         pa.field("shard", pa.int32(), nullable=False),
         pa.field("row", pa.int32(), nullable=False),
     ]
@@ -45,10 +44,10 @@ def shard_name(number: int) -> str:
 class OpenDataset:
     """A dataset at hand.
 
-    ``rows`` holds one row per picture: ``isic_id``, ``group``, ``split`` (one of ``SPLITS`` or 'quarantined'),
-    ``fold`` (int8, 0-based, -1 in none), ``class_index`` (int8, 0-based in ``CLASS_ORDER``), ``age_years`` (float32,
-    NaN unknown), ``sex_code`` and ``site_code`` (int8, 0 unknown), ``shard`` and ``row`` (int32): where its pixels
-    lie.
+    ``rows`` holds one row per image: ``isic_id``, ``group``, ``split`` (one of ``SPLITS`` or 'quarantined'),
+    ``fold`` (int8, 0-based, -1 in none), ``class_index`` (int8, 0-based in ``CLASS_ORDER``), the network's metadata
+    inputs (``age_years``: float32, NaN unknown; ``sex_code`` …: int8, 0 unknown), ``shard`` and ``row`` (int32):
+    where its pixels lie.
     """
 
     ref: DatasetRef
@@ -75,7 +74,7 @@ class OpenDataset:
         return replace(self, rows=self.rows.assign(split=splits_of_fold(self.rows, fold)))
 
     def pixels(self, rows: pd.DataFrame) -> np.ndarray:
-        """Return the pictures of ``rows`` in their order, uint8 ``(len(rows), size_px, size_px, 3)``, RGB.
+        """Return the images of ``rows`` in their order, uint8 ``(len(rows), size_px, size_px, 3)``, RGB.
 
         Only these records are read, and each is checked against its own checksum.
 

@@ -1,6 +1,6 @@
 """From a snapshot's bytes to shards of pixels, on all cores, continued after an interruption.
 
-Nothing here grows with the number of pictures: records go to their place in the shard's file as they are made, and
+Nothing here grows with the number of images: records go to their place in the shard's file as they are made, and
 their thumbnails to a file that is mapped.
 """
 
@@ -34,8 +34,8 @@ _TOLD_EACH = 32  # records
 
 
 @dataclass(frozen=True, slots=True)
-class Picture:
-    """Where a picture's bytes are, and what they must be."""
+class Image:
+    """Where an image's bytes are, and what they must be."""
 
     isic_id: str
     image_key: str
@@ -51,7 +51,7 @@ def write_shards(
     thumbnails_folder: Path,
     on_progress: ProgressCallback,
 ) -> np.ndarray:
-    """Decode every picture once; write its pixels in row order and return the grey thumbnails.
+    """Decode every image once; write its pixels in row order and return the grey thumbnails.
 
     A shard is written whole or not at all, and one that is there is read and checked, not made again: ``folder``
     and ``thumbnails_folder`` must belong to these images and this preprocessing alone.
@@ -63,13 +63,13 @@ def write_shards(
         preprocessing: Size of the records.
         folder: Where ``records/`` is made.
         thumbnails_folder: Where the thumbnails are kept, also for a continuation.
-        on_progress: Told the stage 'records', image by image.
+        on_progress: Gets the stage 'records', image by image.
 
     Returns:
         uint8 ``(n, 32, 32)``, mapped from a file in ``thumbnails_folder``.
 
     Raises:
-        DataError: Pictures that do not decode; all are named (``isic_ids``).
+        DataError: Images that do not decode; all are named (``isic_ids``).
         ArtifactCorrupt: Stored bytes that do not match their sha256.
     """
     _clear_partial(folder)
@@ -96,7 +96,7 @@ class _Begun:
     records: Sequence[Future[ImageRejected | None]] = ()
 
     def finish(self, on_done: Callable[[int], None]) -> list[ImageRejected]:
-        """Wait for the records, give the shard its name, or return the pictures that kept it from being whole.
+        """Wait for the records, give the shard its name, or return the images that kept it from being whole.
 
         ``on_done`` hears, every few records and at the shard's end, how many rows are done from the first shard on.
         """
@@ -140,15 +140,15 @@ class _Making:
         self.cleanup.callback(writer.discard)
         columns = self.images[["isic_id", "image_key", "sha256"]].iloc[rows.start : rows.stop]
         records = [
-            self.pool.submit(self._record, Picture(*row), writer, number, rows.start + number)
+            self.pool.submit(self._record, Image(*row), writer, number, rows.start + number)
             for number, row in enumerate(columns.itertuples(index=False))
         ]
         return _Begun(rows, self.thumbnails, writer, records)
 
-    def _record(self, picture: Picture, writer: ShardWriter, row: int, place: int) -> ImageRejected | None:
-        data = _read(self.store, picture)
+    def _record(self, image: Image, writer: ShardWriter, row: int, place: int) -> ImageRejected | None:
+        data = _read(self.store, image)
         try:
-            pixels, small = preprocess_each(data, (self.preprocessing, _THUMBNAIL), image_id=picture.isic_id)
+            pixels, small = preprocess_each(data, (self.preprocessing, _THUMBNAIL), image_id=image.isic_id)
         except ImageRejected as error:
             return error
         writer.put(row, pixels)
@@ -187,15 +187,15 @@ def _open_thumbnails(path: Path, n_images: int, folder: Path) -> np.memmap:
     return np.lib.format.open_memmap(path, mode="w+", dtype=np.uint8, shape=shape)
 
 
-def _read(store: Store, picture: Picture) -> bytes:
-    data = store.read(picture.image_key)
+def _read(store: Store, image: Image) -> bytes:
+    data = store.read(image.image_key)
     actual = hashlib.sha256(data).hexdigest()
-    if actual != picture.sha256:
+    if actual != image.sha256:
         raise ArtifactCorrupt(
-            f"expected {picture.image_key!r} in {store.url} to have sha256 {picture.sha256}, got {actual}; remove "
+            f"expected {image.image_key!r} in {store.url} to have sha256 {image.sha256}, got {actual}; remove "
             "the object and ingest again",
-            key=picture.image_key,
-            expected=picture.sha256,
+            key=image.image_key,
+            expected=image.sha256,
             actual=actual,
         )
     return data

@@ -10,7 +10,9 @@ from lesion_core.dataset.proof.certificate import Shortcut
 from lesion_core.dataset.proof.leakage import QUARANTINED
 from lesion_core.dataset.proof.shortcuts import ALL, ASPECT, BORDER, CONFIRMATION, LENGTH, MISSING, SIZE, SOURCE
 from lesion_core.dataset.splitting.splits import SPLITS
-from lesion_core.dataset.summary import UNKNOWN, DatasetSummary
+from lesion_core.dataset.summary import DatasetSummary
+from lesion_core.fields.kinds import UNKNOWN
+from lesion_core.fields.table import FIELDS
 from lesion_core.labels import CLASS_NAMES, CLASS_ORDER, Diagnosis
 from lesion_core.types import Value
 
@@ -18,9 +20,7 @@ SAMPLED_SPLIT = "train"
 CONFIRMED = "histopathology"
 _VALUES_SHOWN = 5
 FIELD_NAMES: Mapping[str, str] = {
-    "age_years": "age",
-    "sex": "sex",
-    "site": "site",
+    **{field.name: field.noun for field in FIELDS},
     "lesion_id": "lesion id",
     "patient_id": "patient id",
     "confirm_type": "confirmation",
@@ -28,11 +28,11 @@ FIELD_NAMES: Mapping[str, str] = {
 
 _CONSEQUENCES: Mapping[str, str] = {
     SIZE: "So every image is scaled to one square, and size is never an input.",
-    ASPECT: "It is never an input, but a picture that was stretched to a square may show it.",
+    ASPECT: "It is never an input, but an image that was stretched to a square may show it.",
     LENGTH: "It is never an input, but it follows detail and compression, which a network sees.",
-    BORDER: "The border is in the picture: a network may look there instead of at the lesion.",
+    BORDER: "The border is in the image: a network may look there instead of at the lesion.",
     SOURCE: "A network may recognise a source by its light, its colours and its framing.",
-    MISSING: "A network that takes metadata is told what is unknown, and may use that.",
+    MISSING: "A network that takes metadata knows what is unknown, and may use that.",
     CONFIRMATION: "So the labels of some classes are surer than those of others.",
     ALL: "As much can be reached without a look at the lesion.",
 }
@@ -44,7 +44,7 @@ class DataSummary(Value):
     summary: DatasetSummary
     breakdown: Breakdown
     shortcuts: tuple[Shortcut, ...] = Field(description="As in the certificate; empty where it has none")
-    samples: dict[str, tuple[str, ...]] = Field(description="Ids of the pictures shown, by class")
+    samples: dict[str, tuple[str, ...]] = Field(description="Ids of the images shown, by class")
     seed: int = Field(ge=0, description="Of the samples")
 
 
@@ -158,7 +158,7 @@ def _remarks(summary: DatasetSummary, counts: Breakdown, shortcuts: Sequence[Sho
         if only_here and split in SPLITS:
             yield f"No image in the split {split} of: {_named(only_here)}."
     yield from (
-        f"From {one.features} the class can be told: balanced accuracy {one.balanced_accuracy:.3f}; chance "
+        f"From {one.features} the class can be determined: balanced accuracy {one.balanced_accuracy:.3f}; chance "
         f"{one.chance:.3f}, best of {one.n_shuffles} shuffles {one.shuffled_best:.3f}. {_CONSEQUENCES[one.features]}"
         for one in shortcuts
         if one.is_telling

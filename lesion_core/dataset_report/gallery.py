@@ -7,12 +7,14 @@ import numpy as np
 import pandas as pd
 
 from lesion_core import figures
-from lesion_core.dataset.breakdown import AGE_BIN_YEARS, Breakdown, sizes_by_class
+from lesion_core.dataset.breakdown import Breakdown, sizes_by_class
 from lesion_core.dataset.proof.leakage import QUARANTINED
 from lesion_core.dataset.splitting.splits import SPLITS
-from lesion_core.dataset.summary import UNKNOWN
 from lesion_core.dataset_report.content import FIELD_NAMES, SAMPLED_SPLIT, DataSummary
-from lesion_core.labels import CLASS_ORDER, N_CLASSES, SITE_ORDER
+from lesion_core.dataset_report.spec import PEOPLE
+from lesion_core.fields.kinds import UNKNOWN
+from lesion_core.fields.table import AGE, SITE, in_words
+from lesion_core.labels import CLASS_ORDER, N_CLASSES
 
 N_SOURCES_NAMED = 12
 
@@ -37,8 +39,9 @@ def write_figures(
     train = by_split.get(SAMPLED_SPLIT, np.zeros(N_CLASSES, int))
     figures.draw_samples(samples, train, folder / "samples.png", subject)
     images = np.array(counts.images)
-    figures.draw_ages(np.array(counts.ages), images, AGE_BIN_YEARS, folder / "ages.png", subject)
-    figures.draw_panels("Sex, confirmation and licence by class", _panels(counts), folder / "people.png", subject)
+    figures.draw_ages(np.array(counts.ages), images, AGE.bin_width, folder / "ages.png", subject)
+    people = in_words([*(field.noun for field in PEOPLE), "confirmation", "licence"])
+    figures.draw_panels(f"{people[:1].upper()}{people[1:]} by class", _panels(counts), folder / "people.png", subject)
     figures.draw_grid("Sites by class", _site_grid(counts), folder / "sites.png", subject)
     figures.draw_grid("Sources by class", _source_grid(counts), folder / "sources.png", subject)
     figures.draw_grid("Missing values by class", _missing_grid(counts), folder / "missing.png", subject)
@@ -56,7 +59,8 @@ def _by_class(images: Mapping[str, int]) -> np.ndarray:
 
 
 def _panels(counts: Breakdown) -> list[figures.Panel]:
-    fields = {"sex": "Sex", "confirm_type": "How the diagnosis was confirmed", "licence": "Licence"}
+    fields = {field.name: field.title for field in PEOPLE}
+    fields |= {"confirm_type": "How the diagnosis was confirmed", "licence": "Licence"}
     return [
         figures.Panel(heading, {value: np.array(by) for value, by in _folded(counts.values[name], 6)}, UNKNOWN)
         for name, heading in fields.items()
@@ -74,7 +78,7 @@ def _folded(values: Mapping[str, tuple[int, ...]], most: int) -> list[tuple[str,
 
 def _site_grid(counts: Breakdown) -> figures.Grid:
     sites = counts.values["site"]
-    columns = [*map(str, SITE_ORDER), *([UNKNOWN] if UNKNOWN in sites else [])]
+    columns = [*SITE.words, *([UNKNOWN] if UNKNOWN in sites else [])]
     table = np.array([sites[name] for name in columns]).T
     of = np.repeat(np.array(counts.images)[:, None], len(columns), axis=1)
     return figures.Grid("% of the class, and images", _class_rows(counts), columns, table, of)

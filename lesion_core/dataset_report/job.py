@@ -1,6 +1,6 @@
 """The child that writes a report on a dataset: figures, tables, and what to beware of.
 
-The pictures in it come from the records, so they are what a network sees, and from the train split, so that nobody
+The images in it come from the records, so they are what a network sees, and from the train split, so that nobody
 gets to know the test images by heart.
 """
 
@@ -128,7 +128,7 @@ def _content(job: DataReportJob, dataset: OpenDataset) -> tuple[DataSummary, pd.
 
 
 def _samples(dataset: OpenDataset, seed: int) -> dict[int, pd.DataFrame]:
-    """Draw some pictures of each class, at most one of a group, in a seeded order."""
+    """Draw some images of each class, at most one of a group, in a seeded order."""
     rows = dataset.split(SAMPLED_SPLIT)
     order = np.random.default_rng(seed).permutation(len(rows))
     once = rows.iloc[order].drop_duplicates("group")

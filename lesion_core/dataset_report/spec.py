@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 from pydantic import Field
 
+from lesion_core.fields.table import SITE, categories, key_of_later
 from lesion_core.keys import data_report_key, digest_of
 from lesion_core.refs import DatasetRef, Ref
 from lesion_core.stores.folders import files_folder, get_index
@@ -15,14 +16,14 @@ from lesion_core.stores.protocol import Store
 from lesion_core.types import JsonDict, StoreKey, Value
 
 STEP = "data-report"
-STEP_VERSION = 3
+STEP_VERSION = 4
 PAGE_NAME = "report.html"
 TABLES_NAME = "tables.md"
 SUMMARY_NAME = "summary.json"
 
 
 class DataReportJob(Value):
-    """What the job ``data-report`` is told."""
+    """What the job ``data-report`` gets."""
 
     dataset: DatasetRef
     seed: int = Field(default=7, ge=0, description="Of the samples")
@@ -48,6 +49,7 @@ class Shown:
         return f"figures/{self.name}.png"
 
 
+PEOPLE = tuple(field for field in categories() if field != SITE)  # drawn side by side; the site has its own figure
 FIGURES: tuple[Shown, ...] = (
     Shown("classes", "Classes", "Lesions, patients and look-alikes stay in one split."),
     Shown(
@@ -56,12 +58,16 @@ FIGURES: tuple[Shown, ...] = (
         "At random from the train split, one of a lesion at most, scaled as the network gets them.",
     ),
     Shown("ages", "Ages", "The archive rounds to five years. An unknown age stays unknown; it is never filled in."),
-    Shown("people", "Sex, confirmation, licence", "Shares of each class; grey is not recorded."),
+    Shown(
+        "people",
+        f"{', '.join(field.title for field in PEOPLE)}, confirmation, licence",
+        "Shares of each class; grey is not recorded.",
+    ),
     Shown("sites", "Sites", "Where on the body, as shares of each class."),
     Shown(
         "sources",
         "Sources",
-        "Which share of a class comes from whom: a class that one source alone gives may be told by its camera.",
+        "Which share of a class comes from whom: a class from one source alone may be recognised by its camera.",
     ),
     Shown(
         "missing",
@@ -84,7 +90,7 @@ FIGURES: tuple[Shown, ...] = (
 
 def data_report_inputs(job: DataReportJob) -> JsonDict:
     """Return everything that a report depends on, JSON-serialisable."""
-    return {"dataset": job.dataset.sha256, "seed": job.seed, "step_version": STEP_VERSION}
+    return {"dataset": job.dataset.sha256, "seed": job.seed, "step_version": STEP_VERSION, **key_of_later()}
 
 
 def data_report_key_of(job: DataReportJob) -> StoreKey:

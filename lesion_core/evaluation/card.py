@@ -15,11 +15,14 @@ from lesion_core.evaluation.report import CARD_NAME, Metrics, Subject, read_pred
 from lesion_core.isic.withdrawals import withdrawn_ids
 from lesion_core.labels import CLASS_NAMES, CLASS_ORDER, N_CLASSES_IN_WORDS, Diagnosis
 from lesion_core.lineage.exposure import find_exposure
+from lesion_core.markup import code, escape_markdown, table
+from lesion_core.recipes.former_names import with_present_names
 from lesion_core.refs import ModelRef, ReportRef
 from lesion_core.serving.model_folder import ModelFolder, Provenance
 from lesion_core.serving.wording import (
     BENIGN_WARNING,
     MAP_CAVEAT,
+    METADATA,
     brief_disclaimer,
     disclaimer_without_model,
     percent,
@@ -81,7 +84,9 @@ def current_card(store: Store, report: ReportRef) -> str:
     exposure = find_exposure(store, report.model, withdrawn)
     tested = sorted(withdrawn.intersection(read_predictions(store, report)["isic_id"]))
     lines = [*_withdrawn(exposure.images), *_withdrawn({report.split: tuple(tested)} if tested else {})]
-    lines += [f"Which images it saw in `{name}` is not known: that is stored no more." for name in exposure.untold]
+    lines += [
+        f"Which images it saw in {code(name)} is not known: that is stored no more." for name in exposure.untold
+    ]
     if not lines:
         return card
     opening = (
@@ -97,16 +102,17 @@ def _withdrawn(images: Mapping[str, Sequence[str]]) -> Iterable[str]:
 
 def _opening(metrics: Metrics, model: ModelRef, folder: ModelFolder) -> str:
     recipe, side = folder.recipe, folder.preprocessing.size_px
-    views, members = recipe.get("views", 1), recipe.get("members", 1)
+    present = with_present_names(recipe)
+    views, members = present.get("test_time_augmentation", 1), present.get("ensemble_size", 1)
     averaged = f", averaged over {members} networks and {views} views" if members > 1 or views > 1 else ""
-    patient = "alone goes in" if recipe.get("fusion") == "none" else "and, where known, age, sex and site go in"
+    patient = "alone goes in" if recipe.get("fusion") == "none" else f"and, where known, {METADATA} go in"
     return (
-        f"# Model card: {model.id}\n\n"
+        f"# Model card: {escape_markdown(model.id)}\n\n"
         f"{brief_disclaimer()}\n\n"
         f"One dermoscopic image ({side} × {side} pixels) {patient}; "
-        f"probabilities for {len(CLASS_ORDER)} classes come out. Recipe `{model.recipe}`: backbone "
-        f"`{recipe.get('backbone')}`, fusion `{recipe.get('fusion')}`{averaged}; probabilities calibrated with "
-        f"temperature {metrics.probabilities.temperature:.3f}, for {_prior(recipe.get('imbalance', {}))}."
+        f"probabilities for {len(CLASS_ORDER)} classes come out. Recipe {code(model.recipe)}: backbone "
+        f"{code(recipe.get('backbone'))}, fusion {code(recipe.get('fusion'))}{averaged}; probabilities calibrated "
+        f"with temperature {metrics.probabilities.temperature:.3f}, for {_prior(recipe.get('imbalance', {}))}."
     )
 
 
@@ -123,12 +129,12 @@ def _performance(metrics: Metrics) -> str:
     subject = metrics.subject
     introduction = (
         f"Measured on {subject.n_images:,} images ({subject.n_groups:,} groups of lesions and patients) of the "
-        f"{subject.split_in_words} of `{subject.dataset_id}`, {_unseen(subject.n_seen_in_training)}. Intervals "
+        f"{subject.split_in_words} of {code(subject.dataset_id)}, {_unseen(subject.n_seen_in_training)}. Intervals "
         f"are 95 %, from {subject.n_bootstrap:,} resamples of whole groups within classes."
     )
     introduction += _looks(subject)
     rows = [(row["measure"], row["value"], row["interval"] or "–") for row in metrics.headline_rows()]
-    return f"{introduction}\n\n{_table(('Measure', 'Value', '95 % interval'), rows)}"
+    return f"{introduction}\n\n{table(('Measure', 'Value', '95 % interval'), rows)}"
 
 
 def _looks(subject: Subject) -> str:
@@ -139,7 +145,7 @@ def _looks(subject: Subject) -> str:
     if looks.any_recipe:
         text = (
             f" Other models that had been measured on this test split before: {looks.any_recipe:,}, of which "
-            f"{looks.same_recipe:,} of the recipe `{subject.recipe}`."
+            f"{looks.same_recipe:,} of the recipe {code(subject.recipe)}."
         )
     if looks.overlapping is None:
         return text
@@ -162,7 +168,7 @@ def _by_class(metrics: Metrics) -> str:
         (row["class"], f"{row['images']:,}", f"{row['groups']:,}", *(row[label] or "–" for label in shown))
         for row in metrics.class_rows()
     ]
-    return _table(header, rows)
+    return table(header, rows)
 
 
 def _training(folder: ModelFolder) -> str:
@@ -170,12 +176,12 @@ def _training(folder: ModelFolder) -> str:
     kind = "generated images" if provenance.synthetic else "dermoscopic images"
     counts = _class_counts(provenance.class_counts)
     by_class = f" By class: {', '.join(f'{name} {n:,}' for name, n in counts.items())}." if counts else ""
-    return f"{provenance.n_train_images:,} {kind}.{by_class}{_forebears(provenance)}"
+    return f"{provenance.n_train_images:,} {kind}.{by_class}{_parent_models(provenance)}"
 
 
-def _forebears(provenance: Provenance) -> str:
-    start = f" It started from the weights of `{provenance.start_from}`." if provenance.start_from else ""
-    taught = f" It also learnt from the answers of `{provenance.teacher}`." if provenance.teacher else ""
+def _parent_models(provenance: Provenance) -> str:
+    start = f" It started from the weights of {code(provenance.start_from)}." if provenance.start_from else ""
+    taught = f" It also learnt from the answers of {code(provenance.teacher)}." if provenance.teacher else ""
     handed_on = " What those were trained on counts for its licence and credits." if start or taught else ""
     return start + taught + handed_on
 
@@ -194,8 +200,9 @@ def _test_data(metrics: Metrics, dataset: DatasetSummary) -> str:
     total = ("all", *(f"{sum(dataset.images[split].values()):,}" for split in splits))
     missing = ", ".join(f"{name} {share:.2f}" for name, share in sorted(dataset.missing.items()))
     return (
-        f"Dataset `{metrics.subject.dataset_id}`, images by class and split{_of_fold(metrics)}. Lesions, patients, "
-        f"identical files and look-alikes stay in one split.\n\n{_table(('Class', *splits), [*rows, total])}\n\n"
+        f"Dataset {code(metrics.subject.dataset_id)}, images by class and split{_of_fold(metrics)}. Lesions, "
+        "patients, identical files and look-alikes stay in one split.\n\n"
+        f"{table(('Class', *splits), [*rows, total])}\n\n"
         f"Share of images without a value: {missing}."
     )
 
@@ -234,7 +241,7 @@ def _absences(what: str, classes: Sequence[str]) -> Iterable[str]:
 
 def _licence(metrics: Metrics, folder: ModelFolder) -> str:
     attributions = [text for text in folder.provenance.attributions if text.strip()]
-    named = "; ".join(attributions[:_MAX_ATTRIBUTIONS])
+    named = escape_markdown("; ".join(attributions[:_MAX_ATTRIBUTIONS]))
     rest = len(attributions) - _MAX_ATTRIBUTIONS
     credit = f"Images by: {named}{f'; and {rest:,} more, in provenance.json' if rest > 0 else ''}."
     return (
@@ -246,15 +253,15 @@ def _licence(metrics: Metrics, folder: ModelFolder) -> str:
 def _provenance(metrics: Metrics, model: ModelRef, folder: ModelFolder) -> str:
     subject = metrics.subject
     rows = [
-        ("Model", f"`{model.id}`", f"`{model.sha256}`"),
-        ("Trained on", f"`{model.dataset.id}`", f"`{model.dataset.sha256}`"),
-        ("Tested on", f"`{subject.dataset_id}`", f"`{subject.dataset_sha256}`"),
+        ("Model", code(model.id), code(model.sha256)),
+        ("Trained on", code(model.dataset.id), code(model.dataset.sha256)),
+        ("Tested on", code(subject.dataset_id), code(subject.dataset_sha256)),
     ]
     line = (
         f"Seed of the training {folder.recipe.get('seed')}, of the resampling {subject.seed}; evaluation version "
         f"{subject.step_version}."
     )
-    return f"{_table(('', 'Id', 'sha256 of its index'), rows)}\n\n{line}"
+    return f"{table(('', 'Id', 'sha256 of its index'), rows)}\n\n{line}"
 
 
 def _section(title: str, paragraphs: Sequence[str]) -> str:
@@ -263,8 +270,3 @@ def _section(title: str, paragraphs: Sequence[str]) -> str:
 
 def _bullets(lines: Iterable[str]) -> str:
     return "\n".join(f"- {line}" for line in lines)
-
-
-def _table(header: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
-    lines = [header, ["---"] * len(header), *rows]
-    return "\n".join(f"| {' | '.join(line)} |" for line in lines)

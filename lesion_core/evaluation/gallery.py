@@ -39,7 +39,7 @@ def write_performance(folder: Path, metrics: Metrics, scored: Scored) -> None:
 
 
 def write_misclassified(
-    folder: Path, metrics: Metrics, mistakes: pd.DataFrame, rows: pd.DataFrame, pictures: ModelImages
+    folder: Path, metrics: Metrics, mistakes: pd.DataFrame, rows: pd.DataFrame, images: ModelImages
 ) -> None:
     """Draw misclassified.png: the first mistakes of the table, as the model saw them."""
     shown = mistakes.head(N_SHOWN)
@@ -48,7 +48,7 @@ def write_misclassified(
         found = rows.set_index("isic_id").loc[shown["isic_id"]].reset_index()
         cases = [
             Case(str(row["isic_id"]), pixels, Diagnosis(row["true"]), row[list(PROBABILITY_COLUMNS)].to_numpy(float))
-            for (_, row), pixels in zip(shown.iterrows(), pictures.pixels(found), strict=True)
+            for (_, row), pixels in zip(shown.iterrows(), images.pixels(found), strict=True)
         ]
     figures.draw_misclassified(cases, len(mistakes), folder / "misclassified.png", _subject(metrics))
 

@@ -35,7 +35,7 @@ from lesion_core.evaluation.report import (
     Subject,
 )
 from lesion_core.evaluation.spec import EvaluateJob
-from lesion_core.evaluation.test_access import Looks, record_look
+from lesion_core.evaluation.test_access import AccessCounts, record_access
 from lesion_core.evaluation.version import STEP_VERSION
 from lesion_core.keys import id_of
 from lesion_core.labels import CLASS_ORDER
@@ -83,8 +83,8 @@ class _Opened:
     predictor: Predictor
     dataset: OpenDataset
     rows: pd.DataFrame
-    pictures: ModelImages
-    looks: Looks | None
+    images: ModelImages
+    looks: AccessCounts | None
 
 
 def _open(job: EvaluateJob, store: Store, workdir: Path, on_progress: ProgressCallback) -> _Opened:
@@ -94,15 +94,15 @@ def _open(job: EvaluateJob, store: Store, workdir: Path, on_progress: ProgressCa
     rows = rows_to_evaluate(dataset, job.split)
     folder = materialise(store, job.model, workdir / "models", on_progress)
     predictor = Predictor.load(folder, model_id=job.model.id)
-    looks = record_look(job, store) if job.split == "test" else None  # the last thing before images are opened
-    pictures = ModelImages(dataset, store, predictor.preprocessing)
-    return _Opened(store, folder, predictor, dataset, rows, pictures, looks)
+    looks = record_access(job, store) if job.split == "test" else None  # the last thing before images are opened
+    images = ModelImages(dataset, store, predictor.preprocessing)
+    return _Opened(store, folder, predictor, dataset, rows, images, looks)
 
 
 def _evaluate(
     job: EvaluateJob, key: StoreKey, opened: _Opened, folder: Path, on_progress: ProgressCallback
 ) -> ReportRef:
-    probs = predict_rows(opened.predictor, opened.pictures, opened.rows, on_progress)
+    probs = predict_rows(opened.predictor, opened.images, opened.rows, on_progress)
     scored = Scored(
         opened.rows["class_index"].to_numpy(np.int64), probs, opened.rows["group"].astype(str).to_numpy(dtype=str)
     )
@@ -148,7 +148,7 @@ def _write(
     with tally.part("performance"):
         write_performance(figures, metrics, scored)
     with tally.part("misclassified images"):
-        write_misclassified(figures, metrics, mistakes, opened.rows, opened.pictures)
+        write_misclassified(figures, metrics, mistakes, opened.rows, opened.images)
     with tally.part("classes and training history"):
         write_origins(figures, metrics, summary, opened.folder)
 

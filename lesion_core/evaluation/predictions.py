@@ -7,8 +7,9 @@ from lesion_core.dataset.model_images import ModelImages, read_files
 from lesion_core.dataset.records import OpenDataset
 from lesion_core.errors import ArtifactNotFound, DataError, LeakageError
 from lesion_core.evaluation.report import PROBABILITY_COLUMNS
+from lesion_core.fields.columns import metadata_inputs
 from lesion_core.labels import CLASS_ORDER, MALIGNANT
-from lesion_core.lineage.exposure import MADE_FROM, lineage_of, read_members
+from lesion_core.lineage.exposure import MADE_FROM, lineage_of, read_image_list
 from lesion_core.progress import Progress, ProgressCallback
 from lesion_core.refs import ModelRef
 from lesion_core.serving.predictor import Predictor
@@ -19,19 +20,13 @@ _MALIGNANT = [CLASS_ORDER.index(name) for name in MALIGNANT]
 
 
 def predict_rows(
-    predictor: Predictor, pictures: ModelImages, rows: pd.DataFrame, on_progress: ProgressCallback
+    predictor: Predictor, images: ModelImages, rows: pd.DataFrame, on_progress: ProgressCallback
 ) -> np.ndarray:
     """Return the served probabilities of every row, float32 (n, 8)."""
     parts = []
     for start in range(0, len(rows), _AT_A_TIME):
         part = rows.iloc[start : start + _AT_A_TIME]
-        predictions = predictor.predict(
-            pictures.pixels(part),
-            part["age_years"].to_numpy(np.float32),
-            part["sex_code"].to_numpy(np.int32),
-            part["site_code"].to_numpy(np.int32),
-        )
-        parts.append(predictions.probs)
+        parts.append(predictor.predict(images.pixels(part), metadata_inputs(part)).probs)
         done = start + len(part)
         on_progress(Progress(stage="predict", done=done, total=len(rows), message="images predicted"))
     return np.concatenate(parts)
@@ -64,7 +59,7 @@ def count_seen(store: Store, model: ModelRef, dataset: OpenDataset, rows: pd.Dat
     for made_from in lineage:
         # Within the very same splits the certificate excludes it.
         if (made_from.dataset.sha256, made_from.fold) != (dataset.ref.sha256, model.fold):
-            members = read_members(store, made_from.dataset, fold=made_from.fold)
+            members = read_image_list(store, made_from.dataset, fold=made_from.fold)
             used = members[members["split"].isin(MADE_FROM)]
             seen |= files.index.isin(used["isic_id"]) | files["sha256"].isin(used["sha256"]).to_numpy()
     return int(seen.sum())

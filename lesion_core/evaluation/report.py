@@ -11,7 +11,7 @@ import pandas as pd
 from pydantic import Field, ValidationError
 
 from lesion_core.errors import ArtifactCorrupt, ArtifactNotFound
-from lesion_core.evaluation.test_access import Looks
+from lesion_core.evaluation.test_access import AccessCounts
 from lesion_core.keys import report_key
 from lesion_core.labels import CLASS_NAMES, CLASS_ORDER, Diagnosis
 from lesion_core.parquet import read_frame
@@ -44,7 +44,7 @@ class Subject(Value):
     split: Literal["validation", "calibration", "test"]
     fold: int | None = Field(default=None, ge=0, description="Fold whose splits these are; none: the dataset's own")
     n_images: int = Field(ge=1)
-    looks: Looks | None = Field(
+    looks: AccessCounts | None = Field(
         default=None, description="Who had been measured on this test split before; none: it is no test split"
     )
     n_seen_in_training: int = Field(

@@ -1,11 +1,11 @@
-"""The log of looks: which model was measured on which test split, when and why; append-only.
+"""The test-set access log: which model was measured on which test split, when and why; append-only.
 
-A number measured on test images is honest the first time. Whoever looks, changes the recipe and looks again fits the
-recipe to the test, and no certificate shows it. So every evaluation on a test split leaves a note before a single
+A number measured on test images is honest the first time. Whoever measures, changes the recipe and measures again
+fits the recipe to the test, and no certificate shows it. So every evaluation on a test split is logged before one
 image is predicted: ``looks/<dataset>/<test>/<digest12>.json``. ``<test>`` is the frozen test split's own name, or
 ``fold.2`` where fold 2 of a cross-validation is the test; both hold the same lesions for good, whichever dataset of
-this name they are read from. A report that is found again is no new look. Folds are made of all pictures, those of
-the frozen test among them, so a look at the one is counted for the other as well.
+this name they are read from. A report that is found again is no new access. Folds are made of all images, those of
+the frozen test among them, so an access to the one counts for the other as well.
 """
 
 import contextlib
@@ -20,7 +20,7 @@ from lesion_core.dataset.proof.certificate import CERTIFICATE_NAME, Certificate
 from lesion_core.errors import ArtifactCorrupt, ConfigError, StoreConflict
 from lesion_core.evaluation.output_key import report_key_of
 from lesion_core.evaluation.spec import EvaluateJob
-from lesion_core.keys import LOOKS, canonical_json, digest_of, look_key
+from lesion_core.keys import LOOKS, canonical_json, digest_of, test_access_key
 from lesion_core.refs import DatasetRef
 from lesion_core.stores.folders import read_file, utc_now
 from lesion_core.stores.protocol import Store
@@ -30,7 +30,7 @@ _FOLD = "fold."  # a frozen test split's name has no dot
 _MAX_NAMED = 5
 
 
-class Look(Value):
+class AccessEntry(Value):
     """One model measured on one test split."""
 
     dataset: Slug = Field(description="Name of the dataset")
@@ -43,7 +43,7 @@ class Look(Value):
     at: str = Field(description="ISO 8601, UTC")
 
 
-class Looks(Value):
+class AccessCounts(Value):
     """How often a test split had been looked at before a report was made."""
 
     same_recipe: int = Field(ge=0, description="Other models of the recipe's name")
@@ -57,7 +57,7 @@ class Looks(Value):
 
 
 @dataclass(frozen=True, slots=True)
-class PlannedLook:
+class PlannedAccess:
     """A look that somebody means to take."""
 
     test: str
@@ -78,23 +78,25 @@ def name_test(store: Store, dataset: DatasetRef, fold: int | None) -> str:
     return Certificate.model_validate_json(read_file(store, dataset, CERTIFICATE_NAME)).test.name
 
 
-def record_look(job: EvaluateJob, store: Store, *, clock: Callable[[], datetime.datetime] = utc_now) -> Looks:
+def record_access(
+    job: EvaluateJob, store: Store, *, clock: Callable[[], datetime.datetime] = utc_now
+) -> AccessCounts:
     """Note that a model is about to be measured on a test split, and return who had looked before.
 
     The same evaluation again, after an interruption, is the same look. Where the job names companions, it must be the
-    first look but for theirs: between a plan and its looks lie the trainings, in which others may have looked.
+    first access but for theirs: between a plan and its measurements lie the trainings, in which others may have come.
 
     Raises:
         ArtifactCorrupt: A note in the log is none.
-        ConfigError: As for ``check_first_look``, where the job names companions.
+        ConfigError: As for ``check_first_access``, where the job names companions.
     """
     test, key = name_test(store, job.dataset, job.model.fold), report_key_of(job)
     if job.companions is not None:
-        planned = PlannedLook(test, job.dataset, job.model.recipe, job.model.id)
-        check_first_look(store, [planned], companions=job.companions)
-    others = [look for look in read_looks(store, job.dataset.name) if look.model_id != job.model.id]
+        planned = PlannedAccess(test, job.dataset, job.model.recipe, job.model.id)
+        check_first_access(store, [planned], companions=job.companions)
+    others = [look for look in read_accesses(store, job.dataset.name) if look.model_id != job.model.id]
     before = [look for look in others if look.test == test]
-    look = Look(
+    look = AccessEntry(
         dataset=job.dataset.name,
         test=test,
         dataset_id=job.dataset.id,
@@ -104,11 +106,11 @@ def record_look(job: EvaluateJob, store: Store, *, clock: Callable[[], datetime.
         reason=job.reason,
         at=clock().astimezone(datetime.UTC).isoformat(timespec="seconds"),
     )
-    place = look_key(look.dataset, test, digest_of(key))
+    place = test_access_key(look.dataset, test, digest_of(key))
     if store.stat(place) is None:
         with contextlib.suppress(StoreConflict):  # another process notes the very same evaluation
             store.create(place, canonical_json(look.model_dump(mode="json")))
-    return Looks(
+    return AccessCounts(
         same_recipe=len({each.model_id for each in before if each.recipe == job.model.recipe}),
         any_recipe=len({each.model_id for each in before}),
         overlapping=len({each.model_id for each in others if _share_images(each.test, test)}),
@@ -120,7 +122,7 @@ def _share_images(test: str, other: str) -> bool:
     return test != other and not (test.startswith(_FOLD) and other.startswith(_FOLD))
 
 
-def read_looks(store: Store, dataset: str = "", test: str = "") -> list[Look]:
+def read_accesses(store: Store, dataset: str = "", test: str = "") -> list[AccessEntry]:
     """Return the log, oldest first: of all datasets, of one by name, or of one of its test splits.
 
     Raises:
@@ -131,15 +133,15 @@ def read_looks(store: Store, dataset: str = "", test: str = "") -> list[Look]:
     return sorted(notes, key=lambda look: (look.at, look.dataset, look.test, look.report_key))
 
 
-def check_first_look(store: Store, planned: Iterable[PlannedLook], *, companions: Collection[str] = ()) -> None:
+def check_first_access(store: Store, planned: Iterable[PlannedAccess], *, companions: Collection[str] = ()) -> None:
     """Refuse to measure a new version of a recipe on a test split that an older version was measured on.
 
     Versions that are planned together (several seeds) are one experiment and do not stand in each other's way. A
-    model that was measured on the split already takes no new look.
+    model that was measured on the split already makes no new entry.
 
     Args:
         store: Where the log is.
-        planned: The looks that are meant.
+        planned: The measurements that are planned.
         companions: Ids of models that belong to the same experiment, beside those of ``planned``.
 
     Raises:
@@ -149,7 +151,10 @@ def check_first_look(store: Store, planned: Iterable[PlannedLook], *, companions
     ours = {look.model_id for look in looks}.union(companions)
     tests = sorted({(look.dataset.name, look.test) for look in looks})
     earlier = [
-        each for test in tests for each in _in_the_way(read_looks(store, *test), looks) if each.model_id not in ours
+        each
+        for test in tests
+        for each in _in_the_way(read_accesses(store, *test), looks)
+        if each.model_id not in ours
     ]
     if earlier:
         named = "; ".join(
@@ -163,7 +168,7 @@ def check_first_look(store: Store, planned: Iterable[PlannedLook], *, companions
         )
 
 
-def _in_the_way(noted: list[Look], planned: Iterable[PlannedLook]) -> list[Look]:
+def _in_the_way(noted: list[AccessEntry], planned: Iterable[PlannedAccess]) -> list[AccessEntry]:
     """Return the notes on one test split by recipes of which a model is to look there for the first time."""
     known = {(each.dataset, each.test, each.model_id) for each in noted}
     new = {
@@ -174,19 +179,19 @@ def _in_the_way(noted: list[Look], planned: Iterable[PlannedLook]) -> list[Look]
     return [each for each in noted if (each.dataset, each.test, each.recipe) in new]
 
 
-def _parsed(key: StoreKey, body: bytes) -> Look:
+def _parsed(key: StoreKey, body: bytes) -> AccessEntry:
     try:
-        look = Look.model_validate_json(body)
+        look = AccessEntry.model_validate_json(body)
     except ValidationError as error:
         raise ArtifactCorrupt(
-            f"expected a look at a test split at {key!r}, got something else ({error.error_count()} fields wrong); "
-            "restore it from a backup",
+            f"expected an access to a test split at {key!r}, got something else ({error.error_count()} fields "
+            "wrong); restore it from a backup",
             key=key,
         ) from error
-    if look_key(look.dataset, look.test, PurePosixPath(key).stem) != key:
+    if test_access_key(look.dataset, look.test, PurePosixPath(key).stem) != key:
         raise ArtifactCorrupt(
-            f"expected a look at the test split that {key!r} names, got one at {look.test} of {look.dataset}; it was "
-            "moved or changed: restore it from a backup",
+            f"expected an access to the test split that {key!r} names, got one at {look.test} of {look.dataset}; it "
+            "was moved or changed: restore it from a backup",
             key=key,
         )
     return look

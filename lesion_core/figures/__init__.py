@@ -17,6 +17,7 @@ from lesion_core.figures.composition import (
     draw_panels,
     name_rows,
 )
+from lesion_core.figures.image_grids import draw_samples, draw_shortcuts, draw_sizes
 from lesion_core.figures.outcome import Case, draw_history, draw_misclassified
 from lesion_core.figures.performance import (
     draw_confusion_matrix,
@@ -24,7 +25,6 @@ from lesion_core.figures.performance import (
     draw_roc,
     draw_sensitivity,
 )
-from lesion_core.figures.pictures import draw_samples, draw_shortcuts, draw_sizes
 
 __all__ = [
     "Case",

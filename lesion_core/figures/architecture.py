@@ -1,4 +1,4 @@
-"""The network as a picture: what goes in, what it passes through, what comes out."""
+"""The network as an image: what goes in, what it passes through, what comes out."""
 
 from pathlib import Path
 

@@ -1,4 +1,4 @@
-"""A search in pictures: how it went, what was given up, what the score depends on."""
+"""A search in images: how it went, what was given up, what the score depends on."""
 
 import math
 from collections.abc import Mapping, Sequence

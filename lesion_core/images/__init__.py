@@ -2,9 +2,9 @@
 
 What a file may hold, and what becomes of it:
 
-- **Formats** JPEG (also the multi-picture kind that cameras write), PNG, WebP, TIFF, BMP, GIF. Nothing else is
-  even tried, so no parser with side effects (EPS, WMF) is ever reached. A camera's raw file is told by its content
-  and refused, because what opens without developing it is its preview.
+- **Formats** JPEG (also the multi-picture format that cameras write), PNG, WebP, TIFF, BMP, GIF. Nothing else is
+  even tried, so no parser with side effects (EPS, WMF) is ever reached. A camera's raw file is recognised by its
+  content and refused, because what opens without developing it is its preview.
 - **Orientation** from EXIF, or from a TIFF's own tag, is applied; nothing else of EXIF decides anything, and
   nothing of it leaves this package.
 - **Colour** is converted to sRGB: from an embedded ICC profile (JPEG, PNG, WebP, TIFF, BMP), in a PNG from the first

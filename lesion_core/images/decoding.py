@@ -15,7 +15,7 @@ MIN_SIDE_PX = 16
 
 
 class ImageFacts(Value):
-    """What a fully decoded picture is: size as shown (after orientation) and file format."""
+    """What a fully decoded image is: size as shown (after orientation) and file format."""
 
     width: int = Field(ge=1)
     height: int = Field(ge=1)
@@ -26,13 +26,13 @@ def decode(data: bytes, *, image_id: str) -> np.ndarray:
     """Return a file's pixels, uint8 ``(height, width, 3)`` in sRGB, upright.
 
     Raises:
-        ImageRejected: The bytes are no usable picture; ``image_id`` and ``reason`` (words, safe to show) say why.
+        ImageRejected: The bytes are no usable image; ``image_id`` and ``reason`` (words, safe to show) say why.
     """
     return np.asarray(open_upright(data, image_id)[0])
 
 
 def probe(data: bytes, *, image_id: str) -> ImageFacts:
-    """Return a picture's facts after decoding all of it, so that what probes well also decodes.
+    """Return an image's facts after decoding all of it, so that what probes well also decodes.
 
     Raises:
         ImageRejected: As for ``decode``.
@@ -45,7 +45,7 @@ def header_size(path: Path) -> tuple[int, int]:
     """Return width and height as a file's header states them, without decoding; EXIF's orientation is not applied.
 
     Raises:
-        ImageRejected: The file has no header of a usable picture; ``image_id`` is its name.
+        ImageRejected: The file has no header of a usable image; ``image_id`` is its name.
     """
     with translated(path.name):
         with Image.open(path, formats=FORMATS) as image:
@@ -70,6 +70,6 @@ def _check_size(image: Image.Image) -> None:
     width, height = image.size
     if width * height > MAX_PIXELS:
         limit = MAX_PIXELS // 1_000_000
-        raise Unusable(f"the picture has {width} × {height} pixels, more than {limit} million")
+        raise Unusable(f"the image has {width} × {height} pixels, more than {limit} million")
     if min(width, height) < MIN_SIDE_PX:
-        raise Unusable(f"the picture has {width} × {height} pixels, less than {MIN_SIDE_PX} a side")
+        raise Unusable(f"the image has {width} × {height} pixels, less than {MIN_SIDE_PX} a side")

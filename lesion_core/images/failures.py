@@ -40,19 +40,19 @@ def translated(image_id: str) -> Iterator[None]:
     except Unusable as error:
         raise rejected(image_id, str(error)) from error
     except UnidentifiedImageError as error:
-        raise rejected(image_id, "the file is no JPEG, PNG, WebP, TIFF, BMP or GIF picture") from error
+        raise rejected(image_id, "the file is no JPEG, PNG, WebP, TIFF, BMP or GIF image") from error
     except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
         limit = MAX_PIXELS // 1_000_000
-        raise rejected(image_id, f"the picture has more than {limit} million pixels") from error
+        raise rejected(image_id, f"the image has more than {limit} million pixels") from error
     except DECODER_ERRORS as error:
         if str(error).startswith("Unsupported BMP"):
             raise rejected(image_id, "the BMP's layout is not one that is read; export it as PNG") from error
-        raise rejected(image_id, f"the picture is damaged or cut short ({error})") from error
+        raise rejected(image_id, f"the image is damaged or cut short ({error})") from error
 
 
 def rejected(image_id: str, reason: str) -> ImageRejected:
     """Return the error that says why an image cannot be used, and what to do if the reason does not."""
     advice = "" if "; " in reason else "; export or download it again"
     return ImageRejected(
-        f"image {image_id}: expected one whole still picture, but {reason}{advice}", image_id=image_id, reason=reason
+        f"image {image_id}: expected one whole still image, but {reason}{advice}", image_id=image_id, reason=reason
     )

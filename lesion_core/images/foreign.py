@@ -1,4 +1,4 @@
-"""Files that are no image of a kind that is read, told by their first bytes; never by their names."""
+"""Files that are no image of a kind that is read, recognised by their first bytes; never by their names."""
 
 import codecs
 

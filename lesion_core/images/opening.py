@@ -58,7 +58,7 @@ def opened(data: bytes) -> Opened:
     image = _recognised(data, layout)
     n_frames = 1 if image.format in _OWN_FRAMES else getattr(image, "n_frames", 1)
     if n_frames > 1:
-        raise Unusable(f"the file holds {n_frames} frames, where one still picture is expected")
+        raise Unusable(f"the file holds {n_frames} frames, where one still image is expected")
     format_ = "JPEG" if image.format == "MPO" else str(image.format)
     return Opened(data, image, format_, _profiles(data, image, header), header, layout)
 
@@ -80,7 +80,7 @@ def _why_not(data: bytes, layout: tiff.Layout | None) -> str:
         return tiff.words_of_layout(layout.directory)
     if (bits := jpeg.bits(data)) != jpeg.USUAL_BITS:
         return f"the JPEG has {bits} bits a sample; export it with {jpeg.USUAL_BITS} bits"
-    return "the file is no JPEG, PNG, WebP, TIFF, BMP or GIF picture"
+    return "the file is no JPEG, PNG, WebP, TIFF, BMP or GIF image"
 
 
 def _profiles(data: bytes, image: Image.Image, header: png.Header | None) -> tuple[bytes, ...]:

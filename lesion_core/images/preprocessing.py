@@ -15,7 +15,7 @@ _MINKOWSKI = 6  # the order that Finlayson & Trezzi found best over their photog
 
 
 class Preprocessing(Value):
-    """What is done to a decoded picture before the model sees it; travels inside the model's folder."""
+    """What is done to a decoded image before the model sees it; travels inside the model's folder."""
 
     size_px: int = Field(ge=16, le=1024, description="Side of the square in pixels")
     resize: Literal["squash"] = Field(
@@ -54,7 +54,7 @@ def resize(pixels: np.ndarray, preprocessing: Preprocessing) -> np.ndarray:
     """Scale decoded pixels, uint8 ``(height, width, 3)``, to uint8 ``(size_px, size_px, 3)``; level their colours.
 
     Antialiased bicubic (Pillow's, whose support grows with the reduction), after a box reduction of very large
-    pictures to at least three times the wanted size. The same on every platform.
+    images to at least three times the wanted size. The same on every platform.
     """
     return _scaled(Image.fromarray(np.ascontiguousarray(pixels, dtype=np.uint8)), preprocessing)
 

@@ -1,4 +1,4 @@
-"""Which of a TIFF's images is meant, and how its samples are to be read; told before it is decoded."""
+"""Which of a TIFF's images is meant, and how its samples are to be read; decided before it is decoded."""
 
 import struct
 from collections.abc import Sequence
@@ -74,12 +74,12 @@ def read_layout(data: bytes) -> Layout:
         pages = list(reader.chain())
         everything = [*pages, *(one for page in pages for one in reader.below(page))]
     except (struct.error, OverflowError, MemoryError) as error:
-        raise Unusable("the picture is damaged or cut short (its TIFF directories lead out of the file)") from error
+        raise Unusable("the image is damaged or cut short (its TIFF directories lead out of the file)") from error
     if any(_holds_sensor_values(one) for one in everything):
         raise Unusable(raw_file(_camera(everything)))
     whole = [number for number, page in enumerate(pages) if not _is_reduced(page)]
     if len(whole) > 1:
-        raise Unusable(f"the file holds {len(whole)} frames, where one still picture is expected")
+        raise Unusable(f"the file holds {len(whole)} frames, where one still image is expected")
     if not whole:
         raise Unusable("the TIFF's page is a reduced copy of its image; export the full-size image as JPEG or TIFF")
     return _layout(data, whole[0], pages[whole[0]], reader.order)

@@ -1,6 +1,6 @@
 """The tables of a snapshot: what arrived, and what was left out or set to unknown, with reasons."""
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from types import TracebackType
@@ -10,6 +10,7 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from lesion_core.fields.columns import value_columns
 from lesion_core.isic.taxonomy import Unmapped
 from lesion_core.parquet import read_frame, read_table
 from lesion_core.refs import SnapshotRef
@@ -35,9 +36,7 @@ IMAGES_SCHEMA = pa.schema(
         pa.field("width", pa.int32(), nullable=False),
         pa.field("height", pa.int32(), nullable=False),
         pa.field("diagnosis", pa.string()),
-        pa.field("age_years", pa.float32()),
-        pa.field("sex", pa.string()),
-        pa.field("site", pa.string()),
+        *value_columns(),
         pa.field("lesion_id", pa.string()),
         pa.field("patient_id", pa.string()),
         _text("licence"),
@@ -59,6 +58,7 @@ class ImageRow:
     Attributes:
         width: Pixels, as shown (after orientation).
         height: Pixels.
+        metadata: What is known of the patient, by the name of the field; ``None`` is unknown.
         etag: The version tag that the archive's server gave with the bytes, if it did.
         raw_metadata: Canonical JSON of all facts that the archive states, one flat mapping (``statements``).
     """
@@ -70,9 +70,7 @@ class ImageRow:
     width: int
     height: int
     diagnosis: str | None
-    age_years: float | None
-    sex: str | None
-    site: str | None
+    metadata: Mapping[str, float | str | None]
     lesion_id: str | None
     patient_id: str | None
     licence: str
@@ -81,6 +79,11 @@ class ImageRow:
     is_synthetic: bool
     etag: str | None
     raw_metadata: str
+
+    def cells(self) -> JsonDict:
+        """Return the row by columns."""
+        cells = asdict(self)
+        return {**cells, **cells.pop("metadata")}
 
 
 @dataclass(frozen=True, slots=True, order=True)
@@ -105,7 +108,7 @@ def write_tables(folder: Path, images: Iterable[ImageRow], issues: Sequence[Issu
     rows = sorted(images, key=lambda row: row.isic_id)
     with SnapshotWriter(folder) as writer:
         writer.add(
-            pa.Table.from_pylist([asdict(row) for row in rows], IMAGES_SCHEMA),
+            pa.Table.from_pylist([row.cells() for row in rows], IMAGES_SCHEMA),
             pa.Table.from_pylist([asdict(issue) for issue in sorted(issues)], ISSUES_SCHEMA),
         )
 

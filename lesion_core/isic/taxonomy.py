@@ -17,19 +17,20 @@ A value that no rule covers is an ``Unmapped`` with its reason; nothing is guess
 ``diagnosis_1`` alone ("Benign") names no class, and a lower level that contradicts an upper one names none.
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from functools import lru_cache
 
-from lesion_core import archive_fields as fields
+from lesion_core import archive_fields
+from lesion_core.fields.kinds import AnyField, CategoryField
+from lesion_core.fields.table import AGE, SEX, SITE
 from lesion_core.isic.source import IMAGE_TYPES, ImageType
 from lesion_core.labels import BENIGN, CLASS_ORDER, MALIGNANT, N_CLASSES_IN_WORDS, SITE_ORDER, Diagnosis, Sex, Site
 
 TAXONOMY_VERSION = 3
-OLDEST_YEARS = 120
-CHALLENGE_FIELD = fields.CHALLENGE_CLASS
-FORMER_FIELD = fields.FORMER_DIAGNOSIS
-MALIGNANCY_FIELD = fields.FORMER_MALIGNANCY
+CHALLENGE_FIELD = archive_fields.CHALLENGE_CLASS
+FORMER_FIELD = archive_fields.FORMER_DIAGNOSIS
+MALIGNANCY_FIELD = archive_fields.FORMER_MALIGNANCY
 NOT_STATED: ImageType = "not stated"
 Metadata = Mapping[str, object]
 
@@ -82,7 +83,7 @@ _RULES: tuple[_Rule, ...] = (
         is_prefix=True,
     ),
 )
-_ALL_LEVELS = fields.DIAGNOSIS
+_ALL_LEVELS = archive_fields.DIAGNOSIS
 _DIAGNOSIS_FIELDS = _FIRST, _SECOND, _THIRD = _ALL_LEVELS[:3]
 _LEVELS_IN_WORDS = f"{_ALL_LEVELS[0]} to {_ALL_LEVELS[-1]}"
 _NAMES_NONE = f"does not name one of the {N_CLASSES_IN_WORDS} classes"
@@ -225,22 +226,24 @@ _SITE_PATHS: Mapping[tuple[str, ...], Site] = {
 
 
 def site_of(metadata: Metadata) -> Site | Unmapped | None:
-    """Return the challenge's site, ``None`` where the archive gives none, or why it cannot be told.
+    """Return the challenge's site, ``None`` where the archive gives none, or why it cannot be determined.
 
     ``anatom_site_special`` decides where it names a site; otherwise the path does; the former field
     ``anatom_site_general`` (the challenge's own words) counts only where the new ones are absent.
     """
-    special = _text(metadata, fields.SITE_SPECIAL)
+    special = _text(metadata, archive_fields.SITE_SPECIAL)
     if special in _SPECIAL_SITES:
         return _SPECIAL_SITES[special]
-    path = tuple(_text(metadata, name) for name in fields.SITE)
+    path = tuple(_text(metadata, name) for name in archive_fields.SITE)
     if any(path):
         return _site_by_path(path)
     if special in _NO_SITE_ALONE:
-        return Unmapped(fields.SITE_SPECIAL, special, f"does not tell the site without {fields.SITE[0]}")
+        return Unmapped(
+            archive_fields.SITE_SPECIAL, special, f"does not tell the site without {archive_fields.SITE[0]}"
+        )
     if special:
-        return Unmapped(fields.SITE_SPECIAL, special, "is not in the archive's vocabulary of sites")
-    return _site_by_old_name(_text(metadata, fields.FORMER_SITE))
+        return Unmapped(archive_fields.SITE_SPECIAL, special, "is not in the archive's vocabulary of sites")
+    return _site_by_old_name(_text(metadata, archive_fields.FORMER_SITE))
 
 
 def _site_by_path(path: tuple[str, ...]) -> Site | Unmapped:
@@ -248,7 +251,7 @@ def _site_by_path(path: tuple[str, ...]) -> Site | Unmapped:
         if path[:length] in _SITE_PATHS:
             return _SITE_PATHS[path[:length]]
     given = " / ".join(part for part in path if part)
-    return Unmapped(fields.SITE[0], given, "has no counterpart among the eight sites of the challenge")
+    return Unmapped(archive_fields.SITE[0], given, "has no counterpart among the eight sites of the challenge")
 
 
 def _site_by_old_name(general: str) -> Site | Unmapped | None:
@@ -256,36 +259,54 @@ def _site_by_old_name(general: str) -> Site | Unmapped | None:
         return None
     if general in SITE_ORDER:
         return Site(general)
-    return Unmapped(fields.FORMER_SITE, general, f"is none of {', '.join(SITE_ORDER)}")
+    return Unmapped(archive_fields.FORMER_SITE, general, _none_of(SITE_ORDER))
 
 
 def sex_of(metadata: Metadata) -> Sex | Unmapped | None:
     """Return the sex as recorded, ``None`` where it is not, or why the value cannot be used."""
-    value = _text(metadata, fields.SEX)
-    if not value:
-        return None
-    if value in tuple(Sex):
-        return Sex(value)
-    return Unmapped(fields.SEX, value, f"is none of {', '.join(Sex)}")
+    return _plain(SEX, metadata)  # type: ignore[return-value]
 
 
 def age_of(metadata: Metadata) -> float | Unmapped | None:
     """Return the age in years as recorded (the archive rounds to 5 and caps at 85), ``None``, or why not."""
-    value = _text(metadata, fields.AGE)
+    return _plain(AGE, metadata)  # type: ignore[return-value]
+
+
+def read_field(field: AnyField, metadata: Metadata) -> float | str | Unmapped | None:
+    """Return a field's value as recorded, ``None`` where it is not, or why it cannot be used.
+
+    A field without a reader of its own has one of its words, or a number in its range, in the first of its columns.
+    """
+    reader = _READERS.get(field.name)
+    return _plain(field, metadata) if reader is None else reader(metadata)
+
+
+def _plain(field: AnyField, metadata: Metadata) -> float | str | Unmapped | None:
+    name = field.archive_columns[0]
+    value = _text(metadata, name)
     if not value:
         return None
+    if isinstance(field, CategoryField):
+        return field.values(value) if value in field.words else Unmapped(name, value, _none_of(field.words))
     try:
-        years = float(value)
+        number = float(value)
     except ValueError:
-        return Unmapped(fields.AGE, value, "is not a number")
-    if not 0 <= years <= OLDEST_YEARS:  # also false for NaN
-        return Unmapped(fields.AGE, value, f"is not between 0 and {OLDEST_YEARS} years")
-    return years
+        return Unmapped(name, value, "is not a number")
+    if not field.low <= number <= field.high:  # also false for NaN
+        return Unmapped(name, value, f"is not between {field.low:g} and {field.high:g} {field.unit}")
+    return number
+
+
+def _none_of(words: Iterable[str]) -> str:
+    return f"is none of {', '.join(words)}"
+
+
+_READERS: Mapping[str, Callable[[Metadata], float | str | Unmapped | None]] = {SITE.name: site_of}
 
 
 def image_type_of(metadata: Metadata) -> str:
     """Return what kind of image it is, as recorded (``IMAGE_TYPES``, or a word of before), or 'not stated'."""
-    value = _text(metadata, fields.IMAGE_TYPE)
+    value = _text(metadata, archive_fields.IMAGE_TYPE)
     known = {name.casefold(): name for name in IMAGE_TYPES}
     return known.get(value.casefold(), value) or NOT_STATED
 

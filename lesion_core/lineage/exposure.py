@@ -93,7 +93,7 @@ def lineage_of(store: Store, model: ModelRef) -> tuple[list[ModelRef], list[str]
     return lineage, untold
 
 
-def read_members(store: Store, dataset: DatasetRef | StoreKey, *, fold: int | None = None) -> pd.DataFrame:
+def read_image_list(store: Store, dataset: DatasetRef | StoreKey, *, fold: int | None = None) -> pd.DataFrame:
     """Return which images a dataset has or, where it was removed, had.
 
     Returns:
@@ -113,7 +113,7 @@ def read_members(store: Store, dataset: DatasetRef | StoreKey, *, fold: int | No
 
 
 def read_splits(store: Store, dataset: DatasetRef | StoreKey, *, fold: int | None = None) -> pd.DataFrame:
-    """Return which split each image of a dataset is or was in: as ``read_members`` does, without sha256."""
+    """Return which split each image of a dataset is or was in: as ``read_image_list`` does, without sha256."""
     try:
         table = read_file(store, dataset, SPLITS_NAME)
     except ArtifactNotFound:
@@ -139,8 +139,8 @@ def _read_left_behind(store: Store, dataset: DatasetRef | StoreKey) -> pd.DataFr
     return read_frame(store.read(members_key(folder.removeprefix("datasets/"))))
 
 
-def leave_members(store: Store, folder_key: StoreKey) -> None:
-    """Write down which images a complete dataset has, before it is removed; raises as ``read_members`` does."""
+def leave_image_list(store: Store, folder_key: StoreKey) -> None:
+    """Write down which images a complete dataset has, before it is removed; raises as ``read_image_list`` does."""
     body = io.BytesIO()
-    read_members(store, folder_key).to_parquet(body, index=False)
+    read_image_list(store, folder_key).to_parquet(body, index=False)
     store.write(members_key(folder_key.removeprefix("datasets/")), body.getvalue())

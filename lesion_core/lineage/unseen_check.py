@@ -24,8 +24,8 @@ from lesion_core.stores.references import get_reference
 
 _EVIDENCE = ("isic_id", "sha256", "lesion_id", "patient_id")  # two images that share one belong together
 _NETWORK = ("backbone", "fusion", "size_px")  # fields of a recipe that decide the shapes of the weights
-# Which images of a forebear may not be in which split of this training. What chose or calibrated it taught it little,
-# and may choose and calibrate again; a test must be new to everything that went into the model.
+# Which images of a parent model may not be in which split of this training. What chose or calibrated it taught it
+# little, and may choose and calibrate again; a test must be new to everything that went into the model.
 _FORBIDDEN = {"validation": ("train",), "calibration": ("train",), "test": MADE_FROM}
 
 
@@ -124,7 +124,7 @@ def _met(members: pd.DataFrame, own: pd.DataFrame, used: tuple[str, ...]) -> set
 
 def _check_one(store: Store, model: ModelRef, each: ModelRef, dataset: OpenDataset, role: str) -> None:
     try:
-        members = _read_members(store, each)
+        members = _read_image_list(store, each)
     except ArtifactNotFound as error:
         raise _untold(role, model, each.dataset.id, each.dataset.key) from error
     seen = count_seen_groups(members, _with_evidence(dataset.rows, dataset.folder / MANIFEST_NAME))
@@ -141,7 +141,7 @@ def _check_one(store: Store, model: ModelRef, each: ModelRef, dataset: OpenDatas
     )
 
 
-def _read_members(store: Store, model: ModelRef) -> pd.DataFrame:
+def _read_image_list(store: Store, model: ModelRef) -> pd.DataFrame:
     """Return the images of a model's dataset with the splits that the model had."""
     rows = read_frame(read_file(store, model.dataset, SPLITS_NAME))
     if model.fold is not None:

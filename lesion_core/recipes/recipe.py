@@ -1,5 +1,6 @@
 """A recipe: everything that decides what is trained, and how, in one validated value."""
 
+import logging
 import re
 from pathlib import Path
 
@@ -8,13 +9,25 @@ from pydantic import Field, ValidationError, model_validator
 
 from lesion_core.errors import ConfigError
 from lesion_core.paths import expanded
+from lesion_core.recipes.former_names import former_names_in, with_present_names
 from lesion_core.recipes.search_space import SearchSpace
-from lesion_core.recipes.sections import Augmentation, Backbone, Fusion, GatePolicy, Imbalance, Optimisation, Views
+from lesion_core.recipes.sections import (
+    Augmentation,
+    AugmentedViews,
+    Backbone,
+    Fusion,
+    GatePolicy,
+    Imbalance,
+    Optimisation,
+)
 from lesion_core.types import ColourConstancy, Slug, Value
 
+log = logging.getLogger(__name__)
 STORE_WEIGHTS = "store:"
-MOST_MEMBERS = 10
-LARGEST_SEED = 2**32 - MOST_MEMBERS  # NumPy's generators take 32 bits, and each member counts one up
+LARGEST_ENSEMBLE = 10
+LARGEST_SEED = (
+    2**32 - LARGEST_ENSEMBLE
+)  # NumPy's generators take 32 bits, and each network of an ensemble counts one up
 _STORED_WEIGHTS = re.compile(r"^store:weights/[0-9a-f]{64}/[A-Za-z0-9][A-Za-z0-9._-]*\.(h5|keras|pth)$")
 
 
@@ -43,16 +56,17 @@ class Recipe(Value):
     colour_constancy: ColourConstancy = Field(
         default="none", description="Part of the one preprocessing path; the dataset must be prepared with the same"
     )
-    views: Views = Field(
+    test_time_augmentation: AugmentedViews = Field(
         default=1,
-        description="Mirrored and turned views of an image whose logits are averaged, in evaluation and on the page",
+        description="Test-time augmentation (TTA): how many mirrored and turned views of an image are averaged, by "
+        "their logits, in evaluation and on the page",
     )
-    members: int = Field(
+    ensemble_size: int = Field(
         default=1,
         ge=1,
-        le=MOST_MEMBERS,
-        description="Networks trained one after the other, with seeds from 'seed' on, whose logits are averaged "
-        "(Lakshminarayanan et al. 2017, arXiv:1612.01474)",
+        le=LARGEST_ENSEMBLE,
+        description="Deep ensemble: networks trained one after the other, with seeds from 'seed' on; their logits "
+        "are averaged (Lakshminarayanan et al. 2017, arXiv:1612.01474)",
     )
     metadata_dropout: float = Field(
         default=0.15, ge=0, lt=1, description="Chance that a training field is made unknown"
@@ -74,11 +88,16 @@ class Recipe(Value):
     )
 
     def member(self, number: int) -> "Recipe":
-        """Return the recipe of one of its networks, ``number`` from 0."""
-        return self.model_copy(update={"members": 1, "seed": self.seed + number})
+        """Return the recipe of one network of the ensemble, ``number`` from 0."""
+        return self.model_copy(update={"ensemble_size": 1, "seed": self.seed + number})
+
+    @model_validator(mode="before")
+    @classmethod
+    def _former_names_are_read(cls, content: object) -> object:
+        return with_present_names(content)
 
     @model_validator(mode="after")
-    def _weights_can_be_meant(self) -> "Recipe":
+    def _weights_are_valid(self) -> "Recipe":
         if self.backbone == "tiny" and self.weights == "imagenet":
             raise ValueError(
                 "backbone 'tiny' has no ImageNet weights; set weights to 'none' or choose another backbone"
@@ -110,11 +129,13 @@ def read_recipe(path: Path) -> Recipe:
 
 
 def parse_recipe(content: object, *, source: str) -> Recipe:
-    """Validate a recipe's content; ``source`` names it in the error.
+    """Validate a recipe's content; ``source`` names it in the error, and in a notice of fields' former names.
 
     Raises:
         ConfigError: As for ``read_recipe``.
     """
+    for former, present in former_names_in(content).items():
+        log.warning("recipe %s: %r is now called %r; it is read as before", source, former, present)
     try:
         return Recipe.model_validate(content)
     except ValidationError as error:

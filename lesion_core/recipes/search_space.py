@@ -34,7 +34,7 @@ class FloatRange(Value):
         return abs(steps - round(steps)) < 1e-8
 
     def probes(self) -> tuple[Plain, ...]:
-        """Return values at which a recipe that cannot be meant shows: both ends and one that is no whole number."""
+        """Return values at which an invalid recipe shows: both ends and one that is no whole number."""
         return self.low, self.high, self.low if self.step else self.low + 0.381966 * (self.high - self.low)
 
 

@@ -26,7 +26,7 @@ Backbone = Literal[
 ]
 Fusion = Literal["additive", "concat", "metablock", "film", "none"]
 Precision = Literal["float32", "bfloat16", "float16"]
-Views = Literal[1, 4, 8]
+AugmentedViews = Literal[1, 4, 8]
 BatchNorm = Literal["frozen", "training"]
 
 
@@ -50,7 +50,7 @@ class Augmentation(Value):
     dark_corners: float = Field(default=0, ge=0, le=1, description="Chance of a dermatoscope's black rim")
     ink: float = Field(default=0, ge=0, le=1, description="Chance of a surgeon's pen marks")
     rulers: float = Field(default=0, ge=0, le=1, description="Chance of a scale with ticks at an edge")
-    hairs: float = Field(default=0, ge=0, le=1, description="Chance of hairs across the picture")
+    hairs: float = Field(default=0, ge=0, le=1, description="Chance of hairs across the image")
     mixup: float = Field(
         default=0, ge=0, le=5, description="Alpha of the Beta distribution of mixing two images; 0 is off"
     )
@@ -103,9 +103,15 @@ class Optimisation(Value):
         default="float32", description="'bfloat16' and 'float16' are mixed precision: for GPUs, slower on most CPUs"
     )
     xla: bool = Field(default=False, description="Compile the step with XLA: for GPUs, several times slower on a CPU")
-    patience: int = Field(default=5, ge=1, description="Epochs without a better validation score before stopping")
-    backup_seconds: float = Field(default=30, gt=0, description="Time between resumable backups")
-    backup_steps: int | None = Field(default=None, ge=1, description="Steps between resumable backups, besides")
+    patience: int = Field(
+        default=5,
+        ge=1,
+        description="Early stopping: epochs without a better validation score before the training stops",
+    )
+    checkpoint_seconds: float = Field(default=30, gt=0, description="Time between resumable checkpoints")
+    checkpoint_steps: int | None = Field(
+        default=None, ge=1, description="Steps between resumable checkpoints, besides"
+    )
 
 
 class Imbalance(Value):

@@ -20,7 +20,7 @@ from datetime import timedelta
 
 from lesion_core.errors import StoreConflict
 from lesion_core.keys import index_key
-from lesion_core.lineage.exposure import leave_members
+from lesion_core.lineage.exposure import leave_image_list
 from lesion_core.progress import Progress, ProgressCallback, ignore_progress
 from lesion_core.registry.inventory import CONDEMNED_NAME, StoredFolder
 from lesion_core.registry.protocol import Clock
@@ -48,11 +48,11 @@ def collect(
         retention: What is younger stays, withdrawn pixels excepted.
         clock: The time.
         sleep: How to wait between condemning and looking again.
-        on_progress: Told the stages 'condemn' and 'remove'.
+        on_progress: Gets the stages 'condemn' and 'remove'.
 
     Raises:
         ConfigError: The retention is shorter than a day.
-        ArtifactCorrupt: What is needed cannot be told; nothing was removed.
+        ArtifactCorrupt: What is needed cannot be determined; nothing was removed.
         StoreError: The store's own; a rerun goes on where this one stopped.
     """
     first = make_plan(store, retention=retention, now=clock())
@@ -73,7 +73,7 @@ def collect(
 def condemn(store: Store, folder: StoredFolder) -> None:
     """Take a complete folder's index away, and keep it in a note beside the files."""
     if folder.kind == "datasets":
-        leave_members(store, folder.key)
+        leave_image_list(store, folder.key)
     store.write(f"{folder.key}/{CONDEMNED_NAME}", store.read(index_key(folder.key)))
     store.remove(index_key(folder.key))
 

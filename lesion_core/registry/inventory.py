@@ -1,4 +1,4 @@
-"""What lies in a store, told apart by its keys: artifact folders, gate decisions, and what nobody here made.
+"""What lies in a store, distinguished by its keys: artifact folders, gate decisions, and what nobody here made.
 
 Raw bytes (``archive/``) may be half a million objects; they are looked at one by one where they are needed, and
 never held.

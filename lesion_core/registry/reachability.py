@@ -10,8 +10,8 @@ A report belongs to its model, a data report to its dataset, a shard to its list
 So do a study and its trials with their dataset: they are small, hold no pixels and no weights, and a study that goes
 on takes its trials up again.
 
-There are two strengths of need. **Held** is what a channel points at now, the newest dataset of each name (its
-ledger keeps the splits stable), and whatever is so young that a run may be working with it. **Kept** is that, and
+There are two strengths of need. **Held** is what a channel points at now, the newest dataset of each name (its split
+history keeps the splits stable), and whatever is so young that a run may be working with it. **Kept** is that, and
 also every model in a channel's history, so that a rollback finds it, and everything younger than the retention.
 What holds pixels of a withdrawn image stays only if it is held.
 """

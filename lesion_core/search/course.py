@@ -12,6 +12,7 @@ from lesion_core.errors import ConfigError, StoreError, StudyEnded, TrainingErro
 from lesion_core.progress import Progress, ProgressCallback, ignore_progress
 from lesion_core.refs import TrialRef
 from lesion_core.search import signals
+from lesion_core.search.pace import POLL_SECONDS, Pace
 from lesion_core.search.proposals import Search, opened_search
 from lesion_core.search.study import StudyPlan
 from lesion_core.search.study_record import StudyRecord
@@ -29,6 +30,7 @@ Start = Callable[[TrialOrder], Ask]
 class _Running:
     order: TrialOrder
     ask: Ask
+    pace: Pace
     is_given_up: bool = False
     heard: set[int] = field(default_factory=set)  # epochs
 
@@ -46,7 +48,7 @@ def conduct(
     """Run what a study still lacks of its trials and return all of them.
 
     Where this is ended by an error, a signal or Ctrl-C, the trials that run are told to end too; they keep their
-    backups and are continued when the study is run again.
+    checkpoints and are continued when the study is run again.
 
     Args:
         plan: As ``plan_study`` returns it.
@@ -58,15 +60,15 @@ def conduct(
         sleep: Waits between two looks at the trials.
 
     Raises:
-        ConfigError: Another process runs this study, or its storage cannot be meant.
+        ConfigError: Another process runs this study, or its storage is invalid.
         TrainingError: The recipe's own trial failed, so no trial can be compared with it; it is tried again first
             when the study is run again.
         StoreUnavailable: Store or database do not answer.
     """
     with opened_search(plan, settings) as search:
-        course = _Course(search, store, start)
+        course = _Course(search, store, start, clock)
         try:
-            course.run(settings.trials_at_once, _deadline(plan, clock), on_progress, clock, sleep)
+            course.run(settings.trials_at_once, _deadline(plan, clock), on_progress, sleep)
         finally:
             course.halt()
         return search.record()
@@ -80,8 +82,8 @@ def _deadline(plan: StudyPlan, clock: Callable[[], float]) -> float:
 class _Course:
     """The trials under way, and the study that they belong to."""
 
-    def __init__(self, search: Search, store: Store, start: Start) -> None:
-        self.search, self.store, self.start = search, store, start
+    def __init__(self, search: Search, store: Store, start: Start, clock: Callable[[], float]) -> None:
+        self.search, self.store, self.start, self.clock = search, store, start, clock
         self.running: list[_Running] = []
 
     def run(
@@ -89,13 +91,12 @@ class _Course:
         at_once: int,
         deadline: float,
         on_progress: ProgressCallback,
-        clock: Callable[[], float],
         sleep: Callable[[float], None],
     ) -> None:
         """Start, hear and tell until all trials are told or the time is up."""
         on_progress(self._news())
         while True:
-            self._fill(at_once if clock() < deadline else 0)
+            self._fill(at_once if self.clock() < deadline else 0)
             if not self.running:
                 return
             n_before = self.search.n_told
@@ -104,7 +105,7 @@ class _Course:
             if self.search.n_told > n_before:
                 on_progress(self._news())
             elif self.running:
-                sleep(signals.POLL_SECONDS)
+                sleep(POLL_SECONDS)
 
     def halt(self) -> None:
         """Tell the trials that still run that the study ends before them; none does where it came to its end."""
@@ -118,9 +119,9 @@ class _Course:
             try:
                 order = self.search.ask()
             except ConfigError:
-                continue  # told failed with its reason; the next draw is another one
+                continue  # recorded as failed with its reason; the next draw is another one
             signals.forget_earlier(self.store, order)
-            self.running.append(_Running(order, self.start(order)))
+            self.running.append(_Running(order, self.start(order), Pace(self.store, self.clock)))
 
     def _look_at(self, trial: _Running) -> None:
         number = trial.order.number
@@ -138,7 +139,10 @@ class _Course:
                 ) from error
             return
         if outcome is None:
-            self._hear(trial, self._read(trial), judges=trial.order.is_judged)
+            if trial.pace.is_due:
+                epochs = self._read(trial)
+                self._hear(trial, epochs, judges=trial.order.is_judged)
+                trial.pace.looked(has_news=bool(epochs))
         elif outcome.trial is None:
             self._hear(trial, self._read(trial), judges=False)
             self.search.prune(number, outcome.in_words())

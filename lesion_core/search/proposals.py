@@ -47,11 +47,11 @@ def opened_search(plan: StudyPlan, settings: LesionSettings) -> Iterator["Search
     """Open a study, new or as it was left, for this process alone.
 
     Trials that were running when an earlier process ended are marked failed, and asked for again with the same
-    values; as their output and backups are named by what they depend on, nothing of them is lost. Where the trial of
-    the recipe's own values failed, they come first again.
+    values; as their output and checkpoints are named by what they depend on, nothing of them is lost. Where the trial
+    of the recipe's own values failed, they come first again.
 
     Raises:
-        ConfigError: Another process runs this study, or its storage cannot be meant.
+        ConfigError: Another process runs this study, or its storage is invalid.
         StoreUnavailable: Its database does not answer.
     """
     optuna.logging.set_verbosity(optuna.logging.WARNING)
@@ -118,7 +118,7 @@ class Search:
         study that was interrupted draws what it would have drawn.
 
         Raises:
-            ConfigError: The drawn values together make a recipe that cannot be meant; the trial is told failed.
+            ConfigError: The drawn values together make an invalid recipe; the trial is recorded as failed.
         """
         self.study.sampler = _sampler(self.plan, self.n_told + len(self.trials))
         trial = self.study.ask(self.distributions)

@@ -4,23 +4,28 @@ A trial may run in a thread of the study's process, or on a machine of a cluster
 down the score; the study's side answers with a verdict, go on or stop. Each word is an object of its own, made once.
 An epoch's word outlives both processes, so a study that was killed reads on where it had stopped reading. A study
 that ends before its trials, because it was cancelled or met an error, tells them to halt: they end and keep their
-backups, and go on from them when the study is run again.
+checkpoints, and go on from them when the study is run again.
+
+Both sides ask again and again, at a server ever less often while nothing comes (``pace``). Where a study is kept in a
+database, Optuna's storage could carry the scores, but it is not used for that: a trial would then need the database,
+its password and Optuna wherever it runs, halts would still need a way of their own, and an epoch that is heard some
+seconds later changes no verdict.
 """
 
 import json
 import time
 from collections.abc import Callable, Collection
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import PurePosixPath
 
 from lesion_core.errors import ArtifactNotFound, StudyEnded, TrialStopped
 from lesion_core.keys import signal_key, signals_prefix
 from lesion_core.progress import Progress, ProgressCallback
+from lesion_core.search.pace import LONGEST_SECONDS, Pace
 from lesion_core.search.trial_spec import TrialOrder
 from lesion_core.stores.protocol import Store
 from lesion_core.types import StoreKey
 
-POLL_SECONDS = 0.3
 # A study answers within a moment. One that is silent for so long is dead or cut off, and the trial goes on without
 # it: what it leaves in the store is found by the study when that is started again.
 _PATIENCE_SECONDS = 120.0
@@ -45,6 +50,10 @@ class Reporter:
     clock: Callable[[], float] = time.monotonic
     sleep: Callable[[float], None] = time.sleep
     last: int = 0  # the latest epoch that was written down
+    _halts: Pace = field(init=False)  # that of the looks for the study's end
+
+    def __post_init__(self) -> None:
+        self._halts = Pace(self.store, self.clock, first_seconds=LONGEST_SECONDS)
 
     def __call__(self, news: Progress) -> None:
         """Take one line of news.
@@ -61,7 +70,7 @@ class Reporter:
             self._write_down(epoch, news.metrics["selection_score"])
         if epoch >= self.order.n_epochs:
             return  # all but done, so sooner stored than taken up again
-        check_study(self.store, self.order)
+        self._check_study()
         if is_new and self.order.is_judged:
             self._await_verdict(epoch)
 
@@ -74,13 +83,20 @@ class Reporter:
         """Wait for the study's word; the child trains on meanwhile."""
         key = signal_key(self.order.study, self.order.channel, "verdict", epoch)
         deadline = self.clock() + self.patience_seconds
+        pace = Pace(self.store, self.clock)
         while (answer := _read(self.store, key)) is None:
-            check_study(self.store, self.order)
+            self._check_study()
             if self.clock() > deadline:
                 return
-            self.sleep(POLL_SECONDS)
+            self.sleep(pace.looked(has_news=False))
         if answer["stop"]:
             raise TrialStopped(f"trial {self.order.number} was given up after epoch {epoch}", epoch=epoch)
+
+    def _check_study(self) -> None:
+        """Look whether the study ended, where it is time to."""
+        if self._halts.is_due:
+            check_study(self.store, self.order)
+            self._halts.looked(has_news=False)
 
 
 def read_epochs(store: Store, order: TrialOrder, heard: Collection[int] = ()) -> dict[int, float]:
@@ -115,7 +131,7 @@ def check_study(store: Store, order: TrialOrder) -> None:
     if store.stat(_halt_key(order)) is not None:
         raise StudyEnded(
             f"expected study {order.study} to go on, but it ended before its trial {order.number}; run it again, and "
-            "the trial is taken up from its last backup",
+            "the trial is taken up from its last checkpoint",
             study=order.study,
         )
 

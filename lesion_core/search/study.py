@@ -27,13 +27,13 @@ _FIXED = {
     "dataset": "every trial sees the same images",
     "size_px": "the dataset is prepared for one size",
     "colour_constancy": "the dataset is prepared with one",
-    "views": "trials are scored on one view",
-    "members": "trials are scored on one network",
+    "test_time_augmentation": "trials are scored on one view",
+    "ensemble_size": "trials are scored on one network",
     "gate": "the gate is set before training",
     "seed": "the luckiest seed is no better recipe",
     "deterministic": "it changes nothing but speed",
     "search": "it is the space itself",
-    "optimisation.backup_seconds": "it changes nothing but speed",
+    "optimisation.checkpoint_seconds": "it changes nothing but speed",
     "optimisation.xla": "it changes nothing but speed",
 }
 _LENGTH = ("optimisation.epochs", "optimisation.head_epochs")
@@ -103,7 +103,7 @@ def plan_study(recipe: Recipe, dataset: DatasetRef, spec: StudySpec, store: Stor
 
     Raises:
         ConfigError: There is no search space, a field of it is unknown, may not be varied or makes a recipe that
-            cannot be meant, the recipe's own values lie outside it, the dataset has another size, not the fold or
+            is invalid, the recipe's own values lie outside it, the dataset has another size, not the fold or
             no image to score trials on, or the pruner could never act.
         StoreError: The dataset's table of splits cannot be read.
     """
@@ -190,7 +190,7 @@ def with_values(recipe: Recipe, values: Values) -> Recipe:
     """Return ``recipe`` with other values, without its search space and description.
 
     Raises:
-        ConfigError: They make a recipe that cannot be meant; the message names the field.
+        ConfigError: They make an invalid recipe; the message names the field.
     """
     content: dict[str, Any] = recipe.model_dump(exclude={"search", "description"})
     for path, value in values.items():

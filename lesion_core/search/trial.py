@@ -29,7 +29,7 @@ from lesion_core.types import JsonDict
 def run(spec: dict[str, Any], *, store: Store, workdir: Path, on_progress: ProgressCallback) -> TrialRef:
     """Carry out what ``spec`` (a ``TrialJob``) describes and return the stored trial.
 
-    A trial that is already there is returned at once; one that was killed is continued from its last backup in
+    A trial that is already there is returned at once; one that was killed is continued from its last checkpoint in
     ``workdir``. Only the training split is learned from and only the validation split is looked at.
 
     Raises:
@@ -54,7 +54,7 @@ def _fit(job: TrialJob, store: Store, workdir: Path, scratch: Path, on_progress:
     set_up(job.recipe)
     with make_strategy(job.recipe).scope():
         model = build_network(recipe)
-        return fit(model, job.recipe, dataset, backups=scratch / "backup", on_progress=on_progress)
+        return fit(model, job.recipe, dataset, checkpoints=scratch / "checkpoint", on_progress=on_progress)
 
 
 def _with_validation(dataset: OpenDataset, job: TrialJob) -> OpenDataset:

@@ -16,14 +16,15 @@ from lesion_core.stores.protocol import Store
 def run_trial(
     order: TrialOrder, *, store: Store, settings: LesionSettings, on_progress: ProgressCallback = ignore_progress
 ) -> TrialOutcome:
-    """Run a trial to its end, or until its study gives it up; the child ends then, and its backups go.
+    """Run a trial to its end, or until its study gives it up; the child ends then, and its checkpoints go.
 
     A trial that is stored already is returned at once, without a child.
 
     Raises:
-        StudyEnded: Its study ended before it; the child ends, its backups stay, and the same order resumes from them.
+        StudyEnded: Its study ended before it; the child ends, its checkpoints stay, and the same order resumes from
+            them.
         LesionError: The very error, by class, that ended the child.
-        ChildKilled: The child ended by a signal; the same order resumes from the last backup.
+        ChildKilled: The child ended by a signal; the same order resumes from the last checkpoint.
     """
     key = trial_key_of(order.job)
     reporter = Reporter(order, store, on_progress)

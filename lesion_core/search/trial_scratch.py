@@ -1,4 +1,4 @@
-"""Where a trial keeps its backups on this machine, and how they are given up."""
+"""Where a trial keeps its checkpoints on this machine, and how they are given up."""
 
 import shutil
 from pathlib import Path
@@ -15,7 +15,7 @@ def scratch_of(key: StoreKey, workdir: Path) -> Path:
 
 
 def give_up(key: StoreKey, workdir: Path) -> None:
-    """Remove the backups of a trial that will not go on; waits for whoever works with them."""
+    """Remove the checkpoints of a trial that will not go on; waits for whoever works with them."""
     scratch = scratch_of(key, workdir)
     with locked(lock_of(scratch)):
         shutil.rmtree(scratch, ignore_errors=True)

@@ -5,28 +5,24 @@ import uuid
 from datetime import datetime
 
 from lesion_core.errors import LesionError
+from lesion_core.fields.table import FIELDS
 from lesion_core.keys import audit_key
 from lesion_core.serving.predictor import Answer
 from lesion_core.stores.protocol import Store
 from lesion_core.types import JsonDict, StoreKey
 
-_AGE_BAND_YEARS = 10
-
 
 def describe_answer(answer: Answer) -> JsonDict:
     """Return what is kept of an answer.
 
-    Age is kept as the first year of its decade (90 stands for 90 and above), because an exact age together with
-    site and time can single a person out. There is no digest of the image: it would recognise a known picture.
+    A number is kept as the lower end of its band, the age as the first year of its decade (90 stands for 90 and
+    above), because an exact age together with site and time can single a person out. There is no digest of the image:
+    it would recognise a known image.
     """
-    metadata = answer.metadata
-    decade = None if metadata.age_years is None else min(90, int(metadata.age_years) // _AGE_BAND_YEARS * 10)
     return {
         "model": answer.model_id,
         "probabilities": {str(item.diagnosis): round(item.probability, 6) for item in answer.classes},
-        "age_decade": decade,
-        "sex": metadata.sex,
-        "site": metadata.site,
+        **dict(field.audited(getattr(answer.metadata, field.name)) for field in FIELDS),
         "notes": [note.code for note in answer.notes],
     }
 

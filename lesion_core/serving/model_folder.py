@@ -12,8 +12,9 @@ from pathlib import Path
 from pydantic import ConfigDict, Field, ValidationError
 
 from lesion_core.errors import ArtifactCorrupt, ArtifactNotFound, ConfigError
+from lesion_core.fields.table import categories
 from lesion_core.images import Preprocessing
-from lesion_core.labels import CLASS_ORDER, SEX_ORDER, SITE_ORDER
+from lesion_core.labels import CLASS_ORDER
 from lesion_core.types import JsonDict, Licence, Value
 
 FILES = ("model.onnx", "labels.json", "preprocessing.json", "calibration.json", "provenance.json", "recipe.json")
@@ -53,7 +54,7 @@ def read_model_folder(path: Path, *, model_id: str | None = None) -> ModelFolder
     Raises:
         ArtifactNotFound: A file is missing.
         ArtifactCorrupt: A file cannot be read.
-        ConfigError: Classes, sexes or sites are not this program's, in this program's order.
+        ConfigError: Classes, or values of a field, are not this program's, in this program's order.
     """
     _check_complete(path)
     _check_vocabulary(path, _read_json(path / "labels.json"))
@@ -75,6 +76,12 @@ def read_model_folder(path: Path, *, model_id: str | None = None) -> ModelFolder
     )
 
 
+def vocabulary() -> JsonDict:
+    """Return the content of ``labels.json``: the order of the classes and values that the numbers stand for."""
+    fields = {field.order_name: list(field.words) for field in categories()}
+    return {"class_order": [str(item) for item in CLASS_ORDER], **fields}
+
+
 def _check_complete(path: Path) -> None:
     for name in FILES:
         if not (path / name).is_file():
@@ -85,8 +92,10 @@ def _check_complete(path: Path) -> None:
 
 
 def _check_vocabulary(path: Path, labels: JsonDict) -> None:
-    for field, order in (("class_order", CLASS_ORDER), ("sex_order", SEX_ORDER), ("site_order", SITE_ORDER)):
-        ours = [str(item) for item in order]
+    later = {field.order_name for field in categories() if field.is_later}
+    for field, ours in vocabulary().items():
+        if field in later and field not in labels:
+            continue  # made before there was this field, which it does not take
         if labels.get(field) != ours:
             raise ConfigError(
                 f"expected {field} {ours} in {path / 'labels.json'}, got {labels.get(field)}; "

@@ -6,9 +6,10 @@ from pathlib import Path
 import numpy as np
 
 from lesion_core.errors import ArtifactCorrupt, ConfigError
+from lesion_core.fields.table import FIELDS
 
 NUMPY_TYPES = {"tensor(uint8)": np.uint8, "tensor(float)": np.float32, "tensor(int32)": np.int32}
-INPUTS = ("image", "age_years", "sex_code", "site_code")
+INPUTS = ("image", *(field.input for field in FIELDS))
 _LATER = ("Unsupported model IR version", "Opset")  # how ONNX Runtime speaks of files made for a later one
 
 

@@ -5,6 +5,7 @@ never assumed. How an answer is taken apart is written at ``explain_answer``.
 """
 
 import os
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
@@ -12,16 +13,17 @@ from typing import Literal
 import numpy as np
 
 # From 1.29 on, ONNX Runtime reports sessions and models to its maker unless this is set before it is loaded;
-# nothing of a hospital's work may leave the house. Set, not read: no setting of ours may turn it on.
+# nothing of a hospital's work may leave the hospital. Set, not read: no setting of ours may turn it on.
 os.environ["ORT_DISABLE_TELEMETRY"] = "1"
 import onnxruntime
 
 from lesion_core.cores import usable_cores
 from lesion_core.errors import ArtifactCorrupt, ConfigError, InputRejected
+from lesion_core.fields.table import FIELDS
 from lesion_core.images import Preprocessing, decode, resize
-from lesion_core.labels import CLASS_ORDER, MALIGNANT, N_CLASSES, SEX_ORDER, SITE_ORDER, Diagnosis, code_of
+from lesion_core.labels import CLASS_ORDER, MALIGNANT, N_CLASSES, Diagnosis
 from lesion_core.serving.model_folder import ModelFolder, read_model_folder
-from lesion_core.serving.onnx_file import INPUTS, NUMPY_TYPES, check_inputs, for_onnxruntime, unreadable
+from lesion_core.serving.onnx_file import NUMPY_TYPES, check_inputs, for_onnxruntime, unreadable
 from lesion_core.serving.quality import QualityNote, check_quality
 from lesion_core.types import PatientMetadata
 
@@ -66,20 +68,17 @@ class OnnxModel:
         side = self._inputs["image"].shape[1] if "image" in self._inputs else None
         return side if isinstance(side, int) else None
 
-    def run(
-        self, images: np.ndarray, age_years: np.ndarray, sex_codes: np.ndarray, site_codes: np.ndarray
-    ) -> dict[str, np.ndarray]:
+    def run(self, images: np.ndarray, metadata: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
         """Return every output of the file, by name, for ``n`` images.
 
         Args:
             images: uint8 (n, s, s, 3), RGB.
-            age_years: (n,) years, NaN where unknown.
-            sex_codes: (n,) codes of ``labels.SEX_ORDER``, 0 where unknown.
-            site_codes: (n,) codes of ``labels.SITE_ORDER``, 0 where unknown.
+            metadata: Every field of the table by the name of its input, (n,) each: numbers with NaN where unknown,
+                codes with 0 where unknown.
 
-        Inputs that the file does not have (an image-only model) are left out.
+        Inputs that the file does not have (an image-only model, or one made before a field was added) are left out.
         """
-        given = dict(zip(INPUTS, (images, age_years, sex_codes, site_codes), strict=True))
+        given = {"image": images, **metadata}
         feed = {
             name: np.ascontiguousarray(given[name], dtype=NUMPY_TYPES[item.type])
             for name, item in self._inputs.items()
@@ -210,7 +209,7 @@ class Predictor:
         Raises:
             ArtifactNotFound: A file is missing.
             ArtifactCorrupt: A file cannot be read.
-            ConfigError: The model was made for other classes, sexes or sites, or another order of them.
+            ConfigError: The model was made for other classes, or other values of a field, or another order of them.
         """
         described = read_model_folder(folder, model_id=model_id)
         return cls(described, OnnxModel(folder / "model.onnx", threads=threads, batch_size=batch_size))
@@ -230,9 +229,7 @@ class Predictor:
         """What logits are divided by before the softmax."""
         return self.folder.temperature
 
-    def predict(
-        self, images: np.ndarray, age_years: np.ndarray, sex_codes: np.ndarray, site_codes: np.ndarray
-    ) -> Predictions:
+    def predict(self, images: np.ndarray, metadata: Mapping[str, np.ndarray]) -> Predictions:
         """Return the model's outputs for ``n`` images; arguments as for ``OnnxModel.run``.
 
         Raises:
@@ -244,7 +241,7 @@ class Predictor:
                 f"expected uint8 images of shape (n, {side}, {side}, 3), got {images.dtype} {images.shape}; "
                 "prepare them with this model's preprocessing"
             )
-        outputs = self._model.run(images, age_years, sex_codes, site_codes)
+        outputs = self._model.run(images, metadata)
         logits = outputs["logits"]
         return Predictions(
             logits=logits,
@@ -259,12 +256,12 @@ class Predictor:
         """Answer for one encoded image and what is known of the patient.
 
         Raises:
-            ImageRejected: The bytes are no usable picture (``reason``).
+            ImageRejected: The bytes are no usable image (``reason``).
             InputRejected: The model gives no numbers for it.
         """
-        picture = decode(data, image_id=image_id)
-        notes = check_quality(picture, size_px=self.preprocessing.size_px)
-        return explain_answer(self, resize(picture, self.preprocessing), metadata, notes)
+        image = decode(data, image_id=image_id)
+        notes = check_quality(image, size_px=self.preprocessing.size_px)
+        return explain_answer(self, resize(image, self.preprocessing), metadata, notes)
 
 
 def explain_answer(
@@ -295,8 +292,8 @@ def explain_answer(
     Raises:
         InputRejected: The model gives infinite values or NaN for this image (``field`` is ``image``).
     """
-    known = predictor.predict(*_repeated(pixels[None], metadata))
-    unknown = predictor.predict(*_repeated(pixels[None], PatientMetadata()))
+    known = predictor.predict(pixels[None], _repeated(metadata, 1))
+    unknown = predictor.predict(pixels[None], _repeated(PatientMetadata(), 1))
     if not (np.isfinite(known.logits).all() and np.isfinite(unknown.logits).all()):
         raise InputRejected(
             f"expected numbers from the model {predictor.model_id} for this image, got none (NaN); no probability "
@@ -339,16 +336,10 @@ def explain_answer(
     )
 
 
-def _repeated(images: np.ndarray, metadata: PatientMetadata) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
-    """Return the model's four inputs: ``images`` (n, s, s, 3), each with the same metadata."""
-    n = len(images)
-    age = np.nan if metadata.age_years is None else metadata.age_years
-    return (
-        images,
-        np.full(n, age, np.float32),
-        np.full(n, code_of(metadata.sex, SEX_ORDER), np.int32),
-        np.full(n, code_of(metadata.site, SITE_ORDER), np.int32),
-    )
+def _repeated(metadata: PatientMetadata, n: int) -> dict[str, np.ndarray]:
+    """Return the model's metadata inputs for ``n`` images of one patient."""
+    known = {field: getattr(metadata, field.name) for field in FIELDS}
+    return {field.input: np.full(n, field.encode(value), field.dtype) for field, value in known.items()}
 
 
 def _occlude(predictor: Predictor, pixels: np.ndarray, metadata: PatientMetadata, value: np.ndarray) -> np.ndarray:
@@ -363,5 +354,5 @@ def _occlude(predictor: Predictor, pixels: np.ndarray, metadata: PatientMetadata
     for cell in range(_OCCLUSION_CELLS**2):
         row, column = divmod(cell, _OCCLUSION_CELLS)
         hidden[cell, edges[row] : edges[row + 1], edges[column] : edges[column + 1]] = mean
-    values = centre(predictor.predict(*_repeated(hidden, metadata)).logits) / predictor.temperature
+    values = centre(predictor.predict(hidden, _repeated(metadata, len(hidden))).logits) / predictor.temperature
     return (value - values).reshape(_OCCLUSION_CELLS, _OCCLUSION_CELLS, N_CLASSES)

@@ -12,6 +12,7 @@ from typing import Literal
 
 from pydantic import Field
 
+from lesion_core.fields.table import FIELDS, in_words
 from lesion_core.labels import CLASS_NAMES, CLASS_ORDER, N_CLASSES_IN_WORDS, Diagnosis
 from lesion_core.serving.model_folder import Provenance
 from lesion_core.types import PatientMetadata, Value
@@ -21,7 +22,7 @@ SUBTITLE = (
     f"Research use only. One dermoscopic image of one lesion in, probabilities for {N_CLASSES_IN_WORDS} classes out."
 )
 SYNTHETIC_BANNER = (
-    "SYNTHETIC: this model was trained on generated pictures. Its answers have no clinical meaning whatever."
+    "SYNTHETIC: this model was trained on generated images. Its answers have no clinical meaning whatever."
 )
 NOT_READY = (
     "No model is approved yet, so this page cannot answer. Run the pipeline, then approve a model with the flow "
@@ -54,16 +55,19 @@ MAP_CAVEAT = (
     "The map tells where the model looked, not where disease is. It is no segmentation, no margin and no evidence "
     "that the answer is right; a wrong answer comes with an equally convincing map."
 )
+METADATA = in_words()  # "age, sex and site"
+_METADATA = f"{METADATA[:1].upper()}{METADATA[1:]}"
+_ALL = f"all {('three', 'four', 'five', 'six', 'seven', 'eight', 'nine')[len(FIELDS) - 3]}"
 METADATA_NOTE = (
-    "Probability with age, sex and site as given, minus the probability with all three unknown, in percentage points."
+    f"Probability with {METADATA} as given, minus the probability with {_ALL} unknown, in percentage points."
 )
 INTERACTION_NOTE = (
-    "In this model age, sex and site also change how much each feature of the image counts. The table parts what "
+    f"In this model {METADATA} also change how much each feature of the image counts. The table parts what "
     "they changed in a class’s value (log-odds) into what they say by themselves, and what they say with this image "
-    "alone. The map shows what the image says with all three unknown."
+    f"alone. The map shows what the image says with {_ALL} unknown."
 )
-NO_METADATA_NOTE = "Age, sex and site were left unknown, so they added nothing."
-METADATA_UNUSED_NOTE = "This model does not use age, sex and site."
+NO_METADATA_NOTE = f"{_METADATA} were left unknown, so they added nothing."
+METADATA_UNUSED_NOTE = f"This model does not use {METADATA}."
 
 # Word boundaries are written out: "100 %" has none at its end.
 _BANNED: tuple[str, ...] = (
@@ -216,8 +220,7 @@ def brief_disclaimer() -> str:
 
 def describe_patient(metadata: PatientMetadata) -> str:
     """Name what an answer knew of the patient: 'age 61, male, site unknown'."""
-    age = "age unknown" if metadata.age_years is None else f"age {metadata.age_years:g}"
-    return f"{age}, {metadata.sex or 'sex unknown'}, {metadata.site or 'site unknown'}"
+    return ", ".join(field.in_words(getattr(metadata, field.name)) for field in FIELDS)
 
 
 def newer_model(answered_by: str) -> str:
@@ -326,7 +329,7 @@ def _general(keeps_record: bool) -> tuple[Statement, ...]:
 
 def _classes(absent_classes: Sequence[str]) -> str:
     text = (
-        f"Only {len(CLASS_ORDER)} classes: {_names(CLASS_ORDER)}. Any other lesion, and any other picture, is forced "
+        f"Only {len(CLASS_ORDER)} classes: {_names(CLASS_ORDER)}. Any other lesion, and any other image, is forced "
         "into one of them."
     )
     if absent_classes:
@@ -336,7 +339,7 @@ def _classes(absent_classes: Sequence[str]) -> str:
 
 def _training(provenance: Provenance) -> str:
     if provenance.synthetic:
-        return f"{provenance.n_train_images} generated pictures, marked synthetic. No patient is among them."
+        return f"{provenance.n_train_images} generated images, marked synthetic. No patient is among them."
     dataset = provenance.dataset.get("id", "dataset not named")
     return (
         f"{provenance.n_train_images} dermoscopic images ({dataset}). Public "
@@ -348,8 +351,9 @@ def _training(provenance: Provenance) -> str:
 def _privacy(keeps_record: bool) -> str:
     text = "The image is used for this answer only: its temporary copy is deleted and nothing of it is stored."
     if keeps_record:
-        return f"{text} A record is kept of probabilities, age decade, sex, site and version: no image, no name."
-    return f"{text} Age, sex and site are not stored either."
+        kept = in_words(["probabilities", *(field.audited_as for field in FIELDS), "version"])
+        return f"{text} A record is kept of {kept}: no image, no name."
+    return f"{text} {_METADATA} are not stored either."
 
 
 def _names(classes: Iterable[str]) -> str:

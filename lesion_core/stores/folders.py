@@ -24,11 +24,11 @@ from lesion_core.errors import ArtifactCorrupt, ArtifactNotFound, ConfigError, S
 from lesion_core.keys import DIGEST_LENGTH, INDEX_NAME, canonical_json, digest_of, index_key
 from lesion_core.progress import ProgressCallback, Tally, ignore_progress
 from lesion_core.refs import Ref
-from lesion_core.stores.filesystem import file_digest, locked, settle, temporary_file, translated
+from lesion_core.stores.filesystem import file_digest, locked, translated
 from lesion_core.stores.protocol import Store
+from lesion_core.stores.transfers import corrupt, download, stored_digest, upload, verify_once
+from lesion_core.stores.verified import Verified
 from lesion_core.types import JsonDict, Sha256, StoreKey, Value
-
-_BLOCK_BYTES = 1 << 20
 
 
 class FileEntry(Value):
@@ -92,7 +92,7 @@ def get_index(store: Store, folder: Ref | StoreKey) -> tuple[StoreKey, FolderInd
     folder_key = folder.key if isinstance(folder, Ref) else folder
     index, sha256 = _found(store, folder_key)
     if isinstance(folder, Ref) and folder.sha256 != sha256:
-        raise _corrupt(store, index_key(folder_key), folder.sha256, sha256)
+        raise corrupt(store, index_key(folder_key), folder.sha256, sha256)
     return folder_key, index
 
 
@@ -117,7 +117,10 @@ def publish(
     clock: Callable[[], datetime.datetime] = utc_now,
     on_progress: ProgressCallback = ignore_progress,
 ) -> tuple[FolderIndex, Sha256]:
-    """Store every file below ``source``, verify each by reading it back, and publish the index last.
+    """Store every file below ``source``, verify each, and publish the index last.
+
+    A file is verified by the ETag that the server makes of what it receives; where that says nothing (a directory, a
+    server that encrypts), by reading it back.
 
     The first to publish wins: where a complete folder is already there, or appears meanwhile, that one is
     returned. What an interrupted attempt left behind is used where its bytes are right.
@@ -136,7 +139,7 @@ def publish(
         inputs: Everything the output depends on, JSON-serialisable.
         summary: The own fields of the reference to this folder, JSON-serialisable.
         clock: Time of publication.
-        on_progress: Told the stage 'publish', file by file.
+        on_progress: Gets the stage 'publish', file by file.
 
     Raises:
         ConfigError: There is nothing to publish, or a name cannot be a key.
@@ -155,16 +158,18 @@ def publish(
     )
     home = files_folder(folder_key, index)
     tally = Tally(on_progress, "publish", len(files))
+    there = set(store.list(f"{home}/"))  # what an interrupted attempt left
     try:
         for name, entry in files.items():
+            key = f"{home}/{name}"
             with tally.part(name):
-                _upload(store, f"{home}/{name}", source / name, entry)
+                if key not in there or stored_digest(store, key) != entry.sha256:
+                    upload(store, key, source / name, entry.sha256)
     except (ArtifactCorrupt, ArtifactNotFound):
         if (found := find(store, folder_key)) is None:
             raise
         return found  # another worker published first and cleared files that were also ours
-    _create_index(store, folder_key, index)
-    winner = _found(store, folder_key)
+    winner = _create_index(store, folder_key, index) or _found(store, folder_key)
     if files_folder(folder_key, winner[0]) == home:
         _mend(store, home, source, files)
     elif store.honours_conditions():
@@ -189,7 +194,7 @@ def read_file(store: Store, folder: Ref | StoreKey, name: str) -> bytes:
     body = store.read(key)
     actual = hashlib.sha256(body).hexdigest()
     if actual != index.files[name].sha256:
-        raise _corrupt(store, key, index.files[name].sha256, actual)
+        raise corrupt(store, key, index.files[name].sha256, actual)
     return body
 
 
@@ -201,7 +206,8 @@ def materialise(
     That is the store's own directory where it has one (``store.root``; treat it as read-only), else a copy
     below ``cache``: complete or absent, continued after an interruption, mended where a copied file was
     damaged, and safe when several processes ask at once (one downloads, the others wait for it).
-    ``on_progress`` is told the stage 'fetch dataset', 'fetch model' …, file by file.
+    A file that was found whole before and has not changed since is not hashed again (``verified``).
+    ``on_progress`` gets the stage 'fetch dataset', 'fetch model' …, file by file.
 
     Raises:
         ArtifactNotFound: No complete folder is there, or one of its files is gone.
@@ -212,20 +218,23 @@ def materialise(
     home = files_folder(folder_key, index)
     kind = folder_key.partition("/")[0].removesuffix("s")
     tally = Tally(on_progress, f"fetch {kind}", len(index.files))
+    target = cache / home
+    notes = Verified(target.with_name(f".{target.name}.verified"))
     if store.root is not None:
         for name, entry in index.files.items():
             with tally.part(name):
-                _verify(store, f"{home}/{name}", entry)
+                verify_once(store, f"{home}/{name}", name, entry.sha256, notes)
+        notes.save()
         return store.root / home
-    target = cache / home
     staging = target.with_name(f".{target.name}")
     with translated(target), locked(target.with_name(f".{target.name}.lock")):
         place = target if target.is_dir() else staging
         for name, entry in index.files.items():
             with tally.part(name):
-                _download(store, f"{home}/{name}", place / name, entry)
+                download(store, f"{home}/{name}", name, place / name, entry.sha256, notes)
         if place is staging:
             os.replace(staging, target)
+        notes.save()
     return target
 
 
@@ -261,77 +270,23 @@ def _entries(source: Path) -> dict[StoreKey, FileEntry]:
         }
 
 
-def _upload(store: Store, key: StoreKey, path: Path, entry: FileEntry) -> None:
-    if _stored_digest(store, key) == entry.sha256:
-        return
-    with path.open("rb") as stream:
-        store.write(key, stream)
-    _verify(store, key, entry)
-
-
 def _mend(store: Store, home: StoreKey, source: Path, files: dict[StoreKey, FileEntry]) -> None:
     """Store again what was collected as nobody's between its upload and the index that now names it."""
     there = set(store.list(f"{home}/"))
     for name, entry in files.items():
         if f"{home}/{name}" not in there:
-            _upload(store, f"{home}/{name}", source / name, entry)
+            upload(store, f"{home}/{name}", source / name, entry.sha256)
 
 
-def _create_index(store: Store, folder_key: StoreKey, index: FolderIndex) -> None:
+def _create_index(store: Store, folder_key: StoreKey, index: FolderIndex) -> tuple[FolderIndex, Sha256] | None:
+    """Publish the index and return it with its sha256, or ``None`` where it may be another that is there."""
     key, body = index_key(folder_key), canonical_json(index.model_dump(mode="json"))
-    if store.honours_conditions():
-        try:
-            store.create(key, body)
-        except StoreConflict:
-            return
-    elif store.stat(key) is None:
-        store.write(key, body)
-
-
-def _verify(store: Store, key: StoreKey, entry: FileEntry) -> None:
-    actual = _stored_digest(store, key)
-    if actual is None:
-        raise ArtifactNotFound(
-            f"expected {key!r} in {store.url}, which the folder's index lists, found nothing; restore it from a "
-            "backup, or remove the folder's index so that the step can make it again",
-            key=key,
-        )
-    if actual != entry.sha256:
-        raise _corrupt(store, key, entry.sha256, actual)
-
-
-def _stored_digest(store: Store, key: StoreKey) -> Sha256 | None:
-    """Return the sha256 of a stored object, or ``None`` where there is none."""
-    digest = hashlib.sha256()
-    try:
-        with store.open_reader(key) as stream:
-            while block := stream.read(_BLOCK_BYTES):
-                digest.update(block)
-    except ArtifactNotFound:
+    if not store.honours_conditions():
+        if store.stat(key) is None:
+            store.write(key, body)
         return None
-    return digest.hexdigest()
-
-
-def _download(store: Store, key: StoreKey, path: Path, entry: FileEntry) -> None:
-    """Bring one object to ``path``, unless it is already there with the right bytes."""
-    if path.is_file() and file_digest(path) == entry.sha256:
-        return
-    digest = hashlib.sha256()
-    with store.open_reader(key) as stream, temporary_file(path) as (sink, temporary):
-        while block := stream.read(_BLOCK_BYTES):
-            digest.update(block)
-            sink.write(block)
-        settle(sink)
-        if digest.hexdigest() != entry.sha256:
-            raise _corrupt(store, key, entry.sha256, digest.hexdigest())
-        os.replace(temporary, path)
-
-
-def _corrupt(store: Store, key: StoreKey, expected: Sha256, actual: Sha256) -> ArtifactCorrupt:
-    return ArtifactCorrupt(
-        f"expected {key!r} in {store.url} to have sha256 {expected}, got {actual}; restore it from a backup, or "
-        "remove the folder's index so that the step can make it again",
-        key=key,
-        expected=expected,
-        actual=actual,
-    )
+    try:
+        store.create(key, body)
+    except StoreConflict:
+        return None
+    return FolderIndex.model_validate_json(body), hashlib.sha256(body).hexdigest()

@@ -81,10 +81,11 @@ class LocalStore:
         except ArtifactNotFound:
             return None
 
-    def write(self, key: StoreKey, source: bytes | BinaryIO) -> None:
+    def write(self, key: StoreKey, source: bytes | BinaryIO) -> str | None:
         """Store an object whole, replacing what was there; raises ``StoreRefused`` where the disk is full."""
         with self._prepared(key, source) as (temporary, target), self._naming(target):
             os.replace(temporary, target)
+        return None
 
     def stage(self, key: StoreKey, body: bytes) -> None:
         """Store an object whole, not yet brought to the disk: many small files wait for it once, in ``settle``.

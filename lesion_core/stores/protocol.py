@@ -53,8 +53,11 @@ class Store(Protocol):
     def stat(self, key: StoreKey) -> ObjectStat | None:
         """Return size and tag of an object, or ``None`` where there is none."""
 
-    def write(self, key: StoreKey, source: bytes | BinaryIO) -> None:
-        """Store an object whole, replacing what was there."""
+    def write(self, key: StoreKey, source: bytes | BinaryIO) -> str | None:
+        """Store an object whole, replacing what was there.
+
+        Returns the ETag that a server has made of what it received, else ``None`` (``etags`` says what it proves).
+        """
 
     def stage(self, key: StoreKey, body: bytes) -> None:
         """Store an object whole, seen at once, but sure to outlast a power failure only after ``settle``.

@@ -76,17 +76,17 @@ class RetryingStore:
         """Return size and tag of an object, or ``None``."""
         return self._patiently(lambda: self._store.stat(key))
 
-    def write(self, key: StoreKey, source: bytes | BinaryIO) -> None:
-        """Store an object whole."""
+    def write(self, key: StoreKey, source: bytes | BinaryIO) -> str | None:
+        """Store an object whole; returns what the wrapped store does."""
         if isinstance(source, bytes):
             return self._patiently(lambda: self._store.write(key, source))
         if not source.seekable():
             return self._store.write(key, source)
         start = source.tell()
 
-        def write_from_start() -> None:
+        def write_from_start() -> str | None:
             source.seek(start)
-            self._store.write(key, source)
+            return self._store.write(key, source)
 
         return self._patiently(write_from_start)
 

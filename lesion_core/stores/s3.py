@@ -37,6 +37,7 @@ from lesion_core.errors import (
 )
 from lesion_core.proxies import is_loopback
 from lesion_core.stores.addresses import checked_key, checked_prefix
+from lesion_core.stores.etags import PART_BYTES, fits_one_part
 from lesion_core.stores.protocol import ObjectEntry, ObjectStat, Store
 from lesion_core.stores.s3_answers import is_no_s3, meaning_of, no_s3
 from lesion_core.stores.s3_endpoint import checked_endpoint
@@ -44,6 +45,7 @@ from lesion_core.types import StoreKey
 
 _BUCKET = re.compile(r"^[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]$")
 _READ_BYTES = 1 << 20
+_TRANSFER = TransferConfig(multipart_threshold=PART_BYTES, multipart_chunksize=PART_BYTES, max_concurrency=4)
 
 
 class S3Store:
@@ -144,15 +146,16 @@ class S3Store:
             raise
         return ObjectStat(size_bytes=answer["ContentLength"], tag=self._tag(answer, key))
 
-    def write(self, key: StoreKey, source: bytes | BinaryIO) -> None:
-        """Store an object whole, replacing what was there; a long stream goes in several parts."""
+    def write(self, key: StoreKey, source: bytes | BinaryIO) -> str | None:
+        """Store an object whole, replacing what was there, and return its ETag; a long stream goes in parts."""
         if isinstance(source, bytes):
-            self._put(key, source)
-            return
+            return self._put(key, source)
+        if fits_one_part(source):
+            return self._put(key, source.read())
         with self._translate(key):
-            self._client.upload_fileobj(
-                _KeptOpen(source), self._bucket, self._full(key), Config=TransferConfig(max_concurrency=4)
-            )
+            self._client.upload_fileobj(_KeptOpen(source), self._bucket, self._full(key), Config=_TRANSFER)
+        found = self.stat(key)
+        return None if found is None else found.tag
 
     def stage(self, key: StoreKey, body: bytes) -> None:
         """Store an object whole; a server that has answered has it."""

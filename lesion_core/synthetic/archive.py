@@ -27,8 +27,8 @@ _CAMERAS: tuple[Camera, ...] = (  # one for each clinic in vocabulary.CLINICS
 def write_archive(folder: Path, *, n_images: int = 400, seed: int = 7) -> None:
     """Write ``ISIC_#######.jpg`` files and ``metadata.csv`` into a new folder.
 
-    The pictures are 256×192 JPEGs, the rows say ``image_manipulation: synthetic``. Among them are the
-    faults of ``faults.plant_faults``, so one row has no picture. Equal arguments give equal bytes. The
+    The images are 256×192 JPEGs, the rows say ``image_manipulation: synthetic``. Among them are the
+    faults of ``faults.plant_faults``, so one row has no image. Equal arguments give equal bytes. The
     folder appears whole or not at all.
 
     Args:
@@ -55,11 +55,11 @@ def write_archive(folder: Path, *, n_images: int = 400, seed: int = 7) -> None:
 
 
 def _fill(folder: Path, n_images: int, seed: int) -> None:
-    """Write pictures, faults and table."""
+    """Write images, faults and table."""
     lesions = draw_cohort(np.random.default_rng([seed, 0]), n_images)
     order = np.random.default_rng([seed, 1]).permutation(n_images)  # ids must not give a lesion away
     rows, n_views = [], {}
-    for number, (lesion, row, content) in zip(order, _pictures(lesions, seed), strict=True):
+    for number, (lesion, row, content) in zip(order, _images(lesions, seed), strict=True):
         row[IMAGE_ID] = f"ISIC_{FIRST_ID + int(number)}"
         n_views[row[IMAGE_ID]] = lesion.n_images
         (folder / f"{row[IMAGE_ID]}.jpg").write_bytes(content)
@@ -69,8 +69,8 @@ def _fill(folder: Path, n_images: int, seed: int) -> None:
     _write_table(folder / "metadata.csv", rows)
 
 
-def _pictures(lesions: Sequence[Lesion], seed: int) -> Iterator[tuple[Lesion, Row, bytes]]:
-    """Yield every picture with its metadata; each lesion has its own stream of random numbers."""
+def _images(lesions: Sequence[Lesion], seed: int) -> Iterator[tuple[Lesion, Row, bytes]]:
+    """Yield every image with its metadata; each lesion has its own stream of random numbers."""
     for lesion in lesions:
         rng = np.random.default_rng([seed, 3, lesion.number])
         row = describe_lesion(lesion, rng)

@@ -1,4 +1,4 @@
-"""One picture of one lesion: where the camera stood, what light there was, what got in the way."""
+"""One image of one lesion: where the camera stood, what light there was, what got in the way."""
 
 import io
 import math
@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 from PIL import Image
 
-from lesion_core.synthetic import overlays as artefacts
+from lesion_core.synthetic import overlays as overlays
 from lesion_core.synthetic.sheet import SIDE_PX, LesionArt
 from lesion_core.synthetic.skin import SkinTone, draw_skin
 
@@ -17,7 +17,7 @@ WIDTH_PX, HEIGHT_PX = 256, 192
 
 @dataclass(frozen=True, slots=True)
 class Camera:
-    """What one clinic's equipment does to every picture it takes."""
+    """What one clinic's equipment does to every image it takes."""
 
     cast: tuple[float, float, float]  # white balance, a factor on R, G, B
     dark_rim: float  # how often the tube's rim is seen
@@ -30,18 +30,18 @@ def photograph(art: LesionArt, tone: SkinTone, camera: Camera, rng: np.random.Ge
     passed, scattered = _view(art, rng)
     image = draw_skin(rng, tone, (HEIGHT_PX, WIDTH_PX)) * passed
     image = image * (1 - scattered * np.float32(0.3)) + scattered
-    image = _with_artefacts(image, camera, rng) * _light(rng, camera)
+    image = _with_overlays(image, camera, rng) * _light(rng, camera)
     image += np.float32(0.008) * rng.standard_normal(image.shape, np.float32)
     buffer = io.BytesIO()
-    picture = Image.fromarray((np.clip(image, 0, 1) * np.float32(255)).astype(np.uint8))
-    picture.save(buffer, format="JPEG", quality=camera.jpeg_quality)
+    taken = Image.fromarray((np.clip(image, 0, 1) * np.float32(255)).astype(np.uint8))
+    taken.save(buffer, format="JPEG", quality=camera.jpeg_quality)
     return buffer.getvalue()
 
 
 def _view(art: LesionArt, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
     """Return what the lesion lets through and what it adds, float32 (h, w, 3), from a random stand."""
     zoom, turn = rng.uniform(0.65, 1.30), rng.uniform(0, 2 * math.pi)
-    mirror = rng.choice([-1.0, 1.0])  # the same lesion, seen in pictures that were flipped on import
+    mirror = rng.choice([-1.0, 1.0])  # the same lesion, seen in images that were flipped on import
     cos, sin = math.cos(turn) / zoom, math.sin(turn) / zoom
     dx, dy = rng.normal(0, 12, 2)
     x0, y0 = WIDTH_PX / 2 + dx, HEIGHT_PX / 2 + dy
@@ -64,7 +64,7 @@ def _transformed(layer: np.ndarray, matrix: tuple[float, ...], fill: int) -> np.
 
 
 def _light(rng: np.random.Generator, camera: Camera) -> np.ndarray:
-    """Return the lamp's brightness and colour over the picture, float32 (h, w, 3) around 1."""
+    """Return the lamp's brightness and colour over the image, float32 (h, w, 3) around 1."""
     y, x = np.mgrid[-1 : 1 : HEIGHT_PX * 1j, -1 : 1 : WIDTH_PX * 1j].astype(np.float32)
     tilt_x, tilt_y = rng.normal(0, 0.05, 2)
     falloff = rng.uniform(0.0, 0.14) * (x * x + y * y)
@@ -73,13 +73,13 @@ def _light(rng: np.random.Generator, camera: Camera) -> np.ndarray:
     return (level[..., None] * colour).astype(np.float32)
 
 
-def _with_artefacts(image: np.ndarray, camera: Camera, rng: np.random.Generator) -> np.ndarray:
+def _with_overlays(image: np.ndarray, camera: Camera, rng: np.random.Generator) -> np.ndarray:
     chances: tuple[tuple[float, Callable[[np.random.Generator, np.ndarray], np.ndarray]], ...] = (
-        (0.04, artefacts.add_ink),
-        (0.35, artefacts.add_hairs),
-        (0.15, artefacts.add_bubbles),
-        (camera.ruler, artefacts.add_ruler),
-        (camera.dark_rim, artefacts.add_dark_rim),
+        (0.04, overlays.add_ink),
+        (0.35, overlays.add_hairs),
+        (0.15, overlays.add_bubbles),
+        (camera.ruler, overlays.add_ruler),
+        (camera.dark_rim, overlays.add_dark_rim),
     )
     for chance, add in chances:
         if rng.random() < chance:

@@ -1,4 +1,4 @@
-"""Who the pictures are of: patients, lesions and images, with metadata that leans on the diagnosis."""
+"""Who the images are of: patients, lesions and images, with metadata that leans on the diagnosis."""
 
 import math
 from dataclasses import dataclass
@@ -28,7 +28,7 @@ class Patient:
 
 @dataclass(frozen=True, slots=True)
 class Lesion:
-    """One lesion of one patient, with the number of its pictures."""
+    """One lesion of one patient, with the number of its images."""
 
     number: int
     identifier: str | None
@@ -39,7 +39,7 @@ class Lesion:
 
 
 def draw_cohort(rng: np.random.Generator, n_images: int) -> list[Lesion]:
-    """Draw lesions, in random order, that have ``n_images`` pictures in all."""
+    """Draw lesions, in random order, that have ``n_images`` images in all."""
     diagnoses = _quotas(max(round(n_images / _IMAGES_PER_LESION), len(CLASS_ORDER)))
     rng.shuffle(diagnoses)
     counts = _image_counts(rng, len(diagnoses), n_images)
@@ -61,10 +61,10 @@ def _quotas(n_lesions: int) -> list[Diagnosis]:
 
 
 def _image_counts(rng: np.random.Generator, n_lesions: int, n_images: int) -> list[int]:
-    """Return how many pictures each lesion has: one, and some up to five."""
+    """Return how many images each lesion has: one, and some up to five."""
     counts = np.ones(n_lesions, int)
     while counts.sum() < n_images:
-        # About one lesion in four is seen again, as in the archive; those take all further pictures.
+        # About one lesion in four is seen again, as in the archive; those take all further images.
         lesion = int(rng.integers(0, max(n_lesions // 4, 1)))
         if counts[lesion] < _MOST_IMAGES_OF_A_LESION:
             counts[lesion] += 1
@@ -92,6 +92,6 @@ def _draw_lesion(
 ) -> Lesion:
     weights = np.array(PROFILES[diagnosis].site_weights, float)
     site = list(Site)[int(rng.choice(len(weights), p=weights / weights.sum()))]
-    # Only a lesion with a single picture may lack its id: otherwise nothing would say which pictures belong together.
+    # Only a lesion with a single image may lack its id: otherwise nothing would say which images belong together.
     known = n_images > 1 or rng.random() > 0.15
     return Lesion(number, f"IL_{9_000_000 + number}" if known else None, diagnosis, site, patient, n_images)

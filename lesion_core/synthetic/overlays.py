@@ -1,4 +1,4 @@
-"""What else gets into the picture: hairs, a ruler, ink, gel bubbles, the dark rim of the tube.
+"""What else gets into the image: hairs, a ruler, ink, gel bubbles, the dark rim of the tube.
 
 None of them depends on the diagnosis, so none can be learned instead of it.
 """

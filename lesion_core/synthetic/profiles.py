@@ -30,7 +30,7 @@ class Profile:
             palms/soles, posterior torso, upper extremity.
         spellings: Of the archive, one or several: diagnosis_1 to diagnosis_3. VASC has no third level there.
         paint: Draws it.
-        look_alikes: What it is mistaken for at the bedside; such a lesion cannot be told by its image.
+        look_alikes: What it is mistaken for at the bedside; such a lesion cannot be determined by its image.
     """
 
     share: float

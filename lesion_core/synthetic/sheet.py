@@ -55,7 +55,7 @@ class Sheet:
         return clouds(self.rng, SHAPE, cell_px, octaves)
 
     def finish(self) -> LesionArt:
-        """Return the sheet as two 8-bit pictures."""
+        """Return the sheet as two 8-bit images."""
         passed = np.exp(-self.density * _FADE) * np.float32(255)
         return LesionArt(passed.astype(np.uint8), np.clip(self.scattered * _FADE * 255, 0, 255).astype(np.uint8))
 

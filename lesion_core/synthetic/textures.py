@@ -52,7 +52,7 @@ def spots(
 ) -> np.ndarray:
     """Return float32 0–1: ``count`` roundish spots whose centres lie where the mask ``where`` is true.
 
-    An empty mask gives an empty picture.
+    An empty mask gives an empty image.
     """
     layer = Image.new("L", (where.shape[1], where.shape[0]), 0)
     places = np.flatnonzero(where)

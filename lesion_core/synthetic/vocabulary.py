@@ -4,25 +4,27 @@ from collections.abc import Mapping
 
 import numpy as np
 
-from lesion_core import archive_fields as fields
+from lesion_core import archive_fields
+from lesion_core.fields.table import later_fields
 from lesion_core.labels import BENIGN, Diagnosis, Site
 from lesion_core.synthetic.cohort import Lesion
 from lesion_core.synthetic.profiles import PROFILES
 from lesion_core.types import Licence
 
-COLUMNS: tuple[str, ...] = (
-    *fields.OWN,
-    fields.AGE,
-    *fields.SITE[:2],
-    fields.SITE_SPECIAL,
-    *fields.DIAGNOSIS[:3],
-    fields.CONFIRMATION,
-    fields.MANIPULATION,
-    fields.IMAGE_TYPE,
-    fields.LESION,
-    fields.PATIENT,
-    fields.SEX,
+_COLUMNS: tuple[str, ...] = (
+    *archive_fields.OWN,
+    archive_fields.AGE,
+    *archive_fields.SITE[:2],
+    archive_fields.SITE_SPECIAL,
+    *archive_fields.DIAGNOSIS[:3],
+    archive_fields.CONFIRMATION,
+    archive_fields.MANIPULATION,
+    archive_fields.IMAGE_TYPE,
+    archive_fields.LESION,
+    archive_fields.PATIENT,
+    archive_fields.SEX,
 )
+COLUMNS: tuple[str, ...] = (*_COLUMNS, *(field.archive_columns[0] for field in later_fields()))
 Row = dict[str, str]
 
 # Licence and attribution of the three invented clinics.
@@ -42,11 +44,11 @@ _SITES: Mapping[Site, tuple[str, str, str]] = {
     Site.UPPER_EXTREMITY: ("Upper extremity", "", ""),
 }
 _NEVUS_CONFIRMATION = ("serial imaging showing no change", "single image expert consensus", "histopathology")
-_MISSING_AGE, _MISSING_SEX, _MISSING_SITE, _MISSING_CONFIRMATION = 0.03, 0.025, 0.12, 0.10
+_MISSING_AGE, _MISSING_SEX, _MISSING_SITE, _MISSING_CONFIRMATION, _MISSING_LATER = 0.03, 0.025, 0.12, 0.10, 0.10
 
 
 def describe_lesion(lesion: Lesion, rng: np.random.Generator) -> Row:
-    """Return the metadata that all pictures of a lesion share; what the clinic left out is empty."""
+    """Return the metadata that all images of a lesion share; what the clinic left out is empty."""
     licence, attribution = CLINICS[lesion.patient.clinic]
     spellings = PROFILES[lesion.diagnosis].spellings
     diagnosis = spellings[int(rng.integers(0, len(spellings)))]
@@ -65,7 +67,13 @@ def describe_lesion(lesion: Lesion, rng: np.random.Generator) -> Row:
         lesion.patient.identifier or "",
         "" if rng.random() < _MISSING_SEX else str(lesion.patient.sex),
     )
-    return dict(zip(COLUMNS, values, strict=True))
+    return {**dict(zip(_COLUMNS, values, strict=True)), **_later(rng.spawn(1)[0])}
+
+
+def _later(rng: np.random.Generator) -> Row:
+    """Return the columns of fields that were added since, evenly drawn, from a stream of their own."""
+    drawn = {field.archive_columns[0]: field.drawn(rng.random()) for field in later_fields()}
+    return {name: "" if rng.random() < _MISSING_LATER else value for name, value in drawn.items()}
 
 
 def _confirmation(diagnosis: Diagnosis, rng: np.random.Generator) -> str:

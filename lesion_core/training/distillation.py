@@ -108,7 +108,7 @@ def prior_shift(
 
 
 def check_teachable(recipe: Recipe) -> None:
-    """Refuse a recipe whose pictures the teacher was not asked about.
+    """Refuse a recipe whose images the teacher was not asked about.
 
     The teacher answers once for each image. What it would say of two images mixed is not the mixture of what it says
     of each, and asking it anew at every step would cost its own forward pass.

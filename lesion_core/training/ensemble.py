@@ -1,6 +1,6 @@
 """The networks of one model, trained one after the other, each as if it were alone.
 
-A member that is finished is restored from its last backup and not trained again, so a training that was killed
+A member that is finished is restored from its last checkpoint and not trained again, so a training that was killed
 continues in the member that it was at.
 """
 
@@ -12,18 +12,18 @@ import numpy as np
 
 from lesion_core.dataset.records import OpenDataset
 from lesion_core.errors import ConfigError
-from lesion_core.modeling.network.ensemble import member_name, members_of, with_members
+from lesion_core.modeling.network.ensemble import as_ensemble, member_name, members_of
 from lesion_core.modeling.network.network import build_network
 from lesion_core.modeling.network.saved import load_network
-from lesion_core.modeling.network.test_time_augmentation import single_view
+from lesion_core.modeling.network.test_time_augmentation import without_test_time_augmentation
 from lesion_core.progress import Progress, ProgressCallback, Tally
 from lesion_core.recipes.recipe import Recipe
 from lesion_core.serving.model_folder import ModelFolder
-from lesion_core.training.checkpoint import member_backups
 from lesion_core.training.devices import as_float32, set_up
 from lesion_core.training.distillation import Teaching
 from lesion_core.training.loop.fit import FitResult, fit
 from lesion_core.training.loop.layers import release
+from lesion_core.training.resuming import member_checkpoints
 
 Weights = list[np.ndarray]
 
@@ -42,7 +42,7 @@ def fit_members(
     Args:
         recipe: Its weights are on this machine.
         dataset: As for ``fit``.
-        scratch: Folder for the backups of all members.
+        scratch: Folder for the checkpoints of all members.
         start: What each network's weights are before training, from ``starting_weights``.
         teaching: As for ``fit``; all members have the same teacher.
         on_progress: Hears of each member's steps as a part of all of them.
@@ -53,25 +53,33 @@ def fit_members(
         TrainingError: As for ``fit``.
     """
     networks, fits = [], []
-    for number in range(recipe.members):
+    for number in range(recipe.ensemble_size):
         own = recipe.member(number)
         set_up(own)
         # A model's own weights replace all others, which need not be at hand any more.
         built = own if start is None else own.model_copy(update={"weights": "none"})
-        name = "network" if recipe.members == 1 else f"network {number + 1} of {recipe.members}"
+        name = "network" if recipe.ensemble_size == 1 else f"network {number + 1} of {recipe.ensemble_size}"
         with Tally(on_progress, name, 1).part("building"):
-            network = build_network(built, name=member_name(number, recipe.members))
+            network = build_network(built, name=member_name(number, recipe.ensemble_size))
             if start is not None:
                 _set_weights(network, start[number], recipe)
-        told = on_progress if recipe.members == 1 else _as_part(on_progress, number, recipe.members)
-        backups = member_backups(scratch, number)
+        told = on_progress if recipe.ensemble_size == 1 else _as_part(on_progress, number, recipe.ensemble_size)
+        checkpoints = member_checkpoints(scratch, number)
         is_tuning = start is not None
         fits.append(
-            fit(network, own, dataset, backups=backups, on_progress=told, teaching=teaching, is_tuning=is_tuning)
+            fit(
+                network,
+                own,
+                dataset,
+                checkpoints=checkpoints,
+                on_progress=told,
+                teaching=teaching,
+                is_tuning=is_tuning,
+            )
         )
         networks.append(as_float32(network, own))
         release(networks[-1], own, is_tuning=is_tuning)  # a member that was finished before has not been set so
-    return with_members(networks), fits
+    return as_ensemble(networks), fits
 
 
 def check_weights(recipe: Recipe) -> None:
@@ -92,14 +100,14 @@ def starting_weights(base: ModelFolder, recipe: Recipe) -> list[Weights]:
     Raises:
         ConfigError: The base has another number of networks; or its file is missing or damaged.
     """
-    found = members_of(single_view(load_network(base.path / "model.keras")))
-    if len(found) not in (1, recipe.members):
+    found = members_of(without_test_time_augmentation(load_network(base.path / "model.keras")))
+    if len(found) not in (1, recipe.ensemble_size):
         raise ConfigError(
-            f"expected model {base.model_id} to have 1 network or the {recipe.members} of recipe {recipe.name!r}, "
-            f"got {len(found)}; set members to {len(found)}, or leave start_from out"
+            f"expected model {base.model_id} to have 1 network or the {recipe.ensemble_size} of recipe "
+            f"{recipe.name!r}, got {len(found)}; set ensemble_size to {len(found)}, or leave start_from out"
         )
     weights = [network.get_weights() for network in found]
-    return weights * recipe.members if len(found) == 1 else weights
+    return weights * recipe.ensemble_size if len(found) == 1 else weights
 
 
 def _set_weights(network: keras.Model, weights: Weights, recipe: Recipe) -> None:

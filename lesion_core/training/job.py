@@ -16,7 +16,6 @@ from lesion_core.stores.folders import materialise, publish
 from lesion_core.stores.making import make_once
 from lesion_core.stores.protocol import Store
 from lesion_core.stores.references import ref_from_folder
-from lesion_core.training.checkpoint import training_scratch
 from lesion_core.training.devices import make_strategy, memory_refused, set_up
 from lesion_core.training.distillation import check_teachable
 from lesion_core.training.ensemble import check_weights, fit_members, starting_weights
@@ -24,6 +23,7 @@ from lesion_core.training.output import Lesson, Making, write_model
 from lesion_core.training.output_key import training_inputs, training_key
 from lesion_core.training.plan import make_plan
 from lesion_core.training.pretrained import with_local_weights
+from lesion_core.training.resuming import training_scratch
 from lesion_core.training.spec import TrainJob
 from lesion_core.training.teacher import Teacher, open_teacher, teach
 from lesion_core.training.version import STEP_VERSION
@@ -34,7 +34,7 @@ def run(spec: dict[str, Any], *, store: Store, workdir: Path, on_progress: Progr
     """Train what ``spec`` (a ``TrainJob``) describes and return the stored model version.
 
     A version that is already there is returned at once. A training that was killed is continued from its
-    last backup in ``workdir``; two processes with the same work wait for each other.
+    last checkpoint in ``workdir``; two processes with the same work wait for each other.
 
     Raises:
         ConfigError: The recipe and the dataset, the model to start from or the teacher do not fit.
@@ -76,8 +76,8 @@ def _train(
         made = Making(base, _lesson(job, teacher), fold=job.fold)
         with memory_refused(
             f"recipe {recipe.name!r} is trained, but needs more memory than there is to write its model of "
-            f"{recipe.members} networks and {recipe.views} views; free some and run again, which writes what is "
-            "trained, or lower views or members"
+            f"{recipe.ensemble_size} networks and {recipe.test_time_augmentation} views; free some and run again, "
+            "which writes what is trained, or lower test_time_augmentation or ensemble_size"
         ):
             write_model(folder, model, recipe, dataset, fits, made, on_progress)
     index, sha256 = publish(
@@ -138,10 +138,10 @@ def _lesson(job: TrainJob, teacher: Teacher | None) -> Lesson | None:
 
 
 def _summary(job: TrainJob, base: ModelFolder | None, teacher: Teacher | None) -> JsonDict:
-    forebears = [*([base] if base else []), *([teacher.folder] if teacher else [])]
+    parents = [*([base] if base else []), *([teacher.folder] if teacher else [])]
     return {
         "recipe": job.recipe.name,
         "dataset": job.dataset.model_dump(mode="json"),
         "fold": job.fold,
-        "synthetic": job.dataset.synthetic or any(folder.provenance.synthetic for folder in forebears),
+        "synthetic": job.dataset.synthetic or any(folder.provenance.synthetic for folder in parents),
     }

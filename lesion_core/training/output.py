@@ -1,7 +1,5 @@
 """The files of a model version, and the proof that its two forms agree."""
 
-import contextlib
-import gc
 import itertools
 import json
 from collections.abc import Iterable, Iterator, Sequence
@@ -15,20 +13,21 @@ import pandas as pd
 from lesion_core.dataset.records import OpenDataset
 from lesion_core.dataset.splitting.splits import SPLITS
 from lesion_core.errors import TrainingError
+from lesion_core.fields.columns import metadata_inputs
 from lesion_core.figures.architecture import draw_architecture
 from lesion_core.images import Preprocessing
-from lesion_core.labels import CLASS_ORDER, SEX_ORDER, SITE_ORDER
+from lesion_core.labels import CLASS_ORDER
 from lesion_core.modeling.feed.contact_sheet import write_contact_sheet
-from lesion_core.modeling.feed.input import TrainingFeed, evaluation_batches, model_inputs
+from lesion_core.modeling.feed.input import TrainingFeed, evaluation_batches
 from lesion_core.modeling.feed.sampling import class_counts
 from lesion_core.modeling.network.architecture import describe_network
 from lesion_core.modeling.network.ensemble import members_of
 from lesion_core.modeling.network.export import export_onnx
-from lesion_core.modeling.network.test_time_augmentation import with_views
+from lesion_core.modeling.network.test_time_augmentation import with_test_time_augmentation
 from lesion_core.parquet import read_frame
 from lesion_core.progress import ProgressCallback, Tally, ignore_progress
 from lesion_core.recipes.recipe import Recipe
-from lesion_core.serving.model_folder import ModelFolder
+from lesion_core.serving.model_folder import ModelFolder, vocabulary
 from lesion_core.serving.predictor import OnnxModel
 from lesion_core.statistics.calibration import Calibration, fit_temperature
 from lesion_core.training.loop.fit import FitResult
@@ -39,8 +38,8 @@ from lesion_core.training.spec import Distillation
 from lesion_core.types import LICENCE_ORDER, JsonDict, Sha256
 
 PARITY_TOLERANCE = 1e-3  # on logits: moves no probability by more than 0.0005
-_PARITY_BATCHES, _LEAST_PARITY_IMAGES = 8, 64  # with views each image is several pictures, and a proof as long
-_BATCH = 32  # pictures at once, an image's views counted
+_PARITY_BATCHES, _LEAST_PARITY_IMAGES = 8, 64  # each augmented view counts as an image
+_BATCH = 32  # images at once, augmented views counted
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,18 +73,20 @@ def write_model(
 
     Args:
         folder: Where to.
-        model: What was trained: one network, or several ``with_members``.
+        model: What was trained: one network, or several ``as_ensemble``.
         recipe: Of the whole.
         dataset: With the splits that were trained and chosen on.
         fits: How the training of each member went.
         made: How the model came about besides.
-        on_progress: Told the stages 'export', 'parity check', 'calibration' and 'model files'.
+        on_progress: Gets the stages 'export', 'parity check', 'calibration' and 'model files'.
 
     Raises:
         TrainingError: ``model.onnx`` does not answer as ``model.keras`` does.
     """
-    served = with_views(model, recipe.views)  # what is calibrated and evaluated is what will be served
-    onnx = _export(served, folder, max(1, _BATCH // recipe.views), Tally(on_progress, "export", 3))
+    served = with_test_time_augmentation(
+        model, recipe.test_time_augmentation
+    )  # what is calibrated and evaluated is what will be served
+    onnx = _export(served, folder, max(1, _BATCH // recipe.test_time_augmentation), Tally(on_progress, "export", 3))
     _write_json(folder / "parity.json", prove_parity(served, onnx, dataset, on_progress))
     _write_json(folder / "calibration.json", calibrate(onnx, dataset, on_progress).model_dump(mode="json"))
     with Tally(on_progress, "model files", 1).part("provenance, contact sheet, figures"):
@@ -96,7 +97,7 @@ def _export(served: keras.Model, folder: Path, batch_size: int, tally: Tally) ->
     """Write both forms of the network, and open the one that will be served."""
     with tally.part("writing model.keras"):
         served.save(folder / "model.keras")
-    with tally.part("converting to model.onnx"), _prompt_collection():
+    with tally.part("converting to model.onnx"):
         names = itertools.count(1)
         export_onnx(
             served,
@@ -115,7 +116,7 @@ def _describe(
     preprocessing = Preprocessing(size_px=recipe.size_px, colour_constancy=recipe.colour_constancy)
     _write_json(folder / "preprocessing.json", preprocessing.model_dump(mode="json"))
     store_fits(fits, folder)
-    summary = describe_network(members_of(model)[0], n_views=recipe.views, n_members=len(fits))
+    summary = describe_network(members_of(model)[0], n_views=recipe.test_time_augmentation, n_members=len(fits))
     provenance = describe_provenance(dataset, made)
     provenance |= {"n_parameters": summary.n_parameters, "fit_seconds": round(sum(fit.seconds for fit in fits), 1)}
     _write_json(folder / "provenance.json", provenance)
@@ -136,32 +137,12 @@ def store_fits(fits: Sequence[FitResult], folder: Path) -> None:
     pd.concat(histories, ignore_index=True).to_csv(folder / "history.csv", index=False)
 
 
-@contextlib.contextmanager
-def _prompt_collection() -> Iterator[None]:
-    """Collect garbage early and often.
-
-    The conversion copies the whole graph, weights included, once per optimisation; the copies hang in cycles,
-    and Python's usual thresholds let about a gigabyte of them pile up.
-    """
-    usual = gc.get_threshold()
-    gc.collect()
-    gc.freeze()  # what lives already need not be looked at each time
-    gc.collect()
-    gc.set_threshold(500, 2, 1)
-    try:
-        yield
-    finally:
-        gc.set_threshold(*usual)
-        gc.unfreeze()
-        gc.collect()
-
-
 def prove_parity(
     model: keras.Model, onnx: OnnxModel, dataset: OpenDataset, on_progress: ProgressCallback = ignore_progress
 ) -> JsonDict:
     """Return how far the logits of the two forms are apart on 64 to 256 images of the calibration split.
 
-    Where that split is empty, images of the training split are used. ``on_progress`` is told the stage
+    Where that split is empty, images of the training split are used. ``on_progress`` gets the stage
     'parity check', in which each image is shown to both forms.
 
     Raises:
@@ -186,7 +167,7 @@ def prove_parity(
 def calibrate(onnx: OnnxModel, dataset: OpenDataset, on_progress: ProgressCallback = ignore_progress) -> Calibration:
     """Fit the temperature on the calibration split, on the very logits that will be served.
 
-    ``on_progress`` is told the stage 'calibration', image by image.
+    ``on_progress`` gets the stage 'calibration', image by image.
     """
     rows = dataset.split("calibration")
     tally = Tally(on_progress, "calibration", len(rows))
@@ -199,11 +180,9 @@ def onnx_logits(onnx: OnnxModel, dataset: OpenDataset, rows: pd.DataFrame, tally
     tally.tell(message)
     parts = [np.zeros((0, len(CLASS_ORDER)), np.float32)]
     for start in range(0, len(rows), onnx.batch_size):
-        inputs = model_inputs(dataset, rows.iloc[start : start + onnx.batch_size])
-        parts.append(
-            onnx.run(inputs["image"], inputs["age_years"], inputs["sex_code"], inputs["site_code"])["logits"]
-        )
-        tally.add(len(inputs["image"]), message)
+        part = rows.iloc[start : start + onnx.batch_size]
+        parts.append(onnx.run(dataset.pixels(part), metadata_inputs(part))["logits"])
+        tally.add(len(part), message)
     return np.concatenate(parts)
 
 
@@ -214,12 +193,6 @@ def _counted(batches: Iterable[dict[str, np.ndarray]], tally: Tally, message: st
         tally.add(len(inputs["image"]), message)
 
 
-def vocabulary() -> JsonDict:
-    """Return the order of classes, sexes and sites that the model's numbers stand for."""
-    orders = {"class_order": CLASS_ORDER, "sex_order": SEX_ORDER, "site_order": SITE_ORDER}
-    return {name: [str(item) for item in order] for name, order in orders.items()}
-
-
 def describe_provenance(dataset: OpenDataset, made: Making) -> JsonDict:
     """Return what the model was made from, and what that asks of whoever uses it.
 
@@ -227,15 +200,15 @@ def describe_provenance(dataset: OpenDataset, made: Making) -> JsonDict:
     came from in turn: its licence is the most restrictive of them all, and all of them are credited.
     """
     base, lesson = made.base, made.lesson
-    forebears = [folder.provenance for folder in (base, lesson.teacher if lesson else None) if folder is not None]
+    parents = [folder.provenance for folder in (base, lesson.teacher if lesson else None) if folder is not None]
     ref, rows = dataset.ref, dataset.split("train")
     counts = class_counts(rows["class_index"].to_numpy())
-    licences = {ref.licence, *(each.licence for each in forebears)}
+    licences = {ref.licence, *(each.licence for each in parents)}
     return {
         "dataset": ref.model_dump(mode="json"),
         "licence": max(licences, key=LICENCE_ORDER.index),
-        "attributions": sorted(_credits(dataset).union(*(each.attributions for each in forebears))),
-        "synthetic": ref.synthetic or any(each.synthetic for each in forebears),
+        "attributions": sorted(_credits(dataset).union(*(each.attributions for each in parents))),
+        "synthetic": ref.synthetic or any(each.synthetic for each in parents),
         "fold": made.fold,
         "n_images": {split: len(dataset.split(split)) for split in SPLITS},
         "n_train_images": len(rows),

@@ -1,7 +1,9 @@
 """What a model version depends on, and so what it is called."""
 
+from lesion_core.fields.table import key_of_later
 from lesion_core.keys import digest_of, model_key
 from lesion_core.labels import FURTHER_CLASSES
+from lesion_core.recipes.former_names import with_former_names
 from lesion_core.training.pretrained import weights_digest
 from lesion_core.training.spec import TrainJob
 from lesion_core.training.version import STEP_VERSION
@@ -21,7 +23,7 @@ def training_inputs(job: TrainJob) -> JsonDict:
     """
     recipe = job.recipe
     return {
-        "recipe": recipe.model_dump(mode="json", exclude={"description", "gate", "search"}),
+        "recipe": with_former_names(recipe.model_dump(mode="json", exclude={"description", "gate", "search"})),
         "dataset": job.dataset.sha256,
         "start_from": job.start_from,
         "weights_sha256": None if job.start_from else weights_digest(recipe.weights),  # all of them are replaced
@@ -30,6 +32,7 @@ def training_inputs(job: TrainJob) -> JsonDict:
         **({} if job.start_from is None else {"start_from_sha256": job.start_from_sha256}),
         **({"further_classes": list(FURTHER_CLASSES)} if FURTHER_CLASSES else {}),
         **_taught(job),
+        **key_of_later(),
     }
 
 

@@ -33,7 +33,7 @@ class TrainJob(Value):
     distillation: Distillation = Distillation()
 
     @model_validator(mode="after")
-    def _forebears_are_one(self) -> "TrainJob":
+    def _parent_is_one(self) -> "TrainJob":
         for role in ("teacher", "start_from"):
             if (getattr(self, role) is None) != (getattr(self, f"{role}_sha256") is None):
                 raise ValueError(f"{role} and {role}_sha256 name one model version together; give both or neither")

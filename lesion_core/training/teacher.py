@@ -1,4 +1,4 @@
-"""A teacher's answers to the training images: asked once, kept beside the backups."""
+"""A teacher's answers to the training images: asked once, kept beside the checkpoints."""
 
 import hashlib
 import io
@@ -11,6 +11,7 @@ import pandas as pd
 from lesion_core.dataset.model_images import ModelImages
 from lesion_core.dataset.records import OpenDataset
 from lesion_core.errors import ConfigError
+from lesion_core.fields.columns import metadata_inputs
 from lesion_core.labels import CLASS_ORDER, N_CLASSES
 from lesion_core.lineage.unseen_check import get_version
 from lesion_core.modeling.feed.losses import shares_in_loss
@@ -91,12 +92,12 @@ def teach(
     if teacher is None:
         return None
     rows = dataset.split("train")
-    pictures = ModelImages(dataset, store, teacher.predictor.preprocessing)
+    images = ModelImages(dataset, store, teacher.predictor.preprocessing)
     blocks = [np.zeros((0, N_CLASSES), np.float32)]
     for start in range(0, len(rows), _BLOCK):
         part = rows.iloc[start : start + _BLOCK]
         place = scratch / f"{start // _BLOCK:05d}.answers"
-        blocks.append(_kept(place, teacher, part, pictures))
+        blocks.append(_kept(place, teacher, part, images))
         done = start + len(part)
         on_progress(Progress(stage="teacher", done=done, total=len(rows), message="images shown to the teacher"))
     logits = np.concatenate(blocks)
@@ -108,12 +109,12 @@ def teach(
     return Teaching(logits + _shift(teacher, recipe, rows), settings)
 
 
-def _kept(place: Path, teacher: Teacher, rows: pd.DataFrame, pictures: ModelImages) -> np.ndarray:
+def _kept(place: Path, teacher: Teacher, rows: pd.DataFrame, images: ModelImages) -> np.ndarray:
     """Return the answers for ``rows``, float32 (n, 8), from ``place`` or asked now and put there."""
     subject = hashlib.sha256("\n".join([teacher.ref.sha256, *rows["isic_id"]]).encode()).digest()
     if (known := _read(place, subject)) is not None:
         return known
-    logits = _ask(teacher.predictor, rows, pictures)
+    logits = _ask(teacher.predictor, rows, images)
     stream = io.BytesIO()
     np.save(stream, logits, allow_pickle=False)
     body = stream.getvalue()
@@ -138,13 +139,8 @@ def _checksum(subject: bytes, body: bytes) -> bytes:
     return hashlib.sha256(subject + body).digest()
 
 
-def _ask(predictor: Predictor, rows: pd.DataFrame, pictures: ModelImages) -> np.ndarray:
-    return predictor.predict(
-        pictures.pixels(rows),
-        rows["age_years"].to_numpy(np.float32),
-        rows["sex_code"].to_numpy(np.int32),
-        rows["site_code"].to_numpy(np.int32),
-    ).logits.astype(np.float32)
+def _ask(predictor: Predictor, rows: pd.DataFrame, images: ModelImages) -> np.ndarray:
+    return predictor.predict(images.pixels(rows), metadata_inputs(rows)).logits.astype(np.float32)
 
 
 def _shift(teacher: Teacher, recipe: Recipe, rows: pd.DataFrame) -> np.ndarray:

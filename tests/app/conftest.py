@@ -7,24 +7,25 @@ import os
 import socket
 import subprocess
 import sys
-import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import httpx
 import numpy as np
 import pytest
 from PIL import Image
-from playwright.sync_api import Browser, Page
+from playwright.sync_api import Browser, Page, expect
 
+from deployments.stack.addresses import answers
+from deployments.stack.waiting import wait_for
 from lesion_core.labels import Diagnosis
 from lesion_core.refs import ModelRef
 from lesion_core.registry.channels import clear_channel, move_channel
 from lesion_core.settings import LesionSettings
 from lesion_core.stores.local import LocalStore
 from lesion_core.stores.open import open_store
+from tests.logs import complaints
 from tests.model_folders import publish_model
 
 PROJECT = Path(__file__).resolve().parents[2]
@@ -76,8 +77,14 @@ def free_port() -> int:
 
 
 @contextlib.contextmanager
-def running_site(folder: Path, **variables: str) -> Iterator[Site]:
-    """Run ``python -m deployments.app`` on a store below ``folder``."""
+def running_site(folder: Path, *, expected_errors: Sequence[str] = (), **variables: str) -> Iterator[Site]:
+    """Run ``python -m deployments.app`` on a store below ``folder``.
+
+    Args:
+        folder: Where store, scratch and log lie.
+        expected_errors: Patterns of what the page may write into its log as an error; anything else fails the test.
+        variables: Of its environment.
+    """
     port = free_port()
     for name in ("store", "tmp"):
         (folder / name).mkdir(parents=True, exist_ok=True)
@@ -102,24 +109,19 @@ def running_site(folder: Path, **variables: str) -> Iterator[Site]:
     finally:
         process.terminate()
         process.wait(timeout=20)
+    assert complaints((folder / "page.log").read_text(errors="replace"), expected_errors) == []
 
 
 def _wait(url: str, process: "subprocess.Popen[bytes]", log: Path) -> None:
-    with httpx.Client() as client:  # one for all: each reads the certificate authorities
-        for _ in range(1800):
-            if process.poll() is not None:
-                break
-            with contextlib.suppress(httpx.TransportError):
-                if client.get(f"{url}/healthz").status_code == 200:
-                    return
-            time.sleep(0.1)
-    pytest.fail(f"the page did not come up:\n{log.read_text()}")
+    if not wait_for(lambda: answers(f"{url}/healthz"), seconds=180, is_hopeless=lambda: process.poll() is not None):
+        pytest.fail(f"the page did not come up:\n{log.read_text()}")
 
 
 @pytest.fixture(scope="module")
 def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
-    """A page without login; what is approved is left as the test before left it."""
-    with running_site(tmp_path_factory.mktemp("site")) as running:
+    """A page without login; what is approved is left as the test before left it, once a damaged model."""
+    damaged = r"the approved model \S+ cannot be loaded"
+    with running_site(tmp_path_factory.mktemp("site"), expected_errors=(damaged,)) as running:
         yield running
 
 
@@ -128,13 +130,14 @@ def page(browser: Browser) -> Iterator[Page]:
     """A fresh tab with its own cookies."""
     context = browser.new_context(viewport={"width": 1280, "height": 900})
     context.set_default_timeout(20_000)
+    expect.set_options(timeout=20_000)  # 5 s are not enough where other tests have the cores
     yield context.new_page()
     context.close()
 
 
 @pytest.fixture(scope="session")
 def lesion_jpeg() -> bytes:
-    """A picture that raises no quality note: a dark, textured spot on something skin-coloured."""
+    """An image that raises no quality note: a dark, textured spot on something skin-coloured."""
     random = np.random.default_rng(5)
     rows, columns = np.mgrid[0:240, 0:320]
     inside = np.hypot(rows - 125, (columns - 150) * 0.8) < 62 + 8 * np.sin(np.arctan2(rows - 125, columns - 150) * 5)

@@ -1,4 +1,4 @@
-"""Logins, and what pictures are made for the page."""
+"""Logins, and what images are made for the page."""
 
 import base64
 

@@ -9,6 +9,7 @@ import httpx
 import jsonschema
 import pytest
 
+from deployments.demo import ask_page
 from lesion_core.labels import CLASS_ORDER, Diagnosis
 from lesion_core.serving.wording import check_wording
 from tests.app.conftest import Site, running_site
@@ -45,6 +46,15 @@ def test_an_answer_in_full(site: Site, lesion_jpeg: bytes, fusion: str) -> None:
     assert check_wording(json.dumps(answer, ensure_ascii=False)) == ()
     assert response.headers["cache-control"] == "no-store"
     assert site.uploads() == []
+
+
+def test_the_demonstration_asks_with_an_image_and_an_age(site: Site, lesion_jpeg: bytes) -> None:
+    model = site.approve(Diagnosis.BCC)
+    answer = ask_page(site.url, lesion_jpeg)
+    assert answer["model"] == model.id
+    assert answer["metadata"] == {"age_years": 55, "sex": None, "site": None}
+    with pytest.raises(httpx.HTTPStatusError, match=r"422|400"):
+        ask_page(site.url, b"no image")
 
 
 def test_unknown_metadata_may_be_left_out_empty_or_called_unknown(site: Site, lesion_jpeg: bytes) -> None:
@@ -141,7 +151,7 @@ def test_parameters_in_the_address_are_refused_by_name(
 def test_bad_requests_end_in_words(site: Site, lesion_jpeg: bytes) -> None:
     site.approve(Diagnosis.BCC)
     url = f"{site.url}/v1/predict"
-    refused = _ask(site, b"not a picture")
+    refused = _ask(site, b"not an image")
     assert (refused.status_code, refused.json()["field"]) == (422, "image")
     assert httpx.post(url, data={"age_years": "40"}).json()["field"] == "image"
     assert httpx.post(url, content=b"{}", headers={"Content-Type": "application/json"}).status_code == 422

@@ -1,6 +1,5 @@
 """What is served follows the channel, and says what was measured on it."""
 
-import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -9,6 +8,7 @@ import pytest
 
 from deployments.app.approved import ApprovedModel
 from deployments.app.limits import limits_of, read_limits
+from deployments.stack.waiting import wait_for
 from lesion_core.errors import ModelNotReady, StoreUnavailable
 from lesion_core.labels import Diagnosis
 from lesion_core.refs import ModelRef
@@ -122,9 +122,7 @@ def test_the_background_thread_finds_model_and_report(
     model = _approve(store, tmp_path / "scratch", Diagnosis.NV)
     assert approved.current().limits is None
     metrics = publish_report(store, model, tmp_path / "report")
-    deadline = time.monotonic() + 20
-    while approved.current().limits is None and time.monotonic() < deadline:
-        time.sleep(0.05)
+    wait_for(lambda: approved.current().limits, seconds=20, pause_seconds=0.05)
     assert approved.current().limits == limits_of(metrics)
 
 

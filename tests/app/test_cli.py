@@ -10,7 +10,7 @@ from typer.testing import CliRunner
 
 from deployments.cli import app
 from lesion_core.evaluation.spec import EvaluateJob
-from lesion_core.evaluation.test_access import record_look
+from lesion_core.evaluation.test_access import record_access
 from lesion_core.isic.withdrawals import note_withdrawn
 from lesion_core.recipes.recipe import Recipe
 from lesion_core.registry.channels import move_channel
@@ -109,8 +109,8 @@ def test_a_file_of_weights_is_put_where_a_recipe_finds_it(tmp_path: Path, monkey
 def test_looks_are_listed_with_their_reason(tmp_path: Path) -> None:
     made = make_generations(tmp_path)
     store, model = LocalStore(made.root), made.new.model
-    record_look(EvaluateJob(model=model, dataset=model.dataset, seed=8, reason="a typing error"), store)
-    outcome = CliRunner().invoke(app, ["looks", "small"], env={"LESION_STORE": str(made.root)})
+    record_access(EvaluateJob(model=model, dataset=model.dataset, seed=8, reason="a typing error"), store)
+    outcome = CliRunner().invoke(app, ["test-access", "small"], env={"LESION_STORE": str(made.root)})
     assert f"test-1 of {made.old.dataset.id}  {made.old.model.id}\n" in outcome.output
     assert f"test-1 of {model.dataset.id}  {model.id}  again: a typing error\n" in outcome.output
     none = CliRunner().invoke(app, ["looks", "isic"], env={"LESION_STORE": str(made.root)}).output

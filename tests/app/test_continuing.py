@@ -19,9 +19,9 @@ from lesion_core.progress import Progress
 from lesion_core.recipes.recipe import Recipe
 from lesion_core.stores.local import LocalStore
 from lesion_core.synthetic.archive import write_archive
-from lesion_core.training.checkpoint import find_checkpoint, member_backups, training_scratch
-from lesion_core.training.loop.backups import Backup, write_backup
+from lesion_core.training.loop.checkpoints import Checkpoint, write_checkpoint
 from lesion_core.training.loop.state import FitState
+from lesion_core.training.resuming import find_resume_point, member_checkpoints, training_scratch
 from lesion_core.training.spec import TrainJob
 
 RECIPE = Recipe.model_validate(
@@ -101,9 +101,9 @@ def test_after_a_stop_in_each_later_stage(rerun: Rerun, monkeypatch: pytest.Monk
     job = TrainJob(recipe=RECIPE, dataset=dataset)
     facts = asdict(FitState(epoch=2, batch=1, n_steps=13))
     facts.pop("best_weights")
-    backup = Backup({"state": facts, "stage": "all", "logs": [0, 0]}, {"model/0": np.zeros(3)})
-    write_backup(member_backups(training_scratch(job, rerun.work), 0), backup)
-    found = find_checkpoint(job, rerun.store, rerun.work)
+    checkpoint = Checkpoint({"state": facts, "stage": "all", "logs": [0, 0]}, {"model/0": np.zeros(3)})
+    write_checkpoint(member_checkpoints(training_scratch(job, rerun.work), 0), checkpoint)
+    found = find_resume_point(job, rerun.store, rerun.work)
     assert found is not None
     assert rerun.says() == (
         f"{known}; training resumes from the checkpoint at epoch 3 of 8 (step 13 of {found.n_steps:,})"

@@ -130,12 +130,12 @@ def test_a_withdrawn_model_answers_no_more(site: Site, page: Page, lesion: Path)
 @pytest.mark.parametrize(
     ("name", "content", "reason"),
     [
-        ("text.jpg", b"not a picture", "is no JPEG"),
+        ("text.jpg", b"not an image", "is no JPEG"),
         ("empty.jpg", b"\x00", "is no JPEG"),
         ("cut.jpg", None, "damaged or cut short"),
     ],
 )
-def test_what_is_no_picture_is_refused_beside_the_field(
+def test_what_is_no_image_is_refused_beside_the_field(
     site: Site, page: Page, tmp_path: Path, lesion_jpeg: bytes, name: str, content: bytes | None, reason: str
 ) -> None:
     site.approve(Diagnosis.VASC)

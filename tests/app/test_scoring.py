@@ -35,7 +35,7 @@ def read(output: Path) -> pd.DataFrame:
 
 
 def encoded(format_: str) -> bytes:
-    """Return a picture in a format, by Pillow's name."""
+    """Return an image in a format, by Pillow's name."""
     pixels = np.random.default_rng(5).integers(0, 255, (48, 64, 3), dtype=np.uint8)
     buffer = io.BytesIO()
     Image.fromarray(pixels).save(buffer, format_)

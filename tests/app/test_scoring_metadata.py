@@ -8,10 +8,11 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from deployments.scoring.columns import AGE, IMAGE, SITE, choose_columns, known_name, meaning_of
+from deployments.scoring.columns import IMAGE, choose_columns, known_name, meaning_of
 from deployments.scoring.patients import Patient, read_patients
 from deployments.scoring.run import score
 from lesion_core.errors import ManifestError
+from lesion_core.fields.table import FIELDS
 from lesion_core.isic.taxonomy import site_of
 from lesion_core.labels import SITE_ORDER, Sex, Site
 from lesion_core.settings import LesionSettings
@@ -404,8 +405,8 @@ def test_columns_to_ignore_must_be_there(tmp_path: Path) -> None:
 
 def test_names_mean_one_thing_each() -> None:
     assert {meaning_of(name) for name in IMAGE} == {"image"}
-    assert {meaning_of(name) for name in AGE} == {"age_years"}
-    assert {meaning_of(name) for name in SITE} == {"site"}
+    for field in FIELDS:
+        assert {meaning_of(name) for name in field.columns} == {field.name}
     assert meaning_of("diagnosis") is None
     assert known_name("diagnosis") == "diagnosis"
     assert known_name("gender") is None

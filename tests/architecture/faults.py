@@ -24,14 +24,14 @@ class Fault:
 
 FAULTS = (
     Fault(
-        "pictures of one lesion share a split",
+        "images of one lesion share a split",
         "lesion_core/dataset/splitting/groups.py",
         'EVIDENCE = ("patient_id", "lesion_id", "sha256")',
         'EVIDENCE = ("patient_id", "sha256")',
         "tests/core/dataset/test_groups.py::test_groups_are_the_closure_of_the_evidence_in_any_order",
     ),
     Fault(
-        "a frozen test split gains no picture",
+        "a frozen test split gains no image",
         "lesion_core/dataset/splitting/splits.py",
         '(held == "test") & ~manifest["isic_id"].isin(',
         '(held == "nothing") & ~manifest["isic_id"].isin(',
@@ -54,15 +54,15 @@ FAULTS = (
     Fault(
         "a killed training repeats no step",
         "lesion_core/training/loop/fit.py",
-        "self._awaited(bench.batches(state.epoch, state.batch))",
-        "self._awaited(bench.batches(state.epoch, 0))",
+        "self._awaited(setup.batches(state.epoch, state.batch))",
+        "self._awaited(setup.batches(state.epoch, 0))",
         "tests/core/training/test_fit.py::test_interruptions_in_the_middle_of_an_epoch_change_nothing",
     ),
     Fault(
         "what is served sees the pixels that the model learnt from",
         "lesion_core/serving/predictor.py",
-        "explain_answer(self, resize(picture, self.preprocessing), metadata, notes)",
-        "explain_answer(self, resize(picture[..., ::-1], self.preprocessing), metadata, notes)",
+        "explain_answer(self, resize(image, self.preprocessing), metadata, notes)",
+        "explain_answer(self, resize(image[..., ::-1], self.preprocessing), metadata, notes)",
         "tests/core/serving/test_predictor.py::test_a_file_is_answered_as_its_preprocessed_pixels_are",
     ),
     Fault(
@@ -98,7 +98,7 @@ FAULTS = (
         "lesion_core/dataset/splitting/groups.py",
         'transform("min")',
         'transform("max")',
-        "tests/architecture/test_house.py::test_a_change_of_a_step_raises_its_version",
+        "tests/architecture/test_rules.py::test_a_change_of_a_step_raises_its_version",
     ),
     Fault(
         "a photograph is seen upright",
@@ -109,9 +109,9 @@ FAULTS = (
     ),
     Fault(
         "the record of an answer singles nobody out",
-        "lesion_core/serving/audit.py",
-        '        "age_decade": decade,\n',
-        '        "age_decade": metadata.age_years,\n',
+        "lesion_core/fields/kinds.py",
+        "return self.band_name, min(self.last_band, int(value) // self.band_width * self.band_width)",
+        "return self.band_name, value",
         "tests/core/serving/test_audit.py::test_neither_pixels_nor_exact_age_are_in_it",
     ),
     Fault(

@@ -1,4 +1,4 @@
-"""The code behind each content-addressed step, as a digest: syntax trees without docstrings.
+"""The code behind each content-addressed step, as a digest: syntax trees without docstrings, and templates.
 
 A step's output is found again by its inputs and its version, so code that changes what a step produces must
 raise the version. Run ``python -m tests.architecture.steps`` to record the present code: it refuses where the
@@ -20,25 +20,27 @@ STEPS: dict[str, tuple[str, tuple[str, ...]]] = {
     "ingest": (
         "lesion_core.isic.version",
         (
-            *("isic/api", "isic/listing", "isic/ingest", "images", "archive_fields.py", "labels.py"),
+            *("isic/api", "isic/listing", "isic/ingest", "images", "fields", "archive_fields.py", "labels.py"),
             *(
                 f"isic/{part}.py"
                 for part in ("placeholders", "snapshot", "source", "statements", "taxonomy", "version")
             ),
         ),
     ),
-    "prepare": ("lesion_core.dataset.prepare", ("dataset", "images")),
+    "prepare": ("lesion_core.dataset.prepare", ("dataset", "images", "fields")),
     "data-report": (
         "lesion_core.dataset_report.spec",
         (
-            *("dataset_report", "figures/canvas.py", "figures/composition.py", "figures/pictures.py", "labels.py"),
+            *("dataset_report", "fields", "labels.py"),
+            *(f"figures/{part}.py" for part in ("canvas", "composition", "image_grids")),
             *("dataset/breakdown.py", "dataset/proof/certificate.py", "dataset/summary.py"),
+            *("markup.py", "templates/dataset_report.html.j2", "templates/dataset_report.md.j2"),
         ),
     ),
     "train": (
         "lesion_core.training.version",
         (
-            *("recipes", "modeling", "training", "lineage", "images"),
+            *("recipes", "modeling", "training", "lineage", "images", "fields"),
             *("statistics/calibration.py", "statistics/metrics.py", "figures/architecture.py", "figures/layout.py"),
             *("search/trial.py", "search/trial_spec.py"),  # a search decides only which trainings there are
         ),
@@ -49,14 +51,22 @@ STEPS: dict[str, tuple[str, tuple[str, ...]]] = {
     ),
     "compare": (
         "lesion_core.comparison.spec",
-        ("comparison", "figures/comparisons.py", "statistics/measures.py", "labels.py"),
+        (
+            "comparison",
+            "figures/comparisons.py",
+            "statistics/measures.py",
+            "labels.py",
+            "markup.py",
+            "templates/comparison.md.j2",
+        ),
     ),
     "evaluate": (
         "lesion_core.evaluation.version",
         (
-            *("evaluation", "statistics", "lineage", "serving/predictor.py", "images", "dataset/model_images.py"),
-            "labels.py",
-            *(f"figures/{part}.py" for part in ("canvas", "outcome", "performance", "pictures")),
+            *("evaluation", "statistics", "lineage", "images", "fields"),
+            *("serving/predictor.py", "dataset/model_images.py"),
+            *("labels.py", "markup.py"),
+            *(f"figures/{part}.py" for part in ("canvas", "outcome", "performance", "image_grids")),
         ),
     ),
 }
@@ -83,14 +93,15 @@ def code_digest(step: str) -> str:
     files = sorted(
         file
         for place in STEPS[step][1]
-        for file in ([core / place] if place.endswith(".py") else (core / place).rglob("*.py"))
+        for file in ((core / place).rglob("*.py") if (core / place).is_dir() else [core / place])
     )
     digest = hashlib.sha256()
     for file in files:
         if file.relative_to(core).as_posix() in PLANS:
             continue
         digest.update(file.relative_to(core).as_posix().encode())
-        digest.update(ast.dump(_bare(ast.parse(file.read_text(encoding="utf-8")))).encode())
+        text = file.read_text(encoding="utf-8")
+        digest.update((ast.dump(_bare(ast.parse(text))) if file.suffix == ".py" else text).encode())
     return digest.hexdigest()
 
 

@@ -5,12 +5,26 @@ from pathlib import Path
 
 import pytest
 
-from lesion_core import archive_fields as fields
+from lesion_core import archive_fields
 
 ROOT = Path(__file__).parents[2]
 # Our own tables have columns that are called the same.
-_OURS = {fields.IMAGE_ID, fields.ATTRIBUTION, fields.LESION, fields.PATIENT, fields.SEX, fields.PUBLIC}
-_NAMES = {*fields.SEARCHED, *fields.OWN, *fields.MEASURED, fields.DAY, fields.FORMER_MALIGNANCY, fields.FORMER_SITE}
+_OURS = {
+    archive_fields.IMAGE_ID,
+    archive_fields.ATTRIBUTION,
+    archive_fields.LESION,
+    archive_fields.PATIENT,
+    archive_fields.SEX,
+    archive_fields.PUBLIC,
+}
+_NAMES = {
+    *archive_fields.SEARCHED,
+    *archive_fields.OWN,
+    *archive_fields.MEASURED,
+    archive_fields.DAY,
+    archive_fields.FORMER_MALIGNANCY,
+    archive_fields.FORMER_SITE,
+}
 
 
 @pytest.mark.parametrize(
@@ -24,18 +38,18 @@ _NAMES = {*fields.SEARCHED, *fields.OWN, *fields.MEASURED, fields.DAY, fields.FO
 def test_an_older_name_stands_for_todays_where_that_is_missing(
     names: tuple[str, ...], expected: tuple[str, ...]
 ) -> None:
-    assert fields.names_of_today(names) == expected
+    assert archive_fields.names_of_today(names) == expected
 
 
 def test_metadata_of_before_have_todays_names_and_lose_nothing() -> None:
     older = "anatom_site_general_challenge"
-    assert fields.of_today({older: "torso", "name": "a", "age": None}) == {
+    assert archive_fields.of_today({older: "torso", "name": "a", "age": None}) == {
         "anatom_site_general": "torso",
         "name": "a",
         "age": None,
     }
     both = {older: "torso", "anatom_site_general": "head/neck"}
-    assert fields.of_today(both) == both
+    assert archive_fields.of_today(both) == both
 
 
 @pytest.mark.parametrize("folder", ["lesion_core", "tasks", "flows", "deployments"])

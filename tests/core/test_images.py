@@ -21,8 +21,8 @@ ORIENTATION_TAG = 0x0112
 GPS_TAG = 0x8825
 
 
-def picture(width: int = 60, height: int = 40) -> Image.Image:
-    """A picture whose corners differ, so that every turn of it can be told."""
+def sample_image(width: int = 60, height: int = 40) -> Image.Image:
+    """An image whose corners differ, so that every turn of it can be determined."""
     image = Image.new("RGB", (width, height), (200, 160, 140))
     draw = ImageDraw.Draw(image)
     draw.rectangle((0, 0, width // 3, height // 3), fill=(250, 20, 20))
@@ -47,7 +47,7 @@ def rejected(data: bytes) -> str:
 
 @pytest.mark.parametrize("format_", ["PNG", "JPEG", "WEBP", "TIFF", "BMP", "GIF"])
 def test_every_accepted_format_gives_rgb_and_its_facts(format_: str) -> None:
-    data = encoded(picture(), format_)
+    data = encoded(sample_image(), format_)
     pixels = decode(data, image_id="a")
     assert pixels.shape == (40, 60, 3)
     assert pixels.dtype == np.uint8
@@ -59,7 +59,7 @@ def test_every_accepted_format_gives_rgb_and_its_facts(format_: str) -> None:
 def test_exif_orientation_is_applied(orientation: int) -> None:
     exif = Image.Exif()
     exif[ORIENTATION_TAG] = orientation
-    upright = np.asarray(picture())
+    upright = np.asarray(sample_image())
     stored = {
         1: upright,
         2: upright[:, ::-1],
@@ -76,8 +76,8 @@ def test_exif_orientation_is_applied(orientation: int) -> None:
 
 
 @pytest.mark.filterwarnings("ignore:Corrupt EXIF data:UserWarning")  # Pillow's own word on it, not a failure
-def test_broken_exif_does_not_cost_the_picture() -> None:
-    data = encoded(picture(), "JPEG", exif=b"Exif\x00\x00II*\x00\xff\xff\xff\xff garbage")
+def test_broken_exif_does_not_cost_the_image() -> None:
+    data = encoded(sample_image(), "JPEG", exif=b"Exif\x00\x00II*\x00\xff\xff\xff\xff garbage")
     assert decode(data, image_id="a").shape == (40, 60, 3)
 
 
@@ -85,7 +85,7 @@ def test_position_and_camera_never_come_out(caplog: pytest.LogCaptureFixture) ->
     exif = Image.Exif()
     exif.get_ifd(GPS_TAG)[1] = "N"
     exif[0x010F] = "SECRET-CAMERA"
-    data = encoded(picture(), "JPEG", exif=exif)
+    data = encoded(sample_image(), "JPEG", exif=exif)
     assert b"SECRET-CAMERA" in data
     caplog.set_level(logging.DEBUG)
     pixels = decode(data, image_id="a")
@@ -104,7 +104,7 @@ def test_sixteen_bits_are_scaled_not_clipped() -> None:
 
 @pytest.mark.parametrize("mode", ["L", "1", "P", "CMYK", "YCbCr"])
 def test_other_colour_modes_become_rgb(mode: str) -> None:
-    data = encoded(picture().convert(mode), "JPEG" if mode in ("CMYK", "YCbCr") else "PNG")
+    data = encoded(sample_image().convert(mode), "JPEG" if mode in ("CMYK", "YCbCr") else "PNG")
     pixels = decode(data, image_id="a")
     assert pixels.shape == (40, 60, 3)
     assert 0 < pixels.std() < 128
@@ -144,13 +144,13 @@ def test_an_embedded_profile_is_converted_to_srgb() -> None:
 
 
 def test_an_unreadable_profile_is_ignored() -> None:
-    pixels = decode(encoded(picture(), icc_profile=b"no profile at all"), image_id="a")
-    np.testing.assert_array_equal(pixels, np.asarray(picture()))
+    pixels = decode(encoded(sample_image(), icc_profile=b"no profile at all"), image_id="a")
+    np.testing.assert_array_equal(pixels, np.asarray(sample_image()))
 
 
 def test_a_profile_of_another_colour_mode_is_ignored() -> None:
-    pixels = decode(encoded(picture().convert("CMYK"), "TIFF", icc_profile=linear_light_profile()), image_id="a")
-    np.testing.assert_array_equal(pixels, np.asarray(picture()))
+    pixels = decode(encoded(sample_image().convert("CMYK"), "TIFF", icc_profile=linear_light_profile()), image_id="a")
+    np.testing.assert_array_equal(pixels, np.asarray(sample_image()))
 
 
 def test_a_grey_image_may_have_a_profile_of_rgb_as_browsers_have_it() -> None:
@@ -175,7 +175,7 @@ def test_a_grey_image_may_have_a_profile_of_rgb_as_browsers_have_it() -> None:
         (bytes(range(256)) * 8, "no JPEG"),
     ],
 )
-def test_what_is_no_picture_is_named(data: bytes, words: str) -> None:
+def test_what_is_no_image_is_named(data: bytes, words: str) -> None:
     assert words in rejected(data)
 
 
@@ -190,13 +190,13 @@ def test_a_truncated_file_is_refused(format_: str, share: float) -> None:
 
 @pytest.mark.parametrize("format_", ["GIF", "WEBP", "PNG", "TIFF"])
 def test_several_frames_are_refused(format_: str) -> None:
-    frames = [picture(), picture().rotate(90)]
+    frames = [sample_image(), sample_image().rotate(90)]
     data = encoded(frames[0], format_, save_all=True, append_images=frames[1:])
     assert "2 frames" in rejected(data)
 
 
-def test_the_first_picture_of_a_camera_s_mpo_is_taken() -> None:
-    data = encoded(picture(), "MPO", save_all=True, append_images=[picture(30, 20)])
+def test_the_first_image_of_a_camera_s_mpo_is_taken() -> None:
+    data = encoded(sample_image(), "MPO", save_all=True, append_images=[sample_image(30, 20)])
     assert probe(data, image_id="a") == ImageFacts(width=60, height=40, format="jpeg")
 
 
@@ -217,7 +217,7 @@ def test_what_the_decoder_itself_calls_a_bomb_is_refused_in_the_same_words(side:
 
 
 def test_a_speck_is_refused() -> None:
-    assert "less than 16 a side" in rejected(encoded(picture(400, 15)))
+    assert "less than 16 a side" in rejected(encoded(sample_image(400, 15)))
 
 
 def test_a_mode_without_a_white_is_refused() -> None:
@@ -228,7 +228,7 @@ def test_a_mode_without_a_white_is_refused() -> None:
 @settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(data=st.data(), format_=st.sampled_from(["PNG", "JPEG", "WEBP", "TIFF", "BMP", "GIF"]))
 def test_damaged_bytes_decode_or_are_rejected_and_nothing_else(data: st.DataObject, format_: str) -> None:
-    body = bytearray(encoded(picture(), format_))
+    body = bytearray(encoded(sample_image(), format_))
     for _ in range(data.draw(st.integers(1, 8))):
         body[data.draw(st.integers(0, len(body) - 1))] = data.draw(st.integers(0, 255))
     try:
@@ -250,7 +250,7 @@ def test_any_bytes_end_in_pixels_or_a_rejection(body: bytes) -> None:
 
 @pytest.mark.parametrize("side", [32, 128, 300])
 def test_preprocessing_is_decoding_then_scaling(side: int) -> None:
-    data = encoded(picture(640, 480), "JPEG")
+    data = encoded(sample_image(640, 480), "JPEG")
     preprocessing = Preprocessing(size_px=side)
     pixels = preprocess(data, preprocessing, image_id="a")
     assert pixels.shape == (side, side, 3)
@@ -263,8 +263,8 @@ def test_preprocessing_is_decoding_then_scaling(side: int) -> None:
 
 
 def test_the_whole_frame_is_squashed_to_a_square() -> None:
-    pixels = resize(np.asarray(picture(600, 150)), Preprocessing(size_px=60))
-    expected = resize(np.asarray(picture(600, 600)), Preprocessing(size_px=60))
+    pixels = resize(np.asarray(sample_image(600, 150)), Preprocessing(size_px=60))
+    expected = resize(np.asarray(sample_image(600, 600)), Preprocessing(size_px=60))
     assert np.abs(pixels.astype(int) - expected.astype(int)).mean() < 6
 
 
@@ -333,7 +333,7 @@ def test_without_a_blue_channel_nothing_is_said_of_the_lamp() -> None:
 
 
 def test_the_one_path_levels_files_and_pixels_alike() -> None:
-    data = encoded(picture(640, 480), "JPEG")
+    data = encoded(sample_image(640, 480), "JPEG")
     levelled = preprocess(data, LEVELLED, image_id="a")
     np.testing.assert_array_equal(levelled, resize(decode(data, image_id="a"), LEVELLED))
     assert (levelled != preprocess(data, Preprocessing(size_px=64), image_id="a")).any()

@@ -266,7 +266,7 @@ ANSWER_CASES = (
     ),
     AnswerCase(
         "a file longer than its Content-Length",
-        Reported("the picture is damaged or cut short (image file is truncated (some bytes not processed))"),
+        Reported("the image is damaged or cut short (image file is truncated (some bytes not processed))"),
         _file(send(_BODY, stated=len(_BODY) - 300)),
     ),
     AnswerCase(

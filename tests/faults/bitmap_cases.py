@@ -201,7 +201,7 @@ BITMAP_CASES = (
     DecoderCase(
         "GIF, PNG, WebP",
         "animations",
-        "the file holds 2 frames, where one still picture is expected",
+        "the file holds 2 frames, where one still image is expected",
         animations,
         apart="which frame is meant cannot be known",
         is_refused=True,

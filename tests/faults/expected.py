@@ -9,7 +9,7 @@ import pandas as pd
 
 from lesion_core.errors import LesionError
 from lesion_core.images import decode
-from tests.faults.pictures import CORNER, SIZE, SKIN, SPOT
+from tests.faults.images import CORNER, SIZE, SKIN, SPOT
 
 Happening = Literal["used", "left out", "set to unknown", "missed", "refused"]
 Colour = tuple[int, int, int]
@@ -50,7 +50,7 @@ class Expected(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Used:
-    """The picture is used, and its pixels are what a viewer shows.
+    """The image is used, and its pixels are what a viewer shows.
 
     Attributes:
         how: Words for the table.

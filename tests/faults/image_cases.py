@@ -1,4 +1,4 @@
-"""Files that come in place of a picture, and pictures that are not what their name says."""
+"""Files that come in place of an image, and images that are not what their name says."""
 
 import numpy as np
 
@@ -6,16 +6,16 @@ from tests.faults.case import ImageCase
 from tests.faults.expected import Reported, Used
 from tests.faults.files import raw
 from tests.faults.files.jpeg import of_bits
-from tests.faults.pictures import (
+from tests.faults.images import (
     CORNER,
     SKIN,
     SPOT,
     bomb,
     cut,
     encoded,
+    image,
     in_linear_light,
     noise,
-    picture,
     pyramid,
     reduced_copy,
     see_through,
@@ -40,28 +40,28 @@ def _grey(colour: tuple[int, int, int]) -> tuple[int, int, int]:
 
 _GREY = {"corner": _grey(CORNER), "centre": _grey(SPOT), "below": _grey(SKIN)}
 
-_TEXT_BOMB = "the picture is damaged or cut short (Decompressed data too large for PngImagePlugin.MAX_TEXT_CHUNK)"
+_TEXT_BOMB = "the image is damaged or cut short (Decompressed data too large for PngImagePlugin.MAX_TEXT_CHUNK)"
 
 IMAGE_CASES = (
     ImageCase("a file of no bytes", Reported("the file is empty"), lambda: b""),
     ImageCase(
         "a JPEG cut in the middle",
-        Reported("the picture is damaged or cut short (image file is truncated (some bytes not processed))"),
+        Reported("the image is damaged or cut short (image file is truncated (some bytes not processed))"),
         lambda: cut(noise(), 0.5),
     ),
     ImageCase(
         "a PNG cut at 99 %",
-        Reported("the picture is damaged or cut short (image file is truncated)"),
+        Reported("the image is damaged or cut short (image file is truncated)"),
         lambda: cut(noise("PNG"), 0.99),
     ),
     ImageCase(
         "a PNG with one byte changed",
-        Reported("the picture is damaged or cut short (broken data stream when reading image file)"),
+        Reported("the image is damaged or cut short (broken data stream when reading image file)"),
         with_wrong_checksum,
     ),
     ImageCase(
         "zeros, of a likely length",
-        Reported("the file is no JPEG, PNG, WebP, TIFF, BMP or GIF picture"),
+        Reported("the file is no JPEG, PNG, WebP, TIFF, BMP or GIF image"),
         lambda: bytes(4000),
     ),
     ImageCase(
@@ -118,47 +118,47 @@ IMAGE_CASES = (
     ImageCase(
         "a JPEG of 12 bits",
         Reported("the JPEG has 12 bits a sample; export it with 8 bits"),
-        lambda: of_bits(encoded(picture(), "JPEG"), 12),
+        lambda: of_bits(encoded(image(), "JPEG"), 12),
     ),
     ImageCase("a DICOM file", Reported("the file is a DICOM file"), lambda: bytes(128) + b"DICM" + bytes(64)),
     ImageCase(
         "a JPEG 2000",
-        Reported("the file is no JPEG, PNG, WebP, TIFF, BMP or GIF picture"),
+        Reported("the file is no JPEG, PNG, WebP, TIFF, BMP or GIF image"),
         lambda: b"\0\0\0\x0cjP  \r\n\x87\n" + bytes(64),
     ),
     ImageCase(
         "PostScript",
-        Reported("the file is no JPEG, PNG, WebP, TIFF, BMP or GIF picture"),
+        Reported("the file is no JPEG, PNG, WebP, TIFF, BMP or GIF image"),
         lambda: b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 48 32\n",
     ),
     ImageCase(
         "an animated GIF",
-        Reported("the file holds 2 frames, where one still picture is expected"),
+        Reported("the file holds 2 frames, where one still image is expected"),
         lambda: several("GIF"),
     ),
     ImageCase(
         "an animated PNG",
-        Reported("the file holds 2 frames, where one still picture is expected"),
+        Reported("the file holds 2 frames, where one still image is expected"),
         lambda: several("PNG"),
     ),
     ImageCase(
         "an animated WebP",
-        Reported("the file holds 2 frames, where one still picture is expected"),
+        Reported("the file holds 2 frames, where one still image is expected"),
         lambda: several("WEBP"),
     ),
     ImageCase(
         "a TIFF of two pages",
-        Reported("the file holds 2 frames, where one still picture is expected"),
+        Reported("the file holds 2 frames, where one still image is expected"),
         lambda: several("TIFF"),
     ),
     ImageCase(
         "a PNG that promises 30,000 × 30,000 pixels",
-        Reported("the picture has more than 80 million pixels"),
+        Reported("the image has more than 80 million pixels"),
         lambda: bomb(30_000),
     ),
     ImageCase(
         "a PNG that promises 9,000 × 9,000 pixels",
-        Reported("the picture has 9000 × 9000 pixels, more than 80 million"),
+        Reported("the image has 9000 × 9000 pixels, more than 80 million"),
         lambda: bomb(9_000),
     ),
     ImageCase(
@@ -172,30 +172,28 @@ IMAGE_CASES = (
         lambda: text_bomb(b"iCCP"),
     ),
     ImageCase(
-        "a picture of 12 × 8 pixels",
-        Reported("the picture has 12 × 8 pixels, less than 16 a side"),
-        lambda: encoded(picture((12, 8)), "JPEG"),
+        "an image of 12 × 8 pixels",
+        Reported("the image has 12 × 8 pixels, less than 16 a side"),
+        lambda: encoded(image((12, 8)), "JPEG"),
     ),
     ImageCase(
         "a TIFF of floating-point numbers",
         Reported("its colour mode 'F' is not one with a known black and white"),
-        lambda: encoded(picture().convert("F"), "TIFF"),
+        lambda: encoded(image().convert("F"), "TIFF"),
     ),
-    ImageCase(
-        "a PNG called .jpg", Used("as PNG, under its right ending", stored_as="png"), lambda: encoded(picture())
-    ),
+    ImageCase("a PNG called .jpg", Used("as PNG, under its right ending", stored_as="png"), lambda: encoded(image())),
     ImageCase(
         "a TIFF called .jpg",
         Used("as TIFF, under its right ending", stored_as="tif"),
-        lambda: encoded(picture(), "TIFF"),
+        lambda: encoded(image(), "TIFF"),
     ),
     ImageCase(
         "a WebP called .jpg",
         Used("as WebP, under its right ending", stored_as="webp"),
-        lambda: encoded(picture(), "WEBP", lossless=True),
+        lambda: encoded(image(), "WEBP", lossless=True),
     ),
-    ImageCase("a JPEG in CMYK", Used("converted to RGB"), lambda: encoded(picture().convert("CMYK"), "JPEG")),
-    ImageCase("a greyscale JPEG", Used("as grey RGB", **_GREY), lambda: encoded(picture().convert("L"), "JPEG")),
+    ImageCase("a JPEG in CMYK", Used("converted to RGB"), lambda: encoded(image().convert("CMYK"), "JPEG")),
+    ImageCase("a greyscale JPEG", Used("as grey RGB", **_GREY), lambda: encoded(image().convert("L"), "JPEG")),
     ImageCase(
         "a 16-bit greyscale PNG",
         Used("scaled over its full range, not clipped", stored_as="png", **_GREY),
@@ -219,7 +217,7 @@ IMAGE_CASES = (
     ImageCase(
         "a one-bit PNG",
         Used("as black and white", stored_as="png", corner=BLACK, centre=BLACK, below=WHITE),
-        lambda: encoded(picture().convert("1", dither=0)),
+        lambda: encoded(image().convert("1", dither=0)),
     ),
     ImageCase(
         "a palette PNG with transparency",
@@ -241,17 +239,17 @@ IMAGE_CASES = (
     ImageCase(
         "a PNG with an unreadable ICC profile",
         Used("without the profile", stored_as="png"),
-        lambda: encoded(picture(), icc_profile=b"no profile at all"),
+        lambda: encoded(image(), icc_profile=b"no profile at all"),
     ),
-    ImageCase("a camera's JPEG with a preview inside (MPO)", Used("its first picture"), with_preview),
+    ImageCase("a camera's JPEG with a preview inside (MPO)", Used("its first image"), with_preview),
     ImageCase(
         "a progressive JPEG",
         Used("like any other"),
-        lambda: encoded(picture(), "JPEG", progressive=True),
+        lambda: encoded(image(), "JPEG", progressive=True),
     ),
     ImageCase(
         "a JPEG with bytes after its end",
         Used("up to its end"),
-        lambda: encoded(picture(), "JPEG") + b"\0" * 512 + b"trailer",
+        lambda: encoded(image(), "JPEG") + b"\0" * 512 + b"trailer",
     ),
 )

@@ -1,4 +1,4 @@
-"""Pictures that say who and where in every place that a file has for it, each with a word of its own."""
+"""Images that say who and where in every place that a file has for it, each with a word of its own."""
 
 import io
 import struct
@@ -8,7 +8,7 @@ from pathlib import Path
 import pyarrow.parquet as pq
 from PIL import Image, ImageCms, PngImagePlugin
 
-from tests.faults.pictures import encoded, picture
+from tests.faults.images import encoded, sample_image
 
 # Words that occur nowhere by chance, the same length each, so that one fits where another word was.
 PLACES = (
@@ -77,9 +77,9 @@ def icc_profile() -> bytes:
 
 
 def marked_files() -> dict[str, bytes]:
-    """Return a picture with its marks in each format, and damaged ones, by what they are."""
+    """Return an image with its marks in each format, and damaged ones, by what they are."""
     jpeg = encoded(
-        picture(),
+        sample_image(),
         "JPEG",
         exif=exif(),
         xmp=xmp(),
@@ -92,10 +92,10 @@ def marked_files() -> dict[str, bytes]:
     texts.add_text("Description", MARKERS["PngPackedText"] * 9, zip=True)
     texts.add_itxt("Title", MARKERS["PngInternationalText"])
     texts.add_itxt("XML:com.adobe.xmp", xmp().decode())
-    png = encoded(picture(), "PNG", exif=exif(), pnginfo=texts, icc_profile=icc_profile())
+    png = encoded(sample_image(), "PNG", exif=exif(), pnginfo=texts, icc_profile=icc_profile())
     described = {0x010E: MARKERS["ImageDescription"], 0x013B: MARKERS["Artist"], 700: xmp()}
-    tiff = encoded(picture(), "TIFF", icc_profile=icc_profile(), tiffinfo=described)
-    webp = encoded(picture(), "WEBP", lossless=True, exif=exif(), xmp=xmp(), icc_profile=icc_profile())
+    tiff = encoded(sample_image(), "TIFF", icc_profile=icc_profile(), tiffinfo=described)
+    webp = encoded(sample_image(), "WEBP", lossless=True, exif=exif(), xmp=xmp(), icc_profile=icc_profile())
     return {
         "a JPEG": jpeg + MARKERS["Trailer"].encode(),
         "a PNG": png,
@@ -105,7 +105,7 @@ def marked_files() -> dict[str, bytes]:
         "a PNG cut short": png[: len(png) - 60],
         "a TIFF cut short": tiff[:-700],
         "a JPEG whose EXIF is cut": jpeg.replace(b"Exif\0\0II*\0\x08\0\0\0", b"Exif\0\0II*\0\xff\0\0\0"),
-        "a text that is no picture": MARKERS["Comment"].encode() * 20,
+        "a text that is no image": MARKERS["Comment"].encode() * 20,
     }
 
 

@@ -12,7 +12,7 @@ from starlette.testclient import TestClient
 from deployments.app.access import Users
 from deployments.app.api import build_api
 from deployments.app.approved import CHANNEL, ApprovedModel
-from deployments.app.asking import Desk
+from deployments.app.prediction_service import PredictionService
 from lesion_core.registry.channels import move_channel
 from lesion_core.stores.local import LocalStore
 from tests.model_folders import publish_model
@@ -44,6 +44,6 @@ def page_api(folder: Path) -> Iterator[PageApi]:
     move_channel(store, CHANNEL, model, action="approve", approver="Dr Grey", reason="tested", clock=now)
     approved = ApprovedModel(store, folder / "served", lambda *_: None, poll_seconds=60, threads=1)
     app = FastAPI()
-    app.include_router(build_api(Desk(approved=approved, audit_store=store, clock=now), Users(())))
+    app.include_router(build_api(PredictionService(approved=approved, audit_store=store, clock=now), Users(())))
     with TestClient(app) as client:
         yield PageApi(client, store)

@@ -5,12 +5,12 @@ It runs the same cases as the tests do, which compare what it wrote with what th
 
 import json
 import os
-import re
 import tempfile
 import warnings
 from collections.abc import Sequence
 from pathlib import Path
 
+from lesion_core.markup import escape_markdown
 from lesion_core.serving import wording
 from tests.faults import decoder_table
 from tests.faults.acts import Bench, made_ready, try_answers, try_images, try_table
@@ -33,8 +33,7 @@ REPORTED = "reported in"
 def row_of(case: ImageCase | TableCase | AnswerCase | SurroundingCase, outcome: Outcome) -> Row:
     """Return a case's cells as Markdown shows them."""
     happens, words = case.expected.in_words(outcome)
-    escaped = re.sub(r"([|<*_`\[\]])", r"\\\1", " ".join(words.split()))
-    return (case.came, happens, escaped)
+    return (case.came, happens, escape_markdown(words))
 
 
 def surrounding_row(case: SurroundingCase, outcome: Outcome) -> Row:

@@ -24,14 +24,14 @@ from tests.faults.answer_cases import ANSWER_CASES, BULK_CASES
 from tests.faults.case import AnswerCase, TableCase, serve_files
 from tests.faults.expected import Outcome, Used, cleaned
 from tests.faults.image_cases import IMAGE_CASES
+from tests.faults.images import noise
 from tests.faults.page import PageApi, page_api
-from tests.faults.pictures import noise
 from tests.faults.results import committed
 from tests.faults.table import page_cell, row_of
 from tests.faults.table_cases import TABLE_CASES
 
 NAMED = {"ids": lambda case: case.came}
-# Pillow's own words on it; they hold nothing of the file, and the picture is used.
+# Pillow's own words on it; they hold nothing of the file, and the image is used.
 pytestmark = pytest.mark.filterwarnings("ignore:Corrupt EXIF data:UserWarning")
 
 

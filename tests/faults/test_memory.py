@@ -10,7 +10,7 @@ import pytest
 
 from tests.conftest import ROOT
 from tests.faults.files import png, tiff
-from tests.faults.pictures import bomb, encoded, picture, text_bomb, whole_bomb
+from tests.faults.images import bomb, encoded, sample_image, text_bomb, whole_bomb
 
 MEASURE = """
 import pathlib, sys
@@ -52,9 +52,9 @@ def endless_tiff(n: int) -> bytes:
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="/proc tells a process's peak of memory on Linux alone")
-def test_a_bomb_costs_no_more_than_any_picture(tmp_path: Path) -> None:
+def test_a_bomb_costs_no_more_than_any_image(tmp_path: Path) -> None:
     files = {
-        "any picture, for what the first one costs": encoded(picture()),
+        "any image, for what the first one costs": encoded(sample_image()),
         "900 million pixels": bomb(30_000),
         "81 million pixels that are all there": whole_bomb(9_000),
         "a comment of 64 MB": text_bomb(b"zTXt"),
@@ -63,7 +63,7 @@ def test_a_bomb_costs_no_more_than_any_picture(tmp_path: Path) -> None:
         "a TIFF of 900 million pixels, 16 bits, white is zero": tiff_bomb(30_000),
         "900 million pixels behind a reduced copy": tiff_bomb(30_000, reduced=True),
         "100,000 directories": endless_tiff(100_000),
-        "what a sound picture of 36 MB costs, for comparison": encoded(picture((4000, 3000))),
+        "what a sound image of 36 MB costs, for comparison": encoded(sample_image((4000, 3000))),
     }
     paths = [tmp_path / f"{number}.png" for number in range(len(files))]
     for path, body in zip(paths, files.values(), strict=True):

@@ -25,9 +25,9 @@ from lesion_core.settings import LesionSettings
 from lesion_core.stores.local import LocalStore
 from tests.core.isic.folders import isic_id
 from tests.faults.case import serve_files
+from tests.faults.images import noise
 from tests.faults.markers import MARKERS, found_in, leaks, marked_files
 from tests.faults.page import PageApi, page_api
-from tests.faults.pictures import noise
 
 NAME = MARKERS["FileName"]
 FILES = marked_files()  # before anybody listens: Pillow also logs what it writes
@@ -97,7 +97,7 @@ def test_only_raw_bytes_keep_what_a_camera_wrote(tmp_path: Path, caplog: pytest.
 
 
 def _draw(store: LocalStore, ref: DatasetRef, tmp_path: Path) -> Path:
-    """Draw the figure that shows pictures, of the marked ones."""
+    """Draw the figure that shows images, of the marked ones."""
     dataset = open_dataset(store, ref, tmp_path / "cache")
     probs = np.full(len(CLASS_ORDER), 1 / len(CLASS_ORDER))
     cases = [

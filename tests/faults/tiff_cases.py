@@ -264,7 +264,7 @@ TIFF_CASES = (
         lambda: bodies(tiff(reduced())), is_refused=True,
     ),
     DecoderCase(
-        "TIFF", "two full-size pages", "the file holds 2 frames, where one still picture is expected",
+        "TIFF", "two full-size pages", "the file holds 2 frames, where one still image is expected",
         lambda: bodies(tiff(page(colours(), RGB), page(colours(), RGB))), is_refused=True,
     ),
     DecoderCase("TIFF", "floating-point numbers", _NO_WHITE.format("F"), floats, is_refused=True),

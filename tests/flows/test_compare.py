@@ -10,7 +10,7 @@ from prefect.settings import PREFECT_API_URL, temporary_settings
 from deployments.runs import run_and_follow
 from lesion_core.comparison.leaderboard import Leaderboard, read_leaderboard
 from lesion_core.comparison.spec import ComparisonRef
-from lesion_core.evaluation.test_access import read_looks
+from lesion_core.evaluation.test_access import read_accesses
 from lesion_core.stores.references import list_references
 from tasks import publish
 from tests.flows.conftest import Running
@@ -63,7 +63,7 @@ def test_recipes_are_trained_without_the_fold_and_a_failure_does_not_lose_the_ot
         _recipe("with-metadata", fusion="concat"),
         _recipe("broken", weights=str(broken_weights)),
     ]
-    looks = read_looks(running.store)
+    looks = read_accesses(running.store)
     request = {"name": "flow-test", "recipes": recipes, "folds": [FOLD], "baseline": "image-only", "n_bootstrap": 200}
     stages = _compare(running, request)
     assert {"plan-comparison", "train-model", "evaluate-model", "note-outcome", "publish-comparison"} <= set(stages)
@@ -76,7 +76,7 @@ def test_recipes_are_trained_without_the_fold_and_a_failure_does_not_lose_the_ot
     assert (failure.recipe, failure.fold) == ("broken", FOLD)
     assert failure.reason.startswith("training: ConfigError")
     assert board.synthetic
-    assert read_looks(running.store) == looks  # validation is no look
+    assert read_accesses(running.store) == looks  # validation is no look
 
     async def shown() -> tuple[set[str], set[str]]:
         async with get_client() as client:

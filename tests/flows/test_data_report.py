@@ -7,7 +7,7 @@ from lesion_core.dataset.prepare import prepare
 from lesion_core.dataset_report.spec import FIGURES, DataReportJob, data_report_key_of
 from lesion_core.stores.folders import find
 from tasks import publish
-from tests.core.dataset.snapshots import simple_pictures, store_snapshot
+from tests.core.dataset.snapshots import simple_images, store_snapshot
 from tests.flows.conftest import Running
 from tests.flows.test_ui import ask
 
@@ -15,8 +15,8 @@ TASK = "import sys; from tasks.dataset import *; publish_data_report(DatasetRef.
 
 
 def test_it_is_one_artifact_with_its_figures_and_tables(running: Running, tmp_path: Path) -> None:
-    pictures = simple_pictures(range(40), attribution="<script>alert(1)</script>")
-    snapshot = store_snapshot(running.store, pictures, tmp_path / "snapshot", name="reported")
+    images = simple_images(range(40), attribution="<script>alert(1)</script>")
+    snapshot = store_snapshot(running.store, images, tmp_path / "snapshot", name="reported")
     options = PrepareOptions(name="reported", size_px=32)
     dataset = prepare(snapshot, options, running.store, workdir=tmp_path / "work")
     outcome = running.python("-c", TASK, dataset.model_dump_json())

@@ -6,12 +6,12 @@ import os
 import signal
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import pytest
 import yaml
 
+from deployments.stack.waiting import wait_for
 from lesion_core.refs import ModelRef
 from lesion_core.registry.versions import list_models
 from lesion_core.stores.folders import read_file
@@ -33,12 +33,12 @@ RECIPE = {
     "dataset": "synthetic",
     "backbone": "tiny",
     "weights": "none",
-    "optimisation": {"epochs": 5, "head_epochs": 0, "batch_size": 8, "backup_seconds": 0.2},
+    "optimisation": {"epochs": 5, "head_epochs": 0, "batch_size": 8, "checkpoint_seconds": 0.2},
 }
 
 
 @pytest.mark.slow
-def test_a_killed_training_child_resumes_from_its_backup(
+def test_a_killed_training_child_resumes_from_its_checkpoint(
     running: Running, approved: ModelRef, tmp_path: Path
 ) -> None:
     path = tmp_path / "killed.yaml"
@@ -52,11 +52,14 @@ def test_a_killed_training_child_resumes_from_its_backup(
         stderr=subprocess.STDOUT,
         text=True,
     ) as flow:
-        backups = running.settings.work
-        deadline = time.monotonic() + 120
-        while time.monotonic() < deadline and not list(backups.rglob("backup*/*")):
-            assert flow.poll() is None, flow.communicate()[0][-3000:]
-            time.sleep(0.1)
+        checkpoints = running.settings.work
+        wait_for(
+            lambda: list(checkpoints.rglob("checkpoint*/*")),
+            seconds=120,
+            is_hopeless=lambda: flow.poll() is not None,
+            pause_seconds=0.1,
+        )
+        assert flow.poll() is None, flow.communicate()[0][-3000:]
         children = _training_children(flow.pid)
         assert len(children) == 1
         os.kill(children[0], signal.SIGKILL)

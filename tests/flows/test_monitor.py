@@ -1,7 +1,6 @@
 """The watch over the archive, as the scheduler starts it."""
 
 import asyncio
-import time
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +13,7 @@ from prefect.client.schemas.sorting import ArtifactSort
 from prefect.settings import PREFECT_API_URL, temporary_settings
 
 from deployments.runs import run_and_follow
+from deployments.stack.waiting import wait_for
 from lesion_core.errors import LesionError
 from lesion_core.isic.ingest.ingest import ingest
 from lesion_core.isic.mirror.server import running_mirror
@@ -51,13 +51,14 @@ def newest_artifact(running: Running, key: str) -> Any:
 def await_event(running: Running, name: str) -> dict[str, Any]:
     """Events arrive a moment after the run."""
     asked = {"filter": {"event": {"name": [name]}}}
-    deadline = time.monotonic() + 20
-    while time.monotonic() < deadline:
-        answer = httpx.post(f"{running.addresses.prefect}/api/events/filter", json=asked, timeout=10).json()
-        if answer["events"]:
-            return dict(answer["events"][0])
-        time.sleep(0.5)
-    raise AssertionError(f"no event {name}")
+
+    def found() -> list[dict[str, Any]]:
+        answer = httpx.post(f"{running.addresses.prefect}/api/events/filter", json=asked, timeout=10)
+        return list(answer.json()["events"])
+
+    events = wait_for(found, seconds=20, pause_seconds=0.5)
+    assert events, f"no event {name}"
+    return events[0]
 
 
 @pytest.mark.writes_errors(r"SchemaDrift", r"exited with status code: 1")

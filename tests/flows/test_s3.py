@@ -19,7 +19,7 @@ def test_the_pipeline_runs_on_minio(
     variables = {**minio_store, "LESION_WORK": str(tmp_path), "PYTHONPATH": str(ROOT)}
     script = (
         "from flows.pipeline import pipeline_flow\n"
-        "from lesion_core.types import ArchiveSource\n"
+        "from lesion_core.isic.source import ArchiveSource\n"
         f"pipeline_flow(ArchiveSource(limit=200, tolerance=0.02), {str(other_recipe)!r})\n"
     )
     outcome = running.python("-c", script, **variables)

@@ -1,8 +1,6 @@
 """Schedules fire: runs exist ahead of time, and one that is due runs by itself to its end."""
 
 import datetime
-import time
-from pathlib import Path
 from uuid import UUID
 
 from prefect.client.orchestration import SyncPrefectClient, get_client
@@ -12,10 +10,9 @@ from prefect.client.schemas.schedules import IntervalSchedule
 from prefect.settings import PREFECT_API_URL, temporary_settings
 
 from deployments.schedules import ScheduleState, plan_soon, read_schedules
-from deployments.stack import local
+from deployments.stack.waiting import wait_for
 from lesion_core.refs import ModelRef
 from tests.flows.conftest import SCHEDULED, Running
-from tests.logs import LogWatch
 
 DEPLOYMENTS = ("monitor/monitor-daily", "retrain/retrain-weekly")
 
@@ -70,38 +67,13 @@ def test_scheduled_runs_that_are_due_run_by_themselves_and_complete(running: Run
 def wait_for_its_end(client: SyncPrefectClient, deployment: UUID) -> FlowRun:
     """Return the first scheduled run of a deployment that ends."""
     of_it = DeploymentFilter(id=DeploymentFilterId(any_=[deployment]))
-    deadline = time.monotonic() + 400
-    while time.monotonic() < deadline:
-        runs = [run for run in client.read_flow_runs(deployment_filter=of_it) if run.auto_scheduled]
-        ended = [run for run in runs if run.state is not None and run.state.is_final()]
-        if ended:
-            return ended[0]
-        time.sleep(0.5)
-    raise AssertionError(f"no scheduled run ended: {[(run.name, run.state) for run in runs]}")
 
+    def runs() -> list[FlowRun]:
+        return [run for run in client.read_flow_runs(deployment_filter=of_it) if run.auto_scheduled]
 
-def test_runs_exist_ahead_of_time_on_postgres(tmp_path: Path, postgres: str) -> None:
-    """As outside a local stack: `lesion deploy` on a server of one's own leaves the schedules on."""
-    addresses = local.Addresses(local.free_port(0), local.free_port(0), local.free_port(0))
-    variables = {
-        **local.environment(tmp_path, addresses, addresses.mirror),
-        "PREFECT_SERVER_DATABASE_CONNECTION_URL": postgres.replace("+psycopg:", "+asyncpg:"),
-    }
-    stack = local.Stack(tmp_path, variables)
-    api = variables["PREFECT_API_URL"]
-    try:
-        port = str(addresses.prefect_port)
-        stack.start("prefect-server", "prefect", "server", "start", "--host", local.HOST, "--port", port)
-        stack.wait_until("prefect-server", lambda: local.answers(f"{api}/health"))
-        stack.run("deploy", "deployments.cli", "deploy")
-        deadline = time.monotonic() + 60
-        while any(state.next_run is None for state in states(api).values()):
-            assert time.monotonic() < deadline, "the server creates no runs"
-            time.sleep(0.5)
-        found = states(api)
-    finally:
-        stack.stop()
-    assert sorted(found) == sorted(DEPLOYMENTS)
-    assert all(state.active for state in found.values())
-    assert LogWatch(tmp_path / "logs").news() == {}
-    assert not (tmp_path / "prefect" / "prefect.db").exists()
+    def ended() -> list[FlowRun]:
+        return [run for run in runs() if run.state is not None and run.state.is_final()]
+
+    found = wait_for(ended, seconds=400, pause_seconds=0.5)
+    assert found, f"no scheduled run ended: {[(run.name, run.state) for run in runs()]}"
+    return found[0]

@@ -21,6 +21,7 @@ import httpx
 import pytest
 
 from deployments.stack.leftovers import GONE, STOPPED
+from deployments.stack.waiting import wait_for
 from tests.conftest import ROOT
 from tests.flows.held import ELSEWHERE
 from tests.proxies import Proxy, running_proxy
@@ -48,12 +49,10 @@ def is_alive(pid: int) -> bool:
         return False
 
 
-def wait_for(what: str, condition: Callable[[], Any], seconds: float = 240) -> Any:
+def expect(what: str, condition: Callable[[], Any], seconds: float = 240) -> Any:
     """Return the first true answer; fail where none came in time."""
-    deadline = time.monotonic() + seconds
-    while not (answer := condition()):
-        assert time.monotonic() < deadline, f"{what} did not come about within {seconds:g} s"
-        time.sleep(0.2)
+    answer = wait_for(condition, seconds=seconds)
+    assert answer, f"{what} did not come about within {seconds:g} s"
     return answer
 
 
@@ -99,7 +98,7 @@ class Shell:
             assert process.poll() is None, self.said()
             return "Ctrl-C" in self.said()
 
-        wait_for("the stack", is_up, 800)
+        expect("the stack", is_up, 800)
         address = json.loads((self.home / "stack.lock").read_text())["prefect"]
         return httpx.Client(base_url=f"{address}/api", timeout=60, trust_env=False)
 
@@ -206,7 +205,7 @@ def _task_runs(client: httpx.Client, name: str) -> list[dict[str, Any]]:
 def _child(shell: Shell, name: str) -> int:
     """Return the pid of a run's training child, once it has one."""
     note = shell.notes / f"{name}.pid"
-    wait_for(f"the training of {name}", note.exists)
+    expect(f"the training of {name}", note.exists)
     return int(note.read_text())
 
 
@@ -232,7 +231,7 @@ def test_a_stack_in_a_hostile_shell(shell: Shell, proxy: Proxy, foreign_database
         deployment = _deploy(client, "first")
         _run(client, shell, deployment, "killed", is_long=True, asks=True)
         child = _child(shell, "killed")
-        wait_for("its task's record", lambda: _task_runs(client, "train-model killed"))
+        expect("its task's record", lambda: _task_runs(client, "train-model killed"))
     assert set(proxy.requests) == {f"GET {ELSEWHERE}images/search/?limit=1"}
     pids = family(first.pid)
     assert len(pids) >= 6  # itself, server, worker, mirror, page, the flow run and its training
@@ -240,7 +239,7 @@ def test_a_stack_in_a_hostile_shell(shell: Shell, proxy: Proxy, foreign_database
         with contextlib.suppress(ProcessLookupError):
             os.kill(pid, signal.SIGKILL)
     first.wait()
-    wait_for("the end of the training", lambda: not is_alive(child))
+    expect("the end of the training", lambda: not is_alive(child))
 
     second = shell.up()
     with shell.wait_until_up(second) as client:
@@ -306,10 +305,10 @@ def _the_next_run_begins_at_once(shell: Shell, client: httpx.Client, deployment:
     """Neither the deployment's slot nor the training's is held by the run that is gone."""
     began = time.monotonic()
     run = _run(client, shell, deployment, "next", is_long=False)
-    wait_for("the next run", (shell.notes / "next.passed").exists)
+    expect("the next run", (shell.notes / "next.passed").exists)
     assert time.monotonic() - began < _LEASE_SECONDS / 2
     wanted = {"flow_runs": {"id": {"any_": [run]}}}
-    wait_for("its end", lambda: ask(client, "/flow_runs/filter", wanted)[0]["state"]["type"] == "COMPLETED")
+    expect("its end", lambda: ask(client, "/flow_runs/filter", wanted)[0]["state"]["type"] == "COMPLETED")
 
 
 def _a_run_that_waits_says_for_whom(shell: Shell, client: httpx.Client) -> None:
@@ -326,5 +325,5 @@ def _a_run_that_waits_says_for_whom(shell: Shell, client: httpx.Client) -> None:
         found = ask(client, "/artifacts/filter", {"artifacts": {"flow_run_id": {"any_": [run]}}})
         return any(artifact["description"] == f"waiting: {words}" for artifact in found)
 
-    wait_for("a word in the log", logged)
-    wait_for("a word in the progress", shown)
+    expect("a word in the log", logged)
+    expect("a word in the progress", shown)

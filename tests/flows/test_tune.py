@@ -58,21 +58,23 @@ def searched_dataset(running: Running, approved: ModelRef, tmp_path_factory: pyt
 
 
 @pytest.mark.slow
-def test_two_trials_on_a_cluster_become_a_recipe(
-    running: Running, searched_dataset: DatasetRef, tmp_path: Path
+@pytest.mark.parametrize("runner", ["threads", pytest.param("dask", marks=pytest.mark.nightly)])
+def test_two_trials_become_a_recipe(
+    running: Running, searched_dataset: DatasetRef, tmp_path: Path, runner: str
 ) -> None:
     recipe, script = tmp_path / "searched.yaml", tmp_path / "tune.py"
-    recipe.write_text(yaml.safe_dump(RECIPE))
+    name = f"searched-{runner}"
+    recipe.write_text(yaml.safe_dump({**RECIPE, "name": name}))
     script.write_text(SCRIPT)
     outcome = running.python(
         *(str(script), str(recipe)),
         timeout=600,
         PYTHONPATH=str(ROOT),
-        LESION_RUNNER="dask",
+        LESION_RUNNER=runner,
         LESION_TRIALS_AT_ONCE="2",
     )
     assert outcome.returncode == 0, outcome.stdout[-3000:] + outcome.stderr[-3000:]
-    assert "LocalCluster" in outcome.stdout + outcome.stderr
+    assert ("LocalCluster" in outcome.stdout + outcome.stderr) == (runner == "dask")
     found = re.search(r"^STUDY (.*)$", outcome.stdout, re.MULTILINE)
     assert found
     study = StudyRef.model_validate(json.loads(found[1]))
@@ -82,7 +84,7 @@ def test_two_trials_on_a_cluster_become_a_recipe(
     assert study.best_score >= study.base_score
     best = tmp_path / "best.yaml"
     best.write_bytes(read_file(running.store, study, BEST_NAME))
-    assert read_recipe(best).name == "searched-tuned"
+    assert read_recipe(best).name == f"{name}-tuned"
     assert not [key for key in running.store.list("models/") if "searched" in key]  # nothing was trained to keep
 
     runs = ask(running, "/flow_runs/filter", {"flows": {"name": {"any_": ["tune"]}}, "limit": 1})

@@ -1,12 +1,12 @@
 """The Prefect UI in a real browser: what a run shows, and a run started from a form."""
 
 import json
-import time
 import urllib.request
 from typing import Any
 
 from playwright.sync_api import Browser, expect
 
+from deployments.stack.waiting import wait_for
 from lesion_core.refs import ModelRef
 from tasks import publish
 from tests.flows.conftest import Running
@@ -50,17 +50,15 @@ def test_a_run_started_from_the_form_completes(running: Running, approved: Model
     page = browser.new_page(viewport={"width": 1400, "height": 1400})
     page.goto(f"{running.addresses.prefect}/deployments/deployment/{evaluate['id']}/run")
     page.get_by_role("button", name="Submit").click(timeout=20_000)
-    deadline = time.monotonic() + 120
-    state = None
-    while time.monotonic() < deadline and state not in {"COMPLETED", "FAILED", "CRASHED"}:
-        time.sleep(1)
-        runs = ask(
-            running,
-            "/flow_runs/filter",
-            {"deployments": {"id": {"any_": [evaluate["id"]]}}, "sort": "EXPECTED_START_TIME_DESC", "limit": 1},
-        )
-        state = runs[0]["state"]["type"] if runs else None
-    assert state == "COMPLETED", runs
+    latest = {"deployments": {"id": {"any_": [evaluate["id"]]}}, "sort": "EXPECTED_START_TIME_DESC", "limit": 1}
+
+    def ended() -> list[dict[str, Any]]:
+        runs = ask(running, "/flow_runs/filter", latest)
+        return [run for run in runs if run["state"]["type"] in {"COMPLETED", "FAILED", "CRASHED"}]
+
+    runs = wait_for(ended, seconds=120, pause_seconds=1)
+    assert runs
+    assert runs[0]["state"]["type"] == "COMPLETED", runs
     page.close()
 
 

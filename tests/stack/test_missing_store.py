@@ -10,7 +10,14 @@ from deployments.cli import app
 from lesion_core.errors import ConfigError
 from tests.app.test_cli import lesion
 
-_READING = (("models",), ("card", "quick/0123456789ab"), ("looks",), ("gc",), ("gc", "--delete"), ("predict", "."))
+_READING = (
+    ("models",),
+    ("card", "quick/0123456789ab"),
+    ("test-access",),
+    ("gc",),
+    ("gc", "--delete"),
+    ("predict", "."),
+)
 
 
 @pytest.mark.parametrize("arguments", _READING, ids=" ".join)
@@ -40,7 +47,7 @@ def test_a_file_is_no_store(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> 
     ("arguments", "said"),
     [
         (("models",), "No models in file://"),
-        (("looks",), "No model was measured on a test split yet"),
+        (("test-access",), "No model was measured on a test split yet"),
         (("looks", "isic"), "No model was measured on a test split of isic yet"),
         (("gc",), "Nothing to delete in file://"),
     ],

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from deployments.stack.waiting import wait_for
 from tests.conftest import ROOT
 
 pytestmark = pytest.mark.skipif(
@@ -57,16 +58,9 @@ def _is_alive(pid: int) -> bool:
         return False
 
 
-def _wait_for(condition: object, seconds: float = 60) -> None:
-    deadline = time.monotonic() + seconds
-    while not condition():  # type: ignore[operator]
-        assert time.monotonic() < deadline
-        time.sleep(0.05)
-
-
 def _pids(home: Path) -> list[int]:
     files = [home / f"{role}.pid" for role in ("plain", "parent", "child")]
-    _wait_for(lambda: all(file.exists() and file.read_text() for file in files))
+    assert wait_for(lambda: all(file.exists() and file.read_text() for file in files), seconds=60)
     return [int(file.read_text()) for file in files]
 
 
@@ -87,7 +81,7 @@ def test_a_signal_to_the_starter_ends_every_process(tmp_path: Path, number: sign
     assert all(map(_is_alive, pids))
     os.kill(starter.pid, number)
     output, _ = starter.communicate(timeout=60)
-    _wait_for(lambda: not any(map(_is_alive, pids)), 30)
+    assert wait_for(lambda: not any(map(_is_alive, pids)), seconds=30)
     if number is not signal.SIGKILL:
         assert (output, starter.returncode) == ("unwound\n", 0)
 
@@ -97,7 +91,7 @@ def test_what_does_not_listen_is_killed_as_well(tmp_path: Path) -> None:
     pids = _pids(tmp_path)
     os.kill(starter.pid, signal.SIGKILL)
     starter.communicate(timeout=60)
-    _wait_for(lambda: not any(map(_is_alive, pids)), 60)
+    assert wait_for(lambda: not any(map(_is_alive, pids)), seconds=60)
 
 
 def test_under_nohup_a_closed_terminal_ends_nothing(tmp_path: Path) -> None:
@@ -109,4 +103,4 @@ def test_under_nohup_a_closed_terminal_ends_nothing(tmp_path: Path) -> None:
     assert all(map(_is_alive, pids))
     os.kill(starter.pid, signal.SIGTERM)
     starter.communicate(timeout=60)
-    _wait_for(lambda: not any(map(_is_alive, pids)), 30)
+    assert wait_for(lambda: not any(map(_is_alive, pids)), seconds=30)

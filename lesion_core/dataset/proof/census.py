@@ -20,7 +20,7 @@ from lesion_core.dataset.proof.leakage import (
 )
 from lesion_core.dataset.records import SPLITS_NAME
 from lesion_core.dataset.splitting.freezing import check_subset, digest_of_ids, frozen_ids
-from lesion_core.dataset.splitting.split_history import LEDGER_NAME, LEDGER_SCHEMA
+from lesion_core.dataset.splitting.split_history import SPLIT_HISTORY_NAME, SPLIT_HISTORY_SCHEMA
 from lesion_core.dataset.splitting.splits import SPLITS
 from lesion_core.errors import ManifestError
 from lesion_core.labels import CLASS_ORDER
@@ -37,7 +37,7 @@ DUPLICATES_SCHEMA = pa.schema(
         pa.field("texture", pa.float64(), nullable=False),
     ]
 )
-TABLES = (MANIFEST_NAME, SPLITS_NAME, DUPLICATES_NAME, LEDGER_NAME)
+TABLES = (MANIFEST_NAME, SPLITS_NAME, DUPLICATES_NAME, SPLIT_HISTORY_NAME)
 
 
 class TestSplit(Value):
@@ -48,7 +48,7 @@ class TestSplit(Value):
     name: Slug
     n_images: int = Field(ge=0)
     sha256: Sha256 = Field(description="Of the JSON list of its ids, sorted")
-    n_frozen: int = Field(ge=0, description="Pictures it had when it was frozen; some may be gone since")
+    n_frozen: int = Field(ge=0, description="Images it had when it was frozen; some may be gone since")
     frozen_sha256: Sha256 = Field(description="Of the ids of those: the same in every dataset with this test")
 
 
@@ -59,25 +59,25 @@ class Census(Value):
     tables: dict[str, Sha256] = Field(description="Digest of each table's file")
     n_images: int = Field(ge=0)
     n_groups: int = Field(ge=0)
-    images: dict[str, dict[str, int]] = Field(description="Pictures by split and class")
-    folds: dict[str, dict[str, int]] = Field(description="Pictures by fold and class; 'none': in no fold")
-    sources: dict[str, dict[str, int]] = Field(description="Pictures by source and split")
+    images: dict[str, dict[str, int]] = Field(description="Images by split and class")
+    folds: dict[str, dict[str, int]] = Field(description="Images by fold and class; 'none': in no fold")
+    sources: dict[str, dict[str, int]] = Field(description="Images by source and split")
     groups: dict[str, int] = Field(description="Groups by split")
     fold_groups: dict[str, int] = Field(description="Groups by fold")
     test: TestSplit
-    absent_classes: tuple[str, ...] = Field(description="Classes without a picture in any split")
-    absent_by_split: dict[str, tuple[str, ...]] = Field(description="Classes without a picture in a split")
-    n_quarantined: int = Field(ge=0, description="Pictures left out of every split")
+    absent_classes: tuple[str, ...] = Field(description="Classes without an image in any split")
+    absent_by_split: dict[str, tuple[str, ...]] = Field(description="Classes without an image in a split")
+    n_quarantined: int = Field(ge=0, description="Images left out of every split")
     quarantine_reasons: dict[str, int] = Field(description="Why, and how many")
     quarantined_groups: tuple[str, ...] = Field(description="The groups they belong to")
     merged: dict[str, int] = Field(
-        description="Pictures that are not the first of their patient, lesion or bytes, and near-duplicate pairs"
+        description="Images that are not the first of their patient, lesion or bytes, and near-duplicate pairs"
     )
     near_duplicates_across_lesions: int = Field(ge=0, description="Pairs that the lesion ids do not join")
     overlaps: dict[str, int] = Field(description="Pieces of evidence in several splits, by kind: all zero")
     fold_overlaps: dict[str, int] = Field(description="The same for folds: all zero")
     profile: LicenceProfile = Field(description="Which licences the dataset may hold")
-    licences: dict[str, int] = Field(description="Pictures by licence")
+    licences: dict[str, int] = Field(description="Images by licence")
 
 
 def take_census(folder: Path, options: PrepareOptions, splits: pd.DataFrame) -> Census:
@@ -90,15 +90,15 @@ def take_census(folder: Path, options: PrepareOptions, splits: pd.DataFrame) -> 
 
     Raises:
         LeakageError: Something stands in two splits, or in two folds; the message names it.
-        LicenceRefused: Pictures under a licence that the profile does not allow.
-        DataError: The test split has pictures that it had not when it was frozen.
+        LicenceRefused: Images under a licence that the profile does not allow.
+        DataError: The test split has images that it had not when it was frozen.
         ManifestError: Tables that do not fit each other.
     """
     manifest = read_table(folder / MANIFEST_NAME, MANIFEST_SCHEMA)
     duplicates = read_table(folder / DUPLICATES_NAME, DUPLICATES_SCHEMA)
-    ledger = read_table(folder / LEDGER_NAME, LEDGER_SCHEMA)
+    history = read_table(folder / SPLIT_HISTORY_NAME, SPLIT_HISTORY_SCHEMA)
     pairs = list(zip(duplicates["first"], duplicates["second"], strict=True))
-    rows = _joined(manifest, splits, ledger)
+    rows = _joined(manifest, splits, history)
     assert_disjoint(rows, pairs)
     check_licences(manifest, options.profile)
     used = rows[rows["split"] != QUARANTINED]
@@ -116,7 +116,7 @@ def take_census(folder: Path, options: PrepareOptions, splits: pd.DataFrame) -> 
         sources=_by_source(rows),
         groups={split: int(rows.loc[rows["split"] == split, "group"].nunique()) for split in images},
         fold_groups={name: int(part["group"].nunique()) for name, part in _by_fold(rows).items()},
-        test=_test_split(rows, ledger, options.test_name),
+        test=_test_split(rows, history, options.test_name),
         absent_classes=_absent(_by_class(used)),
         absent_by_split={split: _absent(images[split]) for split in SPLITS},
         n_quarantined=len(aside),
@@ -134,8 +134,8 @@ def take_census(folder: Path, options: PrepareOptions, splits: pd.DataFrame) -> 
     )
 
 
-def _joined(manifest: pd.DataFrame, splits: pd.DataFrame, ledger: pd.DataFrame) -> pd.DataFrame:
-    """Return the manifest with each picture's split, fold and class as recorded, or refuse tables that disagree."""
+def _joined(manifest: pd.DataFrame, splits: pd.DataFrame, history: pd.DataFrame) -> pd.DataFrame:
+    """Return the manifest with each image's split, fold and class as recorded, or refuse tables that disagree."""
     columns = ["isic_id", "split", "fold", "group", "class_index"]
     rows = manifest.merge(splits[columns], on="isic_id", how="outer", suffixes=("", "_recorded"), indicator=True)
     unmatched = rows.loc[rows["_merge"] != "both", "isic_id"]
@@ -151,11 +151,11 @@ def _joined(manifest: pd.DataFrame, splits: pd.DataFrame, ledger: pd.DataFrame) 
             f"expected the same group and class in {MANIFEST_NAME} and {SPLITS_NAME}, got others for "
             f"{len(differing)} images (first: {differing.iloc[0]}); prepare the dataset again"
         )
-    return rows.merge(ledger[["isic_id", "reason"]], on="isic_id", how="left")
+    return rows.merge(history[["isic_id", "reason"]], on="isic_id", how="left")
 
 
-def _test_split(rows: pd.DataFrame, ledger: pd.DataFrame, name: str) -> TestSplit:
-    present, frozen = set(rows.loc[rows["split"] == "test", "isic_id"]), frozen_ids(ledger, name)
+def _test_split(rows: pd.DataFrame, history: pd.DataFrame, name: str) -> TestSplit:
+    present, frozen = set(rows.loc[rows["split"] == "test", "isic_id"]), frozen_ids(history, name)
     check_subset(present, frozen, name, where="it was frozen")
     return TestSplit(
         name=name,
@@ -172,7 +172,7 @@ def _by_class(rows: pd.DataFrame) -> dict[str, int]:
 
 
 def _by_fold(rows: pd.DataFrame) -> dict[str, pd.DataFrame]:
-    """Return the pictures of each fold, and under 'none' those that belong to none or are quarantined."""
+    """Return the images of each fold, and under 'none' those that belong to none or are quarantined."""
     fold = rows["fold"].mask(rows["split"] == QUARANTINED, NO_FOLD)
     parts = {str(number): rows[fold == number] for number in range(int(rows["fold"].max()) + 1)}
     return {**parts, "none": rows[fold == NO_FOLD]}

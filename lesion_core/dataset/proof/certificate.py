@@ -46,13 +46,13 @@ class Shortcut(Value):
     )
     shuffled_best: float = Field(ge=0, le=1, description="The best of those: above it, something is to be seen")
     n_shuffles: int = Field(ge=1, description="How many")
-    n_images: int = Field(ge=1, description="Pictures looked at")
+    n_images: int = Field(ge=1, description="Images looked at")
 
     @property
     def is_telling(self) -> bool:
         """Whether it predicts the class better than the best of the shuffles does, and than a guess.
 
-        Where all pictures have one value, rounding decides what the tree answers, and every shuffle may stand below
+        Where all images have one value, rounding decides what the tree answers, and every shuffle may stand below
         chance.
         """
         return self.balanced_accuracy > max(self.shuffled_best, self.chance) + _ROUNDING
@@ -115,9 +115,9 @@ def verify_certificate(dataset: OpenDataset) -> Certificate:
 
     Raises:
         LeakageError: Something stands in two splits or folds; the message names it.
-        LicenceRefused: Pictures under a licence that the stated profile does not allow.
+        LicenceRefused: Images under a licence that the stated profile does not allow.
         ManifestError: The certificate says something else than the tables, or they do not fit each other.
-        DataError: The test split gained pictures.
+        DataError: The test split gained images.
     """
     stated = _verified(dataset.folder, dataset.rows, dataset.ref)
     _check_places(dataset)
@@ -182,7 +182,7 @@ def _options(inputs: JsonDict) -> PrepareOptions:
 def _check_places(dataset: OpenDataset) -> None:
     places = dataset.rows.groupby("shard")["row"]
     if dataset.rows.duplicated(["shard", "row"]).any() or dataset.rows["row"].min() < 0:
-        raise ManifestError("expected each picture at its own place in the records; prepare the dataset again")
+        raise ManifestError("expected each image at its own place in the records; prepare the dataset again")
     for number, last in places.max().items():
         n_rows = len(dataset.shard(int(str(number))))
         if last >= n_rows:

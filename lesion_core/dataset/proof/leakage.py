@@ -33,7 +33,7 @@ def find_overlaps(
     Args:
         rows: Columns ``split``, ``fold`` and all of ``EVIDENCE_COLUMNS``.
         near_duplicates: Pairs of ``isic_id``.
-        of: Which column says where a picture stands.
+        of: Which column says where an image stands.
 
     Raises:
         ManifestError: A column is missing: what was not looked at is not proven.
@@ -70,7 +70,7 @@ def assert_disjoint(rows: pd.DataFrame, near_duplicates: Iterable[tuple[str, str
             f"{item.kind} {item.value} in {' and '.join(item.splits)}" for item in overlaps[:_MAX_NAMED]
         )
         raise LeakageError(
-            f"expected every patient, lesion and picture in one split and one fold only, got {len(overlaps)} in "
+            f"expected every patient, lesion and image in one split and one fold only, got {len(overlaps)} in "
             f"several: {named}{'; …' if len(overlaps) > _MAX_NAMED else ''}; prepare the dataset again and do not "
             "edit its tables",
             kind=first.kind,

@@ -1,7 +1,7 @@
-"""How well a picture's class can be told without looking at the skin: what a careless model would learn instead.
+"""How well an image's class can be determined without looking at the skin: what a careless model would learn instead.
 
 A small fixed model (one decision tree with balanced classes) sees only the size, the shape, the file, the border or
-the source of a picture, or what was written down about it: which values are missing, how the diagnosis was confirmed.
+the source of an image, or what was written down about it: which values are missing, how the diagnosis was confirmed.
 It learns on all folds but one and is tested on that one. Its balanced accuracy stands beside chance and beside the
 best of trees whose labels were shuffled between groups. This informs, and refuses nothing: a shortcut in the data is
 a fact about the archive. See Winkler et al. 2019 (doi:10.1001/jamadermatol.2019.1735), Bissoto et al. 2019
@@ -21,6 +21,7 @@ from sklearn.tree import DecisionTreeClassifier
 from lesion_core.dataset.proof.certificate import Shortcut
 from lesion_core.dataset.proof.leakage import NO_FOLD, QUARANTINED
 from lesion_core.dataset.records import shard_name
+from lesion_core.fields.table import FIELDS
 from lesion_core.progress import ProgressCallback, Tally, ignore_progress
 
 SIZE = "width and height"
@@ -37,7 +38,7 @@ _EACH: Mapping[str, tuple[str, ...]] = {
     LENGTH: ("n_bytes",),
     BORDER: ("border_red", "border_green", "border_blue"),
     SOURCE: ("source",),
-    MISSING: ("age_missing", "sex_missing", "site_missing"),
+    MISSING: tuple(f"{field.name}_missing" for field in FIELDS),
     CONFIRMATION: ("confirm_type",),
 }
 # What each audit may look at.
@@ -53,12 +54,12 @@ MAX_IMAGES = 15_000  # of a larger dataset a part, in whole groups: the audit ta
 
 
 def border_colours(folder: Path, splits: pd.DataFrame, on_progress: ProgressCallback = ignore_progress) -> np.ndarray:
-    """Return the mean colour of each picture's outer frame as it is recorded, float32 ``(n, 3)``, RGB, 0 to 255.
+    """Return the mean colour of each image's outer frame as it is recorded, float32 ``(n, 3)``, RGB, 0 to 255.
 
     Args:
         folder: Holds ``records/``.
         splits: Columns ``shard`` and ``row``; the result has their order.
-        on_progress: Told the stage 'border colours', image by image.
+        on_progress: Gets the stage 'border colours', image by image.
     """
     tally = Tally(on_progress, "border colours", len(splits))
     colours = np.empty((len(splits), 3), np.float32)
@@ -81,13 +82,13 @@ def audit_shortcuts(
     """Return how well each of ``FEATURES`` predicts the class, by cross-validation over the recorded folds.
 
     Args:
-        manifest: Columns ``width``, ``height``, ``n_bytes``, ``source``, ``age_years``, ``sex``, ``site``,
-            ``confirm_type``; the last four may be null.
+        manifest: Columns ``width``, ``height``, ``n_bytes``, ``source``, ``confirm_type`` and the metadata
+            fields; all but the first four may be null.
         splits: Columns ``split``, ``fold``, ``group``, ``class_index``, rows as in ``manifest``.
         borders: As ``border_colours`` returns them.
         seed: Of the shuffles.
         n_shuffles: How many.
-        on_progress: Told the stage 'shortcut audit', one of ``FEATURES`` after the other.
+        on_progress: Gets the stage 'shortcut audit', one of ``FEATURES`` after the other.
     """
     rng = np.random.default_rng(seed)
     is_placed = ((splits["split"] != QUARANTINED) & (splits["fold"] != NO_FOLD)).to_numpy()
@@ -117,7 +118,7 @@ def audit_shortcuts(
 
 
 def _drawn(groups: pd.Series, rng: np.random.Generator) -> np.ndarray:
-    """Return which pictures are looked at, bool ``(n,)``: all, or those of randomly drawn groups."""
+    """Return which images are looked at, bool ``(n,)``: all, or those of randomly drawn groups."""
     sizes = groups.value_counts().sort_index()
     order = rng.permutation(len(sizes))
     drawn = sizes.index[order[sizes.to_numpy()[order].cumsum() <= MAX_IMAGES]]
@@ -125,7 +126,7 @@ def _drawn(groups: pd.Series, rng: np.random.Generator) -> np.ndarray:
 
 
 def _frame_means(pixels: np.ndarray) -> np.ndarray:
-    """Return the mean of the outer frame, float32 ``(n, 3)``, of pictures ``(n, side, side, 3)``."""
+    """Return the mean of the outer frame, float32 ``(n, 3)``, of images ``(n, side, side, 3)``."""
     side = pixels.shape[1]
     wide = max(1, round(side * BORDER_SHARE))
     strips = (
@@ -150,16 +151,14 @@ def _table(manifest: pd.DataFrame, borders: np.ndarray) -> pd.DataFrame:
             "border_green": green,
             "border_blue": blue,
             "source": manifest["source"].factorize(sort=True)[0],
-            "age_missing": manifest["age_years"].isna().to_numpy(),
-            "sex_missing": manifest["sex"].isna().to_numpy(),
-            "site_missing": manifest["site"].isna().to_numpy(),
+            **{f"{field.name}_missing": manifest[field.name].isna().to_numpy() for field in FIELDS},
             "confirm_type": manifest["confirm_type"].factorize(sort=True)[0],  # -1: not recorded
         }
     )
 
 
 def _shuffled_between_groups(classes: np.ndarray, groups: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-    """Give each group the class of another one's first picture, so that pictures of one lesion stay alike."""
+    """Give each group the class of another one's first image, so that images of one lesion stay alike."""
     _, first, number = np.unique(groups, return_index=True, return_inverse=True)
     return classes[first][rng.permutation(len(first))][number]
 

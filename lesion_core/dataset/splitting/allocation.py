@@ -10,15 +10,15 @@ import pandas as pd
 from lesion_core.labels import N_CLASSES
 
 
-class Filling:
-    """Distributes groups over parts; what it counts are pictures.
+class GroupAllocator:
+    """Distributes groups over parts; what it counts are images.
 
     Groups are drawn in an order that depends on the seed and their name alone. Class by class, the rarest first, each
     goes to the part where the class, and the class within the source, are together furthest below their share; not
     to one where the class would be above its share if another has room.
 
     Args:
-        pictures: Columns ``group``, ``class_index`` (int, 0-based) and ``source`` (string).
+        images: Columns ``group``, ``class_index`` (int, 0-based) and ``source`` (string).
         shares: Share of each part; they sum to 1.
         seed: Of the order.
         given: Part of each group that has one already; others than those of ``shares`` are not counted.
@@ -27,7 +27,7 @@ class Filling:
 
     def __init__(
         self,
-        pictures: pd.DataFrame,
+        images: pd.DataFrame,
         shares: Mapping[str, float],
         *,
         seed: int,
@@ -37,14 +37,14 @@ class Filling:
         self.parts = tuple(shares)
         self.first = first
         self.shares = np.array(list(shares.values()))
-        classes = pictures["class_index"].astype(np.int64)
-        table = pd.crosstab(pictures["group"], classes).reindex(columns=range(N_CLASSES), fill_value=0)
+        classes = images["class_index"].astype(np.int64)
+        table = pd.crosstab(images["group"], classes).reindex(columns=range(N_CLASSES), fill_value=0)
         self.sizes: dict[str, np.ndarray] = dict(zip(table.index, table.to_numpy(), strict=True))
         totals = table.to_numpy().sum(axis=0)
         self.rarest_first = sorted(range(N_CLASSES), key=lambda number: (totals[number], number))
         self.targets = totals[:, None] * self.shares
         self.counts = np.zeros((N_CLASSES, len(self.parts)))
-        self._count_cells(pictures["group"], classes, pictures["source"])
+        self._count_cells(images["group"], classes, images["source"])
         self.chosen: dict[str, str] = {}
         for group, part in given.items():
             if group in self.sizes and part in shares:
@@ -64,7 +64,7 @@ class Filling:
         return self.chosen
 
     def _count_cells(self, groups: pd.Series, classes: pd.Series, sources: pd.Series) -> None:
-        """Number the pairs of class and source; note how many pictures of each pair every group holds."""
+        """Number the pairs of class and source; note how many images of each pair every group holds."""
         cells = pd.MultiIndex.from_arrays([classes, sources]).factorize(sort=True)[0]
         sizes = pd.DataFrame({"group": groups.to_numpy(), "cell": cells}).value_counts(sort=False).reset_index()
         self.cells: dict[str, list[tuple[int, int]]] = {}

@@ -1,16 +1,16 @@
 """Near-duplicates: the same photograph, scaled, re-encoded, recoloured, turned or mirrored.
 
-Two pictures are near-duplicates if, in one of the eight ways to lay one upon the other, their grey 32 × 32
+Two images are near-duplicates if, in one of the eight ways to lay one upon the other, their grey 32 × 32
 thumbnails agree in three ways at once (Pearson correlation, so brightness and contrast do not matter):
 
 - over the whole frame (``WHOLE``);
-- within the inscribed disc (``DISC``), because a dark vignette makes any two pictures of one microscope alike;
+- within the inscribed disc (``DISC``), because a dark vignette makes any two images of one microscope alike;
 - in the fine structure within the disc, the thumbnail minus its Gaussian blur (``TEXTURE``), because any two dark
   blobs on pale skin are alike without it.
 
 The thresholds were set on 12,760 images of the ISIC 2019 training set: of the pairs found there, those with
 different or no lesion ids are one photograph each by eye; the closest pair of different photographs with the same
-vignette reaches 0.986 over the whole frame, but no such pair above 0.97 there reaches 0.79 in texture. Pictures
+vignette reaches 0.986 over the whole frame, but no such pair above 0.97 there reaches 0.79 in texture. Images
 without contrast or structure correlate with nothing: their noise says nothing about whose skin it is. Crops and
 shifts are not found; lesion ids are for those.
 
@@ -44,7 +44,7 @@ PAIR_COLUMNS = ("first", "second", "whole", "disc", "texture")
 
 
 def thumbnail_of(pixels: np.ndarray) -> np.ndarray:
-    """Return the grey thumbnail, uint8 ``(32, 32)``, of a picture scaled to uint8 ``(32, 32, 3)``."""
+    """Return the grey thumbnail, uint8 ``(32, 32)``, of an image scaled to uint8 ``(32, 32, 3)``."""
     return np.rint(pixels.astype(np.float32) @ _LUMINANCE).astype(np.uint8)
 
 
@@ -52,8 +52,8 @@ def find_near_duplicates(thumbnails: np.ndarray, on_progress: ProgressCallback =
     """Return all pairs of near-duplicates.
 
     Args:
-        thumbnails: uint8 ``(n, 32, 32)``, from ``thumbnail_of``. Identical pictures should be given once.
-        on_progress: Told the stages 'near-duplicates' (parts of the search) and 'near-duplicates, verified' (pairs).
+        thumbnails: uint8 ``(n, 32, 32)``, from ``thumbnail_of``. Identical images should be given once.
+        on_progress: Gets the stages 'near-duplicates' (parts of the search) and 'near-duplicates, verified' (pairs).
 
     Returns:
         One row per pair: ``first`` < ``second`` (positions), and the correlations ``whole``, ``disc``, ``texture`` of
@@ -93,8 +93,8 @@ def _verified(grey: np.ndarray, pairs: np.ndarray) -> pd.DataFrame:
     return pd.DataFrame(dict(zip(PAIR_COLUMNS, columns, strict=True)))
 
 
-def _turned(pictures: np.ndarray, quarter_turns: int, mirrored: bool) -> np.ndarray:
-    turned = np.rot90(pictures, quarter_turns, axes=(1, 2))
+def _turned(images: np.ndarray, quarter_turns: int, mirrored: bool) -> np.ndarray:
+    turned = np.rot90(images, quarter_turns, axes=(1, 2))
     return turned[:, :, ::-1] if mirrored else turned
 
 
@@ -102,20 +102,20 @@ _TURNS = tuple(partial(_turned, quarter_turns=k, mirrored=mirrored) for mirrored
 
 
 def _within_disc(left: np.ndarray, right: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Return the disc and texture correlation, each ``(m,)``, of pictures ``(m, 32, 32)``."""
+    """Return the disc and texture correlation, each ``(m,)``, of images ``(m, 32, 32)``."""
     offset = np.arange(THUMBNAIL_PX) - (THUMBNAIL_PX - 1) / 2
     disc = np.hypot(offset[:, None], offset[None, :]) < _DISC_RADIUS_PX
     fine = _dot(_fine(left)[:, disc], _fine(right)[:, disc], _MIN_TEXTURE)
     return _dot(left[:, disc], right[:, disc], _MIN_CONTRAST), fine
 
 
-def unit_frames(pictures: np.ndarray) -> np.ndarray:
-    """Return pictures ``(n, 32, 32)`` without mean and of length 1; shorter where they have hardly any contrast."""
-    return _unit(pictures.reshape(len(pictures), THUMBNAIL_PX**2), _MIN_CONTRAST).reshape(pictures.shape)
+def unit_frames(images: np.ndarray) -> np.ndarray:
+    """Return images ``(n, 32, 32)`` without mean and of length 1; shorter where they have hardly any contrast."""
+    return _unit(images.reshape(len(images), THUMBNAIL_PX**2), _MIN_CONTRAST).reshape(images.shape)
 
 
-def _fine(pictures: np.ndarray) -> np.ndarray:
-    return pictures - gaussian_filter(pictures, _BLUR_PX, axes=(1, 2), mode="nearest")
+def _fine(images: np.ndarray) -> np.ndarray:
+    return images - gaussian_filter(images, _BLUR_PX, axes=(1, 2), mode="nearest")
 
 
 def _dot(left: np.ndarray, right: np.ndarray, floor: float) -> np.ndarray:

@@ -1,7 +1,7 @@
 """Folds for cross-validation: whole groups, class by class and source by source, and for good.
 
 A group that has a fold keeps it, however the dataset grows. Where new evidence joins groups of different folds, the
-lowest fold wins, and the pictures that had another are left out of every fold (``NO_FOLD``): models of both
+lowest fold wins, and the images that had another are left out of every fold (``NO_FOLD``): models of both
 folds may have learnt from the one and been tested on the other.
 """
 
@@ -11,7 +11,7 @@ import numpy as np
 import pandas as pd
 
 from lesion_core.dataset.proof.leakage import NO_FOLD, QUARANTINED
-from lesion_core.dataset.splitting.allocation import Filling
+from lesion_core.dataset.splitting.allocation import GroupAllocator
 from lesion_core.errors import ConfigError, DataError, ManifestError
 from lesion_core.labels import class_index
 
@@ -20,33 +20,35 @@ def assign_folds(
     manifest: pd.DataFrame,
     n_folds: int,
     seed: int,
-    ledger: Mapping[str, int] | None = None,
+    history: Mapping[str, int] | None = None,
     *,
     withdrawn: Mapping[str, str] | None = None,
 ) -> pd.Series:
-    """Return each picture's fold, int8: 0-based, or ``NO_FOLD``.
+    """Return each image's fold, int8: 0-based, or ``NO_FOLD``.
 
     Args:
         manifest: Columns ``isic_id``, ``group``, ``diagnosis`` and ``source``; the row order does not matter.
         n_folds: How many, of equal shares.
         seed: Of the order in which groups are drawn.
-        ledger: Folds given before, by ``isic_id``.
-        withdrawn: Group of each ledger picture that is not in ``manifest`` any more; it still holds its group's fold.
+        history: Folds given before, by ``isic_id``.
+        withdrawn: Group of each past image that is not in ``manifest`` any more; it still holds its group's fold.
 
     Raises:
-        ManifestError: The ledger names a fold that does not exist.
+        ManifestError: The split history names a fold that does not exist.
         DataError: Fewer groups than folds.
     """
-    past = ledger or {}
+    past = history or {}
     if unknown := {fold for fold in past.values() if not NO_FOLD <= fold < n_folds}:
-        raise ManifestError(f"expected folds from {NO_FOLD} to {n_folds - 1} in the ledger, got {sorted(unknown)}")
+        raise ManifestError(
+            f"expected folds from {NO_FOLD} to {n_folds - 1} in the split history, got {sorted(unknown)}"
+        )
     given = _given(manifest, past, withdrawn or {})
     before = manifest["isic_id"].map(past)
     parted = before.notna() & (before != manifest["group"].map(given))
-    pictures = manifest.assign(class_index=manifest["diagnosis"].map(class_index))[~parted]
+    images = manifest.assign(class_index=manifest["diagnosis"].map(class_index))[~parted]
     shares = {str(number): 1 / n_folds for number in range(n_folds)}
     held = {group: str(fold) for group, fold in given.items()}
-    chosen = {**held, **Filling(pictures, shares, seed=seed, given=held).run()}
+    chosen = {**held, **GroupAllocator(images, shares, seed=seed, given=held).run()}
     folds = manifest["group"].map(chosen).astype(np.int8).mask(parted, NO_FOLD).rename("fold")
     if empty := set(range(n_folds)) - set(folds):
         raise DataError(
@@ -63,7 +65,7 @@ def name_splits(fold: int | None) -> str:
 
 
 def splits_of_fold(rows: pd.DataFrame, fold: int) -> pd.Series:
-    """Return each picture's split when ``fold`` is tested on: strings, index as in ``rows``.
+    """Return each image's split when ``fold`` is tested on: strings, index as in ``rows``.
 
     The next fold is divided by group, class by class, into validation and calibration; the others are train. What is
     quarantined stays so, and what belongs to no fold is quarantined too.
@@ -80,7 +82,7 @@ def splits_of_fold(rows: pd.DataFrame, fold: int) -> pd.Series:
         raise ConfigError(f"expected a fold from 0 to {n_folds - 1}, got {fold}")
     aside = (rows["split"] == QUARANTINED) | (rows["fold"] == NO_FOLD)
     chosen = rows[~aside & (rows["fold"] == (fold + 1) % n_folds)].assign(source="")
-    half = Filling(chosen, {"validation": 0.5, "calibration": 0.5}, seed=0, given={}).run()
+    half = GroupAllocator(chosen, {"validation": 0.5, "calibration": 0.5}, seed=0, given={}).run()
     splits = pd.Series("train", index=rows.index, name="split", dtype=rows["split"].dtype)
     splits[rows["fold"] == fold] = "test"
     splits[chosen.index] = chosen["group"].map(half)
@@ -88,7 +90,7 @@ def splits_of_fold(rows: pd.DataFrame, fold: int) -> pd.Series:
 
 
 def _given(manifest: pd.DataFrame, past: Mapping[str, int], withdrawn: Mapping[str, str]) -> dict[str, int]:
-    """Return the fold of each group that has one: the lowest of its pictures'."""
+    """Return the fold of each group that has one: the lowest of its images'."""
     group_of = {**withdrawn, **dict(zip(manifest["isic_id"], manifest["group"], strict=True))}
     given: dict[str, int] = {}
     for isic_id, fold in past.items():

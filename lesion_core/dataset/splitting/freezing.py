@@ -1,4 +1,4 @@
-"""The frozen test: under one name it never gains a picture, so that results under that name stay comparable."""
+"""The frozen test: under one name it never gains an image, so that results under that name stay comparable."""
 
 from collections.abc import Collection, Iterable
 
@@ -23,25 +23,25 @@ def digest_of_ids(isic_ids: Iterable[str]) -> Sha256:
     return digest_of(sorted(isic_ids))
 
 
-def frozen_ids(ledger: pd.DataFrame, test_name: str) -> frozenset[str]:
-    """Return every picture that the test split of this name ever had, those gone since included."""
-    return frozenset(ledger.loc[ledger["test_name"] == test_name, "isic_id"])
+def frozen_ids(history: pd.DataFrame, test_name: str) -> frozenset[str]:
+    """Return every image that the test split of this name ever had, those gone since included."""
+    return frozenset(history.loc[history["test_name"] == test_name, "isic_id"])
 
 
-def remembered(ledger: pd.DataFrame, *, may_grow: bool) -> pd.DataFrame:
-    """Return the ledger's rows that still bind: where the test may grow, what it had set aside is free to join it."""
-    return ledger[ledger["reason"] != str(Reason.FROZEN)] if may_grow else ledger
+def remembered(history: pd.DataFrame, *, may_grow: bool) -> pd.DataFrame:
+    """Return the rows that still bind: where the test may grow, what it had set aside is free to join it."""
+    return history[history["reason"] != str(Reason.FROZEN)] if may_grow else history
 
 
 def check_subset(test_ids: Collection[str], frozen: Collection[str], test_name: str, *, where: str) -> None:
-    """Refuse a test split that has other pictures than when it was frozen.
+    """Refuse a test split that has other images than when it was frozen.
 
     Raises:
         DataError: Naming them (``isic_ids``, ``test_name``).
     """
     if gained := sorted(set(test_ids) - set(frozen)):
         raise DataError(
-            f"expected the test split {test_name!r} to gain no picture after {where}, got {len(gained)} "
+            f"expected the test split {test_name!r} to gain no image after {where}, got {len(gained)} "
             f"({', '.join(gained[:_MAX_NAMED])}{', …' if len(gained) > _MAX_NAMED else ''}); prepare the dataset "
             "again, or under another test_name, which lets it grow",
             isic_ids=gained,
@@ -50,13 +50,13 @@ def check_subset(test_ids: Collection[str], frozen: Collection[str], test_name: 
 
 
 def check_frozen(store: Store, name: str, test_name: str, test_ids: Collection[str]) -> None:
-    """Refuse a test split with pictures that the first dataset with this test did not have.
+    """Refuse a test split with images that the first dataset with this test did not have.
 
     Args:
         store: Where the datasets are.
         name: Name of the dataset.
         test_name: Name of its test split.
-        test_ids: The pictures in it.
+        test_ids: The images in it.
 
     Raises:
         DataError: As ``check_subset``.

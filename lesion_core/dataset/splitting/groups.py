@@ -1,6 +1,6 @@
-"""Groups: pictures that may show the same skin, and so must share a split.
+"""Groups: images that may show the same skin, and so must share a split.
 
-Two pictures are in one group if a chain of shared evidence joins them: patient, lesion, identical bytes, or a
+Two images are in one group if a chain of shared evidence joins them: patient, lesion, identical bytes, or a
 near-duplicate pair. A missing id joins nothing.
 """
 
@@ -15,7 +15,7 @@ EVIDENCE = ("patient_id", "lesion_id", "sha256")
 
 
 def group_images(images: pd.DataFrame, near_duplicates: Iterable[tuple[str, str]] = ()) -> pd.Series:
-    """Return each picture's group, named after the smallest ``isic_id`` in it.
+    """Return each image's group, named after the smallest ``isic_id`` in it.
 
     Args:
         images: Columns ``isic_id`` (unique), ``patient_id``, ``lesion_id`` (null where unknown), ``sha256``.
@@ -25,7 +25,7 @@ def group_images(images: pd.DataFrame, near_duplicates: Iterable[tuple[str, str]
         Strings, index as in ``images``. The order of rows and pairs does not matter.
 
     Raises:
-        KeyError: A pair names a picture that is not in ``images``.
+        KeyError: A pair names an image that is not in ``images``.
     """
     position = {isic_id: number for number, isic_id in enumerate(images["isic_id"])}
     links = [(position[one], position[other]) for one, other in near_duplicates]

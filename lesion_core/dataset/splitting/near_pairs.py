@@ -1,4 +1,4 @@
-"""Which pictures may be alike in one of the eight orientations: a search that misses no pair.
+"""Which images may be alike in one of the eight orientations: a search that misses no pair.
 
 The cosine transform is orthonormal, so the distance between the low-frequency coefficients of two unit frames never
 exceeds that of the frames. A mirror image only changes signs: of all coefficients with an odd row, of all with an odd

@@ -1,6 +1,6 @@
-"""The ledger: the split and fold that every picture of a dataset's name was ever given, with its evidence.
+"""The split history: the split and fold that every image of a dataset's name was ever given, with its evidence.
 
-It outlives the pictures: when one is withdrawn or falls out of a sample, its patient and lesion keep their split,
+It outlives the images: when one is withdrawn or falls out of a sample, its patient and lesion keep their split,
 because a model may have learnt from it.
 """
 
@@ -10,8 +10,8 @@ import pyarrow as pa
 from lesion_core.dataset.manifest import read_table
 from lesion_core.parquet import read_schema
 
-LEDGER_NAME = "ledger.parquet"
-LEDGER_SCHEMA = pa.schema(
+SPLIT_HISTORY_NAME = "ledger.parquet"
+SPLIT_HISTORY_SCHEMA = pa.schema(
     [
         pa.field("isic_id", pa.string(), nullable=False),
         pa.field("split", pa.string(), nullable=False),
@@ -23,45 +23,47 @@ LEDGER_SCHEMA = pa.schema(
         pa.field("sha256", pa.string(), nullable=False),
     ]
 )
-# What the ledger lacked at first: such a dataset's splits are kept, its pictures get their folds now.
-_FIRST_SCHEMA = pa.schema([field for field in LEDGER_SCHEMA if field.name not in ("fold", "reason", "test_name")])
+# What the split history lacked at first: such a dataset's splits are kept, its images get their folds now.
+_FIRST_SCHEMA = pa.schema(
+    [field for field in SPLIT_HISTORY_SCHEMA if field.name not in ("fold", "reason", "test_name")]
+)
 
 
-def empty_ledger() -> pd.DataFrame:
-    """Return the ledger of a name without datasets."""
-    return LEDGER_SCHEMA.empty_table().to_pandas()
+def empty_split_history() -> pd.DataFrame:
+    """Return the split history of a name without datasets."""
+    return SPLIT_HISTORY_SCHEMA.empty_table().to_pandas()
 
 
-def parse_ledger(body: bytes) -> pd.DataFrame:
-    """Return the ledger in a file's bytes; ``fold`` is null throughout where it was written before there were folds.
+def parse_split_history(body: bytes) -> pd.DataFrame:
+    """Return the split history in a file's bytes; ``fold`` is null throughout where there were no folds yet.
 
     Raises:
         ManifestError: It is none.
     """
     if read_schema(body).equals(_FIRST_SCHEMA):
         rows = read_table(body, _FIRST_SCHEMA)
-        return rows.assign(fold=None, reason=None, test_name=None)[LEDGER_SCHEMA.names]
-    return read_table(body, LEDGER_SCHEMA)
+        return rows.assign(fold=None, reason=None, test_name=None)[SPLIT_HISTORY_SCHEMA.names]
+    return read_table(body, SPLIT_HISTORY_SCHEMA)
 
 
-def past_folds(ledger: pd.DataFrame) -> dict[str, int]:
-    """Return the fold of each picture that was ever given one, by ``isic_id``."""
-    known = ledger[ledger["fold"].notna()]
+def past_folds(history: pd.DataFrame) -> dict[str, int]:
+    """Return the fold of each image that was ever given one, by ``isic_id``."""
+    known = history[history["fold"].notna()]
     return dict(zip(known["isic_id"], known["fold"].astype(int), strict=True))
 
 
-def withdrawn_rows(ledger: pd.DataFrame, manifest: pd.DataFrame) -> pd.DataFrame:
-    """Return the ledger's rows whose pictures are not in the manifest."""
-    return ledger[~ledger["isic_id"].isin(manifest["isic_id"])].reset_index(drop=True)
+def withdrawn_rows(history: pd.DataFrame, manifest: pd.DataFrame) -> pd.DataFrame:
+    """Return the split history's rows whose images are not in the manifest."""
+    return history[~history["isic_id"].isin(manifest["isic_id"])].reset_index(drop=True)
 
 
-def next_ledger(ledger: pd.DataFrame, manifest: pd.DataFrame) -> pd.DataFrame:
-    """Return the ledger after a dataset: its rows, and those of withdrawn pictures, sorted by ``isic_id``.
+def next_split_history(history: pd.DataFrame, manifest: pd.DataFrame) -> pd.DataFrame:
+    """Return the split history after a dataset: its rows, and those of withdrawn images, sorted by ``isic_id``.
 
     Args:
-        ledger: The ledger before.
+        history: The split history before.
         manifest: Columns of ``LEDGER_SCHEMA``, with the splits now given.
     """
-    rows = [manifest[LEDGER_SCHEMA.names], withdrawn_rows(ledger, manifest)]
+    rows = [manifest[SPLIT_HISTORY_SCHEMA.names], withdrawn_rows(history, manifest)]
     joined = pd.concat([part for part in rows if len(part)]).sort_values("isic_id", ignore_index=True)
     return joined.astype({"fold": "Int8"})

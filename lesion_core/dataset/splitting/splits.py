@@ -1,12 +1,12 @@
-"""Which split each picture belongs to: by whole groups, class by class and source by source, and for good.
+"""Which split each image belongs to: by whole groups, class by class and source by source, and for good.
 
 A group that has a split keeps it, however the dataset grows. Where new evidence joins groups of different
 splits, the side nearer to the final report wins (test, calibration, validation, train), and the other side's
-pictures are quarantined: an earlier model may have learnt from them, so they may not be tested on, and their
+images are quarantined: an earlier model may have learnt from them, so they may not be tested on, and their
 twins are being tested on, so they may not be learnt from.
 
-The test split is frozen under its name: after the first dataset that has it, it never gains a picture. New groups go
-elsewhere, and a new picture of a group in test is set aside until the test has another name.
+The test split is frozen under its name: after the first dataset that has it, it never gains an image. New groups go
+elsewhere, and a new image of a group in test is set aside until the test has another name.
 """
 
 from collections.abc import Collection, Mapping
@@ -16,7 +16,7 @@ import pandas as pd
 
 from lesion_core.dataset.options import PrepareOptions
 from lesion_core.dataset.proof.leakage import QUARANTINED
-from lesion_core.dataset.splitting.allocation import Filling
+from lesion_core.dataset.splitting.allocation import GroupAllocator
 from lesion_core.errors import ConfigError, DataError, ManifestError
 from lesion_core.labels import CLASS_ORDER, class_index
 
@@ -28,46 +28,48 @@ _MIN_TRAIN = 0.1
 
 
 class Reason(StrEnum):
-    """Why a picture is quarantined."""
+    """Why an image is quarantined."""
 
     JOINED = "new evidence joined two splits"
-    FROZEN = "new picture of a group in the frozen test"
+    FROZEN = "new image of a group in the frozen test"
 
 
 def assign_splits(
     manifest: pd.DataFrame,
     options: PrepareOptions,
-    ledger: Mapping[str, str] | None = None,
+    history: Mapping[str, str] | None = None,
     *,
     withdrawn: Mapping[str, str] | None = None,
     frozen: Collection[str] | None = None,
 ) -> pd.DataFrame:
-    """Return each picture's ``split``, one of ``SPLITS`` or ``QUARANTINED``, and the ``reason`` for the latter.
+    """Return each image's ``split``, one of ``SPLITS`` or ``QUARANTINED``, and the ``reason`` for the latter.
 
-    New groups are drawn and placed as ``Filling`` says. A class with one group is in train; the second group goes to
-    test, the third to validation, the fourth to calibration.
+    New groups are drawn and placed as ``GroupAllocator`` says. A class with one group is in train; the second group
+    goes to test, the third to validation, the fourth to calibration.
 
     Args:
         manifest: Columns ``isic_id``, ``group``, ``diagnosis`` (of ``CLASS_ORDER``), ``source``; the row order does
             not matter.
-        options: Fractions (shares of a class's pictures; train takes the rest) and seed.
-        ledger: Splits given before, by ``isic_id``.
-        withdrawn: Group of each ledger picture that is not in ``manifest`` any more; it still holds its group's
+        options: Fractions (shares of a class's images; train takes the rest) and seed.
+        history: Splits given before, by ``isic_id``.
+        withdrawn: Group of each split history image that is not in ``manifest`` any more; it still holds its group's
             split.
-        frozen: The only pictures that may be in test; ``None``: the test may grow.
+        frozen: The only images that may be in test; ``None``: the test may grow.
 
     Returns:
         Index as in ``manifest``.
 
     Raises:
         ConfigError: The fractions leave less than a tenth for training.
-        ManifestError: The ledger names a split that does not exist.
+        ManifestError: The split history names a split that does not exist.
         DataError: Too few groups to fill all four splits, or fewer than two classes to learn.
     """
     shares = shares_of(options)
-    past = ledger or {}
+    past = history or {}
     if unknown := set(past.values()) - set(_WEAKEST_FIRST):
-        raise ManifestError(f"expected splits of {', '.join(_WEAKEST_FIRST)} in the ledger, got {sorted(unknown)}")
+        raise ManifestError(
+            f"expected splits of {', '.join(_WEAKEST_FIRST)} in the split history, got {sorted(unknown)}"
+        )
     given = _given(manifest, past, withdrawn or {})
     held = manifest["group"].map(given)
     before = manifest["isic_id"].map(past)
@@ -102,7 +104,7 @@ def shares_of(options: PrepareOptions) -> dict[str, float]:
 
 
 def _given(manifest: pd.DataFrame, past: Mapping[str, str], withdrawn: Mapping[str, str]) -> dict[str, str]:
-    """Return the split of each group that has one: the strongest of its pictures'."""
+    """Return the split of each group that has one: the strongest of its images'."""
     group_of = {**withdrawn, **dict(zip(manifest["isic_id"], manifest["group"], strict=True))}
     given: dict[str, str] = {}
     for isic_id, split in past.items():
@@ -113,15 +115,15 @@ def _given(manifest: pd.DataFrame, past: Mapping[str, str], withdrawn: Mapping[s
 
 
 def _place(
-    pictures: pd.DataFrame, shares: Mapping[str, float], seed: int, given: Mapping[str, str], *, may_grow: bool
+    images: pd.DataFrame, shares: Mapping[str, float], seed: int, given: Mapping[str, str], *, may_grow: bool
 ) -> dict[str, str]:
     """Return the split of every group; if the test may not grow, the others share what is not in it."""
     if may_grow:
-        return Filling(pictures, shares, seed=seed, given=given, first=_FIRST_NEEDS).run()
+        return GroupAllocator(images, shares, seed=seed, given=given, first=_FIRST_NEEDS).run()
     others = {split: share / (1 - shares["test"]) for split, share in shares.items() if split != "test"}
-    rest = pictures[pictures["group"].map(given) != "test"]
+    rest = images[images["group"].map(given) != "test"]
     first = [split for split in _FIRST_NEEDS if split != "test"]
-    return Filling(rest, others, seed=seed, given=given, first=first).run()
+    return GroupAllocator(rest, others, seed=seed, given=given, first=first).run()
 
 
 def _check_filled(manifest: pd.DataFrame, splits: pd.Series) -> None:

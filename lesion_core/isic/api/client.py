@@ -21,7 +21,7 @@ from lesion_core.types import JsonDict
 # Never less: the archive orders rows by creation time alone, and its cursor skips rows that tie across a
 # smaller page (25 images asked for two at a time came back as 15).
 PAGE_SIZE = 100
-# Pages are told apart by creation times alone: some two hundred images of one moment, and a page points at itself.
+# Pages are distinguished by creation times alone: some two hundred images of one moment, and a page points at itself.
 _WITHOUT_PAGES = "set the source's listing to bulk, which has no pages, or narrow the query"
 READ_IN_BULK = (
     f"many images were added to the archive in one moment, and its pages cannot tell them apart; {_WITHOUT_PAGES}"

@@ -14,6 +14,7 @@ import pyarrow.compute as pc
 from pydantic import Field
 
 from lesion_core.errors import ManifestError, ShortfallError
+from lesion_core.fields.table import key_of_later
 from lesion_core.isic.listing.listing import read_losses
 from lesion_core.isic.snapshot import (
     IMAGES_NAME,
@@ -79,6 +80,7 @@ def assemble(
             **{name: index.inputs[name] for name in _OF_LISTING},
             "tolerance": source.tolerance,
             "outcome": facts.pop("outcome"),
+            **key_of_later(),
         }
         key = snapshot_key(listing.name, digest_of(inputs))
         index, sha256 = publish(
@@ -208,7 +210,7 @@ def report_arrivals(listing: ListingRef, shards: Sequence[ShardRef], store: Stor
 
 
 def missing_images(listing: ListingRef, shards: Sequence[ShardRef], store: Store) -> Iterator[Issue]:
-    """Yield why each image that should have arrived did not: not listed, not transferred, or no picture."""
+    """Yield why each image that should have arrived did not: not listed, not transferred, or no image."""
     fetched = itertools.chain.from_iterable(
         read_parquet(read_file(store, shard, ISSUES_NAME)) for shard in shards if shard.n_missing
     )

@@ -35,7 +35,7 @@ class MissingImage:
     """An image that did not arrive usable.
 
     Attributes:
-        stage: Whether the transfer failed, or what came is no picture.
+        stage: Whether the transfer failed, or what came is no image.
         url: Where it was asked for.
         reason: Words.
         is_transient: Whether a later attempt may succeed.

@@ -6,6 +6,7 @@ from dataclasses import asdict
 from pathlib import Path
 
 from lesion_core.archive_fields import CONFIRMATION, MANIPULATION
+from lesion_core.fields.table import FIELDS, key_of_later
 from lesion_core.isic.api.client import ArchiveClient
 from lesion_core.isic.api.transport import Patience
 from lesion_core.isic.ingest.download import Arrival, MissingImage, fetch_images, file_name
@@ -15,10 +16,9 @@ from lesion_core.isic.listing.selection import text_of
 from lesion_core.isic.placeholders import Crowds, id_of
 from lesion_core.isic.snapshot import IMAGES_NAME, ImageRow, Issue, read_parquet, write_tables
 from lesion_core.isic.source import ArchiveSource
-from lesion_core.isic.taxonomy import Unmapped, age_of, sex_of, site_of
+from lesion_core.isic.taxonomy import Unmapped, read_field
 from lesion_core.isic.version import STEP_VERSION
 from lesion_core.keys import digest_of, shard_key, shard_prefix
-from lesion_core.labels import Sex, Site
 from lesion_core.progress import ProgressCallback, ignore_progress
 from lesion_core.refs import ListingRef, ShardRef
 from lesion_core.stores.folders import list_folders, publish, read_file
@@ -50,7 +50,7 @@ def fetch_shard(
         number: Which of its shards, from 0.
         store: Where to.
         tables: What earlier snapshots describe, from ``holdings.earlier_tables``.
-        on_progress: Told the stage 'download', with counts of this shard.
+        on_progress: Gets the stage 'download', with counts of this shard.
         patience: Time limits and retries.
 
     Raises:
@@ -59,6 +59,7 @@ def fetch_shard(
         StoreError: The store's own.
     """
     inputs: JsonDict = {"step": STEP, "step_version": STEP_VERSION, "listing": listing.id, "number": number}
+    inputs |= key_of_later()
     name = listing.name
     digest = digest_of(inputs)
     done = find_reference(store, ShardRef, shard_key(name, digest))
@@ -81,7 +82,7 @@ def fetch_shard(
     rows, issues = _tables(listed, arrived, missing, read_crowds(store, listing))
     outcome = ""
     if done is not None or source.revalidate or missing:
-        inputs["outcome"] = outcome = digest_of([[asdict(row) for row in rows], [asdict(issue) for issue in issues]])
+        inputs["outcome"] = outcome = digest_of([[row.cells() for row in rows], [asdict(issue) for issue in issues]])
     summary = {"listing": listing.id, "number": number, "n_arrived": len(arrived), "n_missing": len(missing)}
     key = shard_key(name, digest, outcome)
     with tempfile.TemporaryDirectory(prefix="lesion-shard-") as folder:
@@ -149,7 +150,7 @@ def _tables(
 def _image_row(image: ListedImage, stored: StoredImage, crowds: Crowds) -> tuple[ImageRow, list[Unmapped]]:
     """Return the row of an image, and the values that are outside the vocabulary."""
     facts = image.statement.facts
-    age, sex, site = age_of(facts), sex_of(facts), site_of(facts)
+    known = {field.name: read_field(field, facts) for field in FIELDS}
     lesion, patient = id_of(facts, "lesion_id", crowds), id_of(facts, "patient_id", crowds)
     row = ImageRow(
         isic_id=image.isic_id,
@@ -159,9 +160,7 @@ def _image_row(image: ListedImage, stored: StoredImage, crowds: Crowds) -> tuple
         width=stored.width,
         height=stored.height,
         diagnosis=image.diagnosis,
-        age_years=age if isinstance(age, float) else None,
-        sex=str(sex) if isinstance(sex, Sex) else None,
-        site=str(site) if isinstance(site, Site) else None,
+        metadata={name: None if isinstance(value, Unmapped) else value for name, value in known.items()},
         lesion_id=lesion if isinstance(lesion, str) else None,
         patient_id=patient if isinstance(patient, str) else None,
         licence=image.licence,
@@ -171,4 +170,4 @@ def _image_row(image: ListedImage, stored: StoredImage, crowds: Crowds) -> tuple
         etag=stored.etag,
         raw_metadata=image.facts,
     )
-    return row, [value for value in (age, sex, site, lesion, patient) if isinstance(value, Unmapped)]
+    return row, [value for value in (*known.values(), lesion, patient) if isinstance(value, Unmapped)]

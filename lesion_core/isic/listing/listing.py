@@ -109,7 +109,7 @@ def list_archive(
         store: Where to.
         name: Under which name listings are kept.
         shard_images: Wanted images in a shard, so in one task.
-        on_progress: Told the stage 'list'.
+        on_progress: Gets the stage 'list'.
         patience: Time limits and retries.
 
     Raises:

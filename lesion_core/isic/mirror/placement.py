@@ -1,4 +1,4 @@
-"""Whether a folder's images lie where its table says, told before anything is served from it."""
+"""Whether a folder's images lie where its table says, checked before anything is served from it."""
 
 import logging
 from pathlib import Path

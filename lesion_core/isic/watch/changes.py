@@ -9,47 +9,56 @@ from dataclasses import dataclass, field
 
 from pydantic import Field
 
-from lesion_core import archive_fields as fields
+from lesion_core import archive_fields
 from lesion_core.errors import ManifestError
+from lesion_core.fields.kinds import AnyField, CategoryField
+from lesion_core.fields.table import FIELDS, categories
 from lesion_core.isic.source import IMAGE_TYPES
 from lesion_core.isic.statements import Statement
-from lesion_core.isic.taxonomy import NOT_STATED, Unmapped, age_of, classify, image_type_of, sex_of, site_of
-from lesion_core.labels import Diagnosis, Sex, Site
+from lesion_core.isic.taxonomy import NOT_STATED, Unmapped, classify, image_type_of, read_field
+from lesion_core.labels import Diagnosis
 from lesion_core.types import LICENCE_ORDER, JsonDict, Value
 
 SHOWN = 20
-LICENCE_FIELD = fields.LICENCE
-_DIAGNOSES = fields.DIAGNOSIS
-_SITES = (*fields.SITE, fields.SITE_SPECIAL, fields.FORMER_SITE)
+LICENCE_FIELD = archive_fields.LICENCE
+_DIAGNOSES = archive_fields.DIAGNOSIS
 _MANIPULATIONS = ("instrument only", "altered", "synthetic")
 # A field that turns into free text must not fill the memory; what is beyond this is counted as one value.
 _MOST_VALUES = 5000
 _OTHERS = "(further values)"
 _EXAMPLES = 3
 
-# By these fields images get class, site, sex, kind and their mark as synthetic; each with: is this statement mapped?
+
+def _is_read(field: AnyField) -> Callable[[Statement], bool]:
+    return lambda statement: not isinstance(read_field(field, statement.facts), Unmapped | None)
+
+
+def _meaning(field: AnyField) -> Callable[[JsonDict], object]:
+    """Return what a statement says of a field: its word, or that there is a number."""
+    if isinstance(field, CategoryField):
+        return lambda facts: read_field(field, facts)
+    return lambda facts: "known" if isinstance(read_field(field, facts), float) else None
+
+
+# By these columns images get class, metadata in words, kind and their mark as synthetic; each with: is this statement
+# mapped?
 VOCABULARY: Mapping[str, Callable[[Statement], bool]] = {
     **dict.fromkeys(_DIAGNOSES, lambda statement: isinstance(classify(statement.facts), Diagnosis)),
-    **dict.fromkeys(_SITES, lambda statement: isinstance(site_of(statement.facts), Site)),
-    fields.SEX: lambda statement: isinstance(sex_of(statement.facts), Sex),
-    fields.MANIPULATION: lambda statement: statement.facts[fields.MANIPULATION] in _MANIPULATIONS,
-    fields.IMAGE_TYPE: lambda statement: image_type_of(statement.facts) in IMAGE_TYPES,
+    **{name: _is_read(field) for field in reversed(categories()) for name in field.archive_columns},
+    archive_fields.MANIPULATION: lambda statement: statement.facts[archive_fields.MANIPULATION] in _MANIPULATIONS,
+    archive_fields.IMAGE_TYPE: lambda statement: image_type_of(statement.facts) in IMAGE_TYPES,
     LICENCE_FIELD: lambda statement: statement.licence in LICENCE_ORDER,
 }
 # What a statement means to a model, and by which fields.
 MEANINGS: Mapping[str, Callable[[JsonDict], object]] = {
     "class": classify,
-    "site": site_of,
-    "sex": sex_of,
-    "age": lambda facts: "known" if isinstance(age_of(facts), float) else None,
+    **{field.noun: _meaning(field) for field in FIELDS},
     "image type": lambda facts: None if image_type_of(facts) == NOT_STATED else image_type_of(facts),
 }
 _FIELDS_OF = {
-    "image type": (fields.IMAGE_TYPE,),
+    "image type": (archive_fields.IMAGE_TYPE,),
     "class": _DIAGNOSES,
-    "site": _SITES,
-    "sex": (fields.SEX,),
-    "age": (fields.AGE,),
+    **{field.noun: field.archive_columns for field in FIELDS},
 }
 
 
@@ -87,7 +96,7 @@ class FieldCount(Value):
 
 
 class NewValue(Value):
-    """A value that no image had before, of a field by which images get class, site, sex or licence."""
+    """A value that no image had before, of a column by which images get class, metadata or licence."""
 
     field: str
     value: str
@@ -97,9 +106,9 @@ class NewValue(Value):
 
 
 class Meaning(Value):
-    """What became of the images of one class, site or sex that are in both listings."""
+    """What became of the images of one class, or one value of a field, that are in both listings."""
 
-    kind: str = Field(description="'class', 'site', 'sex', 'age' or 'image type'")
+    kind: str = Field(description="'class', 'image type', or what a metadata field is called: 'age'")
     value: str
     n_before: int = Field(ge=0)
     n_lost: int = Field(ge=0, description="Have none now")
@@ -333,6 +342,6 @@ class _Comparison:
 
 
 def described(facts: Mapping[str, object], kind: str) -> str:
-    """Return the fields that decide a class, site, sex or age, in words: 'Benign / … / Nevus'."""
+    """Return the columns that decide a class or a metadata field, in words: 'Benign / … / Nevus'."""
     values = [str(facts[name]) for name in _FIELDS_OF[kind] if name in facts]
     return " / ".join(values) or "nothing"

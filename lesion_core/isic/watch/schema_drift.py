@@ -29,7 +29,7 @@ class Drift(Value):
     """One change that may lose data."""
 
     name: str = Field(
-        description="A field's name, or 'class', 'site', 'sex', 'age', 'image type' or 'images'; accepted by it"
+        description="A column's name, 'class', a field such as 'age', 'image type' or 'images'; accepted by it"
     )
     lines: tuple[str, ...] = Field(description="Lines of a diff")
 

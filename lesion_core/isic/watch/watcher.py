@@ -130,7 +130,7 @@ def watch(
         accept: Names of changes that are known and meant (``Drift.name``).
         patience: Time limits and retries.
         clock: Time of the notes.
-        on_progress: Told the stage 'ask'.
+        on_progress: Gets the stage 'ask'.
 
     Raises:
         SourceUnavailable: The archive does not answer (transient).

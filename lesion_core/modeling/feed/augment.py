@@ -1,9 +1,9 @@
-"""What the training images go through: one affine warp in space, artefacts drawn over it, one affine map in colour.
+"""What the training images go through: one affine warp in space, overlays drawn over it, one affine map in colour.
 
-Every random number comes in as an argument, so a picture's augmentation is a pure function of its pixels
+Every random number comes in as an argument, so an image's augmentation is a pure function of its pixels
 and of its row of draws: repeatable, testable, and the same in a resumed training.
 
-The work is done by Pillow, one picture at a time: its warp and its colour map take whole bytes and let other threads
+The work is done by Pillow, one image at a time: its warp and its colour map take whole bytes and let other threads
 run meanwhile, where TensorFlow's colours go through floats. docs/augmentation.md compares the feed with its peers.
 """
 
@@ -13,15 +13,15 @@ import numpy as np
 from PIL import Image
 
 from lesion_core.modeling.feed.mixing import N_MIXING_DRAWS
-from lesion_core.modeling.feed.overlays import N_ARTEFACT_DRAWS, add_artefacts, has_artefacts
+from lesion_core.modeling.feed.overlays import N_OVERLAY_DRAWS, add_overlays, has_overlays
 from lesion_core.recipes.sections import Augmentation
 
 # One uniform number in [0, 1) for each of: flip x, flip y, angle, zoom, shift x, shift y,
-# brightness, contrast, hue, saturation; then the artefacts', then the mixing's.
+# brightness, contrast, hue, saturation; then the overlays', then the mixing's.
 _N_OWN = 10
-N_DRAWS = _N_OWN + N_ARTEFACT_DRAWS + N_MIXING_DRAWS
-ARTEFACT_DRAWS = slice(_N_OWN, _N_OWN + N_ARTEFACT_DRAWS)
-MIXING_DRAWS = slice(_N_OWN + N_ARTEFACT_DRAWS, N_DRAWS)
+N_DRAWS = _N_OWN + N_OVERLAY_DRAWS + N_MIXING_DRAWS
+OVERLAY_DRAWS = slice(_N_OWN, _N_OWN + N_OVERLAY_DRAWS)
+MIXING_DRAWS = slice(_N_OWN + N_OVERLAY_DRAWS, N_DRAWS)
 
 # NTSC's luma and chroma axes (YIQ): hue turns the chroma plane, saturation scales it, luma stays.
 _RGB_TO_YIQ = np.array([[0.299, 0.587, 0.114], [0.596, -0.274, -0.322], [0.211, -0.523, 0.312]])
@@ -44,7 +44,7 @@ def augment(images: np.ndarray, draws: np.ndarray, augmentation: Augmentation) -
     Returns:
         uint8 (n, s, s, 3).
     """
-    if not (_moves(augmentation) or _colours(augmentation) or has_artefacts(augmentation)):
+    if not (_moves(augmentation) or _colours(augmentation) or has_overlays(augmentation)):
         return images
     varied = np.empty_like(images)
     for place, (image, row) in enumerate(zip(images, draws, strict=True)):
@@ -53,12 +53,12 @@ def augment(images: np.ndarray, draws: np.ndarray, augmentation: Augmentation) -
 
 
 def _augment_one(image: np.ndarray, draws: np.ndarray, augmentation: Augmentation) -> np.ndarray:
-    picture = _warp(image, draws, augmentation) if _moves(augmentation) else Image.fromarray(image)
-    if has_artefacts(augmentation):
-        picture = add_artefacts(picture, draws[ARTEFACT_DRAWS], augmentation)
+    augmented = _warp(image, draws, augmentation) if _moves(augmentation) else Image.fromarray(image)
+    if has_overlays(augmentation):
+        augmented = add_overlays(augmented, draws[OVERLAY_DRAWS], augmentation)
     if _colours(augmentation):
-        picture = _recolour(picture, draws, augmentation)
-    return np.asarray(picture)
+        augmented = _recolour(augmented, draws, augmentation)
+    return np.asarray(augmented)
 
 
 def _moves(augmentation: Augmentation) -> bool:
@@ -77,7 +77,7 @@ def _around(draw: float, strength: float) -> float:
 
 
 def _warp(image: np.ndarray, draws: np.ndarray, augmentation: Augmentation) -> Image.Image:
-    """Flip, turn, scale and move in one resampling, so that the picture is blurred once, not four times.
+    """Flip, turn, scale and move in one resampling, so that the image is blurred once, not four times.
 
     The border is filled by reflection: a black one would teach that dark corners mean nothing, or something.
     """
@@ -86,7 +86,7 @@ def _warp(image: np.ndarray, draws: np.ndarray, augmentation: Augmentation) -> I
     size = image.shape[0]
     angle = _around(draws[2], math.radians(augmentation.rotation_degrees))
     scale = 1.0 / (1.0 + _around(draws[3], augmentation.zoom))  # distance and magnification
-    # The operation wants the map from output to input pixels, about the middle of the picture.
+    # The operation wants the map from output to input pixels, about the middle of the image.
     a, b = math.cos(angle) * scale, math.sin(angle) * scale
     x = _around(draws[4], augmentation.shift) * size  # not always centred
     y = _around(draws[5], augmentation.shift) * size
@@ -103,7 +103,7 @@ def _warp(image: np.ndarray, draws: np.ndarray, augmentation: Augmentation) -> I
     )
 
 
-def _recolour(picture: Image.Image, draws: np.ndarray, augmentation: Augmentation) -> Image.Image:
+def _recolour(image: Image.Image, draws: np.ndarray, augmentation: Augmentation) -> Image.Image:
     """Change exposure, contrast, hue and saturation by one 3x3 matrix and one offset per image."""
     exposure = _around(draws[6], augmentation.brightness) * 255.0  # exposure time, flash
     contrast = 1.0 + _around(draws[7], augmentation.contrast)  # gel, polarisation
@@ -114,13 +114,13 @@ def _recolour(picture: Image.Image, draws: np.ndarray, augmentation: Augmentatio
     matrix = np.zeros((3, 4))
     matrix[:, :3] = _YIQ_TO_RGB @ turn @ _RGB_TO_YIQ * contrast
     matrix[:, 3] = exposure
-    if augmentation.contrast:  # contrast turns about the picture's own mean
-        matrix[:, 3] += _mean_luma(picture) * (1.0 - contrast)
-    return picture.convert("RGB", tuple(matrix.ravel().tolist()))
+    if augmentation.contrast:  # contrast turns about the image's own mean
+        matrix[:, 3] += _mean_luma(image) * (1.0 - contrast)
+    return image.convert("RGB", tuple(matrix.ravel().tolist()))
 
 
-def _mean_luma(picture: Image.Image) -> float:
-    """Return the mean grey of a picture, from every pixel, by its own histogram."""
-    counts = np.array(picture.histogram(), np.float64).reshape(3, 256)
-    means = counts @ np.arange(256) / (picture.width * picture.height)
+def _mean_luma(image: Image.Image) -> float:
+    """Return the mean grey of an image, from every pixel, by its own histogram."""
+    counts = np.array(image.histogram(), np.float64).reshape(3, 256)
+    means = counts @ np.arange(256) / (image.width * image.height)
     return float(_RGB_TO_YIQ[0] @ means)

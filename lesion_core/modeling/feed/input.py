@@ -15,6 +15,7 @@ import tensorflow as tf
 
 from lesion_core.dataset.records import OpenDataset
 from lesion_core.errors import LesionError
+from lesion_core.fields.columns import metadata_inputs
 from lesion_core.labels import N_CLASSES
 from lesion_core.modeling.feed.augment import MIXING_DRAWS, augment, draw
 from lesion_core.modeling.feed.losses import LABELS
@@ -170,15 +171,6 @@ class _Reader:
 def model_inputs(dataset: OpenDataset, rows: pd.DataFrame) -> dict[str, np.ndarray]:
     """Return the network's inputs for ``rows``: raw pixels, years and codes, as the model takes them."""
     return {"image": dataset.pixels(rows), **metadata_inputs(rows)}
-
-
-def metadata_inputs(rows: pd.DataFrame) -> dict[str, np.ndarray]:
-    """Return the metadata part of the network's inputs: float32 and int32, (n,) each."""
-    return {
-        "age_years": rows["age_years"].to_numpy(np.float32),
-        "sex_code": rows["sex_code"].to_numpy(np.int32),
-        "site_code": rows["site_code"].to_numpy(np.int32),
-    }
 
 
 def evaluation_batches(dataset: OpenDataset, rows: pd.DataFrame, batch_size: int) -> Iterator[dict[str, np.ndarray]]:

@@ -1,6 +1,6 @@
-"""What a network is made of: its layers as a table, its parameters, and the blocks a picture shows.
+"""What a network is made of: its layers as a table, its parameters, and the blocks an image shows.
 
-Nothing here imports Keras, so whoever draws the picture need not load it.
+Nothing here imports Keras, so whoever draws the image need not load it.
 """
 
 from collections.abc import Iterator
@@ -15,7 +15,7 @@ _ROW = "{:<44}{:<24}{:<34}{:>12}"
 
 @dataclass(frozen=True, slots=True)
 class Block:
-    """One box of the architecture picture: a layer of the network, the backbone as a whole being one."""
+    """One box of the architecture image: a layer of the network, the backbone as a whole being one."""
 
     name: str
     kind: str  # the layer's class: 'Conv2D', 'Dense' …; 'Input', and 'Network' for the backbone

@@ -57,7 +57,7 @@ def build_backbone(name: str, size_px: int, weights: str) -> keras.Model:
 def backbone_stages(model: keras.Model) -> list[list[keras.layers.Layer]]:
     """Return the backbone's layers that have weights, grouped by the resolution they work at, finest first.
 
-    Within a group in the order in which a picture passes them. Layers inside nested networks stand for those.
+    Within a group in the order in which an image passes them. Layers inside nested networks stand for those.
 
     Args:
         model: A network from ``build_network``, as built or reloaded.

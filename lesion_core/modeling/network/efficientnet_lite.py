@@ -71,7 +71,7 @@ def lite_features(name: str, pixels: keras.KerasTensor) -> dict[int, keras.Keras
 def lite_classifier(name: str, size_px: int) -> keras.Model:
     """Build the whole ImageNet network with its published weights: pixels 0–255 to 1000 logits.
 
-    Used to check the architecture and the weights against known pictures.
+    Used to check the architecture and the weights against known images.
 
     Raises:
         ConfigError: As for ``load_imagenet``.

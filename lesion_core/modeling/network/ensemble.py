@@ -20,7 +20,7 @@ def member_name(number: int, n_members: int) -> str:
     return NETWORK if n_members == 1 else f"{_MEMBER}{number}"
 
 
-def with_members(networks: Sequence[keras.Model]) -> keras.Model:
+def as_ensemble(networks: Sequence[keras.Model]) -> keras.Model:
     """Return a network with the inputs and outputs of its members, whose weights it shares.
 
     Outputs are the means of theirs, but for the embeddings, which stand side by side: (n, members * d).

@@ -2,7 +2,6 @@
 
 import contextlib
 import gc
-import json
 import logging
 import warnings
 from collections.abc import Callable, Iterator
@@ -12,8 +11,8 @@ import keras
 import numpy as np
 import onnx
 
-_FLOAT32 = "float32"
-_MIXED = ("mixed_bfloat16", "mixed_float16", "bfloat16", "float16")
+from lesion_core.errors import TrainingError
+
 _BATCH = "batch"
 _OPTIMIZER, _PASS = "tf2onnx.optimizer", "Apply %s"  # who says which pass of the conversion begins, and how
 
@@ -21,28 +20,27 @@ _OPTIMIZER, _PASS = "tf2onnx.optimizer", "Apply %s"  # who says which pass of th
 def export_onnx(model: keras.Model, path: Path, on_pass: Callable[[str], None] = lambda name: None) -> None:
     """Write a network made by ``build_network`` as ONNX, in float32 and for any batch size.
 
-    Inputs are ``image`` uint8 (n, s, s, 3), ``age_years`` float32 (n,), ``sex_code`` and ``site_code`` int32 (n,):
-    all four whatever the head, so a caller feeds every model alike. Outputs are the network's, by name. A model
-    trained in mixed precision is exported with the same weights in float32; ``model`` itself is left as it is.
+    Inputs are ``image`` uint8 (n, s, s, 3) and the metadata fields, ``age_years`` float32 (n,), ``sex_code`` int32
+    (n,) …: all of them whatever the head, so a caller feeds every model alike. Outputs are the network's, by name.
     ``on_pass`` hears the name of each pass of the conversion as it begins: a large network takes minutes.
+
+    Raises:
+        TrainingError: A layer computes in half precision; ``training.devices.as_float32`` makes a network without.
     """
-    network = as_float32(model)
-    _call_once(network)
+    _require_float32(model)
+    _call_once(model)
     with _quiet(), _heard(on_pass), _prompt_collection():
-        network.export(str(path), format="onnx", verbose=False)
+        model.export(str(path), format="onnx", verbose=False)
     _name_batch(path)
 
 
-def as_float32(model: keras.Model) -> keras.Model:
-    """Return ``model``, or where a layer computes in half precision a float32 copy with the same weights."""
-    written = json.dumps(keras.saving.serialize_keras_object(model))
-    if not any(json.dumps(name) in written for name in _MIXED):
-        return model
-    for name in _MIXED:
-        written = written.replace(json.dumps(name), json.dumps(_FLOAT32))
-    copy = keras.saving.deserialize_keras_object(json.loads(written))
-    copy.set_weights(model.get_weights())
-    return copy
+def _require_float32(model: keras.Model) -> None:
+    found = {layer.compute_dtype for layer in model._flatten_layers()} & {"bfloat16", "float16"}
+    if found:
+        raise TrainingError(
+            f"expected a network that computes in float32, got one with {', '.join(sorted(found))}; build it anew "
+            "in float32 with the same weights (lesion_core.training.devices.as_float32)"
+        )
 
 
 @contextlib.contextmanager
@@ -93,17 +91,22 @@ def _heard(on_pass: Callable[[str], None]) -> Iterator[None]:
 
 @contextlib.contextmanager
 def _prompt_collection() -> Iterator[None]:
-    """Make Python collect garbage early: tf2onnx copies the whole graph before each of its passes.
+    """Collect garbage early and often: tf2onnx copies the whole graph, weights included, before each of its passes.
 
-    Python waits until a quarter of all objects are new, and TensorFlow's are many; set aside, they do not count.
+    The copies hang in cycles. Python's usual thresholds let about a gigabyte of them pile up, and it waits until a
+    quarter of all objects are new, of which TensorFlow has many; set aside, they do not count.
     """
+    usual = gc.get_threshold()
     gc.collect()
     gc.freeze()
     gc.collect()
+    gc.set_threshold(500, 2, 1)
     try:
         yield
     finally:
+        gc.set_threshold(*usual)
         gc.unfreeze()
+        gc.collect()
 
 
 def _call_once(model: keras.Model) -> None:

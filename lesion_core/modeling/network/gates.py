@@ -53,7 +53,7 @@ class GatedEvidence(keras.layers.Layer):
 
     def call(self, inputs: tuple[Any, Any]) -> dict[str, Any]:
         features, metadata = inputs
-        unknown = ops.convert_to_tensor(unknown_encoding()[None])
+        unknown = ops.convert_to_tensor(unknown_encoding(self.scale_kernel.shape[0])[None])
         means = ops.mean(features, axis=(1, 2))
         scale_unknown = self._scale(means, unknown)
         change = self._scale(means, metadata) - scale_unknown

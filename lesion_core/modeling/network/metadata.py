@@ -1,23 +1,46 @@
-"""Metadata layers: raw years and codes in, numbers a network can weigh out.
+"""Metadata layers: raw numbers and codes in, numbers a network can weigh out.
 
-Age arrives in years with NaN for unknown; sex and site as codes with 0 for unknown (``labels.code_of``).
-Everything after that happens here, inside the saved model, so training and serving cannot disagree.
+A number such as the age in years arrives with NaN for unknown; a word such as the sex as a code with 0 for unknown
+(``labels.code_of``). Everything after that happens here, inside the saved model, so training and serving cannot
+disagree; a saved layer knows the fields that it was made for, whatever was added to the table since.
 """
 
+from collections.abc import Iterable, Mapping
+from dataclasses import asdict, dataclass
 from typing import Any
 
 import keras
 import numpy as np
 from keras import ops
 
-from lesion_core.labels import SEX_ORDER, SITE_ORDER, UNKNOWN_CODE
-
-# About the mean and the spread of the ISIC 2019 ages, so that the weights start at a useful size.
-_AGE_CENTRE_YEARS = 50.0
-_AGE_SCALE_YEARS = 20.0
+from lesion_core.fields.kinds import AnyField, CategoryField
+from lesion_core.fields.table import AGE, FIELDS, SEX, SITE
+from lesion_core.labels import UNKNOWN_CODE
 
 # Both layers compute in float32 under any precision policy: half precision rounds ages, and the numbers are few.
-Fields = dict[str, Any]  # age_years, sex_code, site_code
+Fields = dict[str, Any]  # the network's metadata inputs, by name
+
+
+@dataclass(frozen=True, slots=True)
+class Encoded:
+    """How one input is encoded: as a number where it has no values, else one-hot with "unknown" first."""
+
+    input: str
+    n_values: int = 0
+    centre: float = 0.0
+    scale: float = 1.0
+
+    @classmethod
+    def of(cls, field: AnyField) -> "Encoded":
+        """Return how a field of the table is encoded."""
+        if isinstance(field, CategoryField):
+            return cls(field.input, n_values=len(field.words))
+        return cls(field.input, centre=field.centre, scale=field.scale)
+
+    @property
+    def unknown(self) -> list[float]:
+        """The encoding of an unknown value."""
+        return [1.0, *([0.0] * self.n_values)] if self.n_values else [0.0, 0.0, 1.0]
 
 
 @keras.saving.register_keras_serializable(package="lesionflow")
@@ -26,7 +49,7 @@ class MetadataDropout(keras.layers.Layer):
 
     So the network learns to do without, as it must when the clinician does not know.
 
-    Input and output: a dict of ``age_years`` float (n,), ``sex_code`` and ``site_code`` int (n,).
+    Input and output: a dict of the fields, (n,) each: float numbers and int codes.
     """
 
     def __init__(self, rate: float, seed: int | None = None, **options: Any) -> None:
@@ -37,12 +60,12 @@ class MetadataDropout(keras.layers.Layer):
     def call(self, fields: Fields, training: bool = False) -> Fields:
         if not training or self.rate == 0:
             return fields
-        return {name: self._dropped(value, name) for name, value in fields.items()}
+        return {name: self._dropped(value) for name, value in fields.items()}
 
-    def _dropped(self, value: Any, name: str) -> Any:
+    def _dropped(self, value: Any) -> Any:
         draws = keras.random.uniform(ops.shape(value), dtype="float32", seed=self.seed_generator)
-        unknown = float("nan") if name == "age_years" else UNKNOWN_CODE
-        return ops.where(draws < self.rate, ops.cast(unknown, value.dtype), value)
+        is_number = keras.backend.is_float_dtype(value.dtype)
+        return ops.where(draws < self.rate, ops.cast(float("nan") if is_number else UNKNOWN_CODE, value.dtype), value)
 
     def get_config(self) -> dict[str, Any]:
         return {**super().get_config(), "rate": self.rate, "seed": self.seed}
@@ -50,36 +73,51 @@ class MetadataDropout(keras.layers.Layer):
 
 @keras.saving.register_keras_serializable(package="lesionflow")
 class MetadataEncoding(keras.layers.Layer):
-    """Encodes the fields as ``n_features`` float32 numbers (n, 15).
+    """Encodes the fields as ``n_features`` float32 numbers, side by side in the order of the table.
 
-    In order: age as (years - 50) / 20 and its square (both 0 where unknown), the flag "age unknown", sex one-hot
-    with "unknown" first, site one-hot with "unknown" first. A code outside its range encodes as all zeros; callers
+    A number: (x - centre) / scale and its square (both 0 where unknown), and the flag "unknown". A word: one-hot with
+    "unknown" first. With age, sex and site that makes (n, 15). A code outside its range encodes as all zeros; callers
     validate codes before.
     """
 
-    def __init__(self, n_sexes: int = len(SEX_ORDER), n_sites: int = len(SITE_ORDER), **options: Any) -> None:
+    def __init__(self, fields: Iterable[Mapping[str, Any]] | None = None, **options: Any) -> None:
         super().__init__(**{**options, "dtype": "float32"})
-        self.n_sexes, self.n_sites = n_sexes, n_sites
+        stated = map(Encoded.of, FIELDS) if fields is None else (Encoded(**each) for each in fields)
+        self.encoded = tuple(stated)
 
     @property
     def n_features(self) -> int:
         """Length of the encoding."""
-        return 3 + self.n_sexes + 1 + self.n_sites + 1
+        return sum(len(each.unknown) for each in self.encoded)
 
     def call(self, fields: Fields) -> Any:
-        years = ops.cast(fields["age_years"], "float32")
-        is_unknown = ops.isnan(years)
-        age = ops.where(is_unknown, 0.0, (years - _AGE_CENTRE_YEARS) / _AGE_SCALE_YEARS)
-        numbers = ops.stack([age, ops.square(age), ops.cast(is_unknown, "float32")], axis=-1)
-        sex = ops.one_hot(fields["sex_code"], self.n_sexes + 1, dtype="float32")
-        site = ops.one_hot(fields["site_code"], self.n_sites + 1, dtype="float32")
-        return ops.concatenate([numbers, sex, site], axis=-1)
+        return ops.concatenate([_encode(each, fields[each.input]) for each in self.encoded], axis=-1)
 
     def get_config(self) -> dict[str, Any]:
-        return {**super().get_config(), "n_sexes": self.n_sexes, "n_sites": self.n_sites}
+        return {**super().get_config(), "fields": [asdict(each) for each in self.encoded]}
+
+    @classmethod
+    def from_config(cls, config: dict[str, Any]) -> "MetadataEncoding":
+        """Return the layer that was saved; one that names no fields has the first three."""
+        if "n_sexes" in config:
+            others = {name: value for name, value in config.items() if name not in ("n_sexes", "n_sites")}
+            return cls([asdict(Encoded.of(field)) for field in (AGE, SEX, SITE)], **others)
+        return cls(**config)
 
 
-def unknown_encoding() -> np.ndarray:
-    """Return what ``MetadataEncoding`` makes of a patient of whom nothing is known: float32 (15,)."""
-    flags = [np.eye(1, n, dtype=np.float32)[0] for n in (len(SEX_ORDER) + 1, len(SITE_ORDER) + 1)]
-    return np.concatenate([np.array([0, 0, 1], np.float32), *flags])
+def _encode(encoded: Encoded, value: Any) -> Any:
+    if encoded.n_values:
+        return ops.one_hot(value, encoded.n_values + 1, dtype="float32")
+    number = ops.cast(value, "float32")
+    is_unknown = ops.isnan(number)
+    scaled = ops.where(is_unknown, 0.0, (number - encoded.centre) / encoded.scale)
+    return ops.stack([scaled, ops.square(scaled), ops.cast(is_unknown, "float32")], axis=-1)
+
+
+def unknown_encoding(n_features: int | None = None) -> np.ndarray:
+    """Return what ``MetadataEncoding`` makes of a patient of whom nothing is known: float32 (15,) for three fields.
+
+    ``n_features`` is the length for a network that was saved before later fields were: those come last.
+    """
+    numbers = [number for field in FIELDS for number in Encoded.of(field).unknown]
+    return np.array(numbers[:n_features], np.float32)

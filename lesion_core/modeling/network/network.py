@@ -2,6 +2,7 @@
 
 import keras
 
+from lesion_core.fields.table import FIELDS
 from lesion_core.modeling.network.backbones import BACKBONE, build_backbone
 from lesion_core.modeling.network.fusion import HEADS
 from lesion_core.modeling.network.metadata import MetadataDropout, MetadataEncoding
@@ -9,14 +10,14 @@ from lesion_core.recipes.recipe import Recipe
 
 NETWORK = "lesionflow"
 METADATA_DROPOUT = "metadata_dropout"
-INPUT_NAMES = frozenset({"image", "age_years", "sex_code", "site_code"})
+INPUT_NAMES = frozenset({"image", *(field.input for field in FIELDS)})
 
 
 def build_network(recipe: Recipe, *, name: str = NETWORK) -> keras.Model:
     """Build one network as a recipe describes it; callers seed Keras first for repeatable initial weights.
 
-    Inputs (dict): ``image`` uint8 (n, s, s, 3) RGB; ``age_years`` float32 (n,), NaN unknown; ``sex_code`` and
-    ``site_code`` int32 (n,), 0 unknown. All four whatever the head.
+    Inputs (dict): ``image`` uint8 (n, s, s, 3) RGB, and the metadata fields: ``age_years`` float32
+    (n,), NaN unknown; ``sex_code`` and ``site_code`` int32 (n,), 0 unknown. All of them whatever the head.
 
     Outputs (dict, float32): ``logits`` (n, 8) and ``embedding`` (n, d); with fusions 'additive' and 'none' also
     ``evidence`` (n, h, w, 8), h and w at least 8, and ``metadata_logits`` (n, 8), where
@@ -28,11 +29,7 @@ def build_network(recipe: Recipe, *, name: str = NETWORK) -> keras.Model:
     """
     size = recipe.size_px
     image = keras.Input((size, size, 3), dtype="uint8", name="image")
-    fields = {
-        "age_years": keras.Input((), dtype="float32", name="age_years"),
-        "sex_code": keras.Input((), dtype="int32", name="sex_code"),
-        "site_code": keras.Input((), dtype="int32", name="site_code"),
-    }
+    fields = {field.input: keras.Input((), dtype=field.dtype, name=field.input) for field in FIELDS}
     maps = build_backbone(recipe.backbone, size, recipe.weights)(image)
     known = MetadataDropout(recipe.metadata_dropout, seed=recipe.seed, name=METADATA_DROPOUT)(fields)
     metadata = MetadataEncoding(name="metadata_encoding")(known)

@@ -37,7 +37,7 @@ def stages_of(network: keras.Model) -> list[list[keras.layers.Layer]]:
 
 
 def _places(network: keras.Model, *, nested: bool) -> Iterator[Place]:
-    """Yield what a picture passes, in that order; with ``nested``, what is inside a network instead of it."""
+    """Yield what an image passes, in that order; with ``nested``, what is inside a network instead of it."""
     is_chain = isinstance(network, keras.Sequential)
     for operation in network.layers if is_chain else network.operations:
         if nested and isinstance(operation, keras.Model):

@@ -1,6 +1,6 @@
 """Several views of one image: mirrored and turned, their answers averaged inside the network.
 
-A lesion has no up or left, so each view is as good a picture of it (test-time augmentation). The views are those of
+A lesion has no up or left, so each view is as good an image of it (test-time augmentation). The views are those of
 the dihedral group of the square: all eight, or the four that leave rows rows. Averages are taken of the logits and
 their shares, of the evidence turned back to where it is in the image, and of the embeddings. Being means, they add
 up as those of a single view do.
@@ -23,7 +23,7 @@ _EIGHT: list[_View] = [*_FOUR, *((True, rows, columns) for _, rows, columns in _
 _VIEWS = {1: _FOUR[:1], 4: _FOUR, 8: _EIGHT}
 
 
-def with_views(model: keras.Model, n_views: int) -> keras.Model:
+def with_test_time_augmentation(model: keras.Model, n_views: int) -> keras.Model:
     """Return a network with the inputs and outputs of ``model`` that averages over views, and shares its weights.
 
     Args:
@@ -45,7 +45,7 @@ def with_views(model: keras.Model, n_views: int) -> keras.Model:
     return keras.Model(inputs, means, name=f"{model.name}_in_{n_views}_views")
 
 
-def single_view(model: keras.Model) -> keras.Model:
+def without_test_time_augmentation(model: keras.Model) -> keras.Model:
     """Return the network of a single view inside ``model``, with its weights; ``model`` if it has one view."""
     inner = [layer for layer in model.layers if isinstance(layer, keras.Model) and layer.name == NETWORK]
     return inner[0] if inner else model

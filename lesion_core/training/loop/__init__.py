@@ -1,1 +1,1 @@
-"""Epochs and steps: the loop of a training, its state and its backups."""
+"""Epochs and steps: the loop of a training, its state and its checkpoints."""

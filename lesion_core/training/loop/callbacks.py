@@ -1,4 +1,4 @@
-"""What happens beside the steps: when a backup is due, and news."""
+"""What happens beside the steps: when a checkpoint is due, and news."""
 
 import time
 from collections.abc import Callable
@@ -11,14 +11,14 @@ from lesion_core.training.loop.state import FitState
 
 TRAINING, HEAD, FEATURES = "training", "head training", "frozen features"
 _NEWS_SECONDS = 2.0  # a log and a progress bar want no more
-_LARGEST_BACKUP_SHARE = 0.02  # of the time spent in backups that the clock asks for, however slow the disk is
+_LARGEST_CHECKPOINT_SHARE = 0.02  # of the time spent in checkpoints that the clock asks for, however slow the disk is
 
 
 @dataclass(slots=True)
-class BackupTimer:
-    """Says when the next backup is due: every ``interval_steps``, and after ``interval_seconds``.
+class CheckpointTimer:
+    """Says when the next checkpoint is due: every ``interval_steps``, and after ``interval_seconds``.
 
-    By the clock, backups are made less often where writing one takes long; a number of steps is kept to.
+    By the clock, checkpoints are made less often where writing one takes long; a number of steps is kept to.
     """
 
     interval_seconds: float
@@ -32,10 +32,10 @@ class BackupTimer:
         self.last = self.clock()
 
     def is_due(self, n_steps: int) -> bool:
-        """Return whether enough steps have been made, or enough time has passed, since the last backup."""
+        """Return whether enough steps have been made, or enough time has passed, since the last checkpoint."""
         if self.interval_steps is not None and n_steps - self.last_step >= self.interval_steps:
             return True
-        return self.clock() - self.last >= max(self.interval_seconds, self.cost_seconds / _LARGEST_BACKUP_SHARE)
+        return self.clock() - self.last >= max(self.interval_seconds, self.cost_seconds / _LARGEST_CHECKPOINT_SHARE)
 
     def time_of(self, write: Callable[[], object], n_steps: int) -> None:
         """Carry out ``write``, remember what it cost, and start the interval again."""

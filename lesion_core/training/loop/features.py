@@ -14,8 +14,9 @@ import pandas as pd
 import tensorflow as tf
 
 from lesion_core.dataset.records import OpenDataset
+from lesion_core.fields.columns import metadata_inputs
 from lesion_core.labels import N_CLASSES
-from lesion_core.modeling.feed.input import Batch, epoch_order, evaluation_batches, metadata_inputs
+from lesion_core.modeling.feed.input import Batch, epoch_order, evaluation_batches
 from lesion_core.modeling.feed.losses import LABELS
 from lesion_core.modeling.network.backbones import BACKBONE
 from lesion_core.modeling.network.network import METADATA_DROPOUT
@@ -56,7 +57,7 @@ def pool_features(
 def make_head(model: keras.Model) -> keras.Model:
     """Return a model from pooled features and metadata to the logits that shares the layers of ``model``.
 
-    Inputs: what ``pool_features`` returns, ``age_years``, ``sex_code``, ``site_code``. Output: ``logits``.
+    Inputs: what ``pool_features`` returns, and the metadata fields. Output: ``logits``.
     """
     maps = _head_inputs(model)
     dropout = model.get_layer(METADATA_DROPOUT)

@@ -14,7 +14,7 @@ from lesion_core.training.plan import starts_trained
 def release(model: keras.Model, recipe: Recipe, *, is_tuning: bool = False) -> None:
     """Let the head and the top ``unfreeze`` share of the backbone's layers train, and nothing else.
 
-    Layers are counted if they have weights, in the order in which a picture passes them. BatchNormalization below
+    Layers are counted if they have weights, in the order in which an image passes them. BatchNormalization below
     the cut keeps its statistics too; above it, ``batch_norm`` decides, where there are any statistics to keep.
     """
     unfreeze_backbone(model)
@@ -46,7 +46,7 @@ def rate_shares(model: keras.Model, recipe: Recipe) -> dict[int, float]:
     """Return the factor on the rate of each of the backbone's variables, by ``id``; the head's have none, so 1.
 
     The coarsest resolution trains at the full rate, each finer one at ``rate_decay`` of the next (discriminative
-    fine-tuning, Howard & Ruder 2018, arXiv:1801.06146): what the first layers see is much the same in all pictures.
+    fine-tuning, Howard & Ruder 2018, arXiv:1801.06146): what the first layers see is much the same in all images.
     """
     decay = recipe.optimisation.rate_decay
     stages = backbone_stages(model)

@@ -1,6 +1,6 @@
 """What a training writes down as it goes: a row for every step, and TensorBoard's event files.
 
-A backup remembers how long each file was. A training that goes on from it cuts the files to that length first,
+A checkpoint remembers how long each file was. A training that goes on from it cuts the files to that length first,
 so that no step is in them twice, and none is missing.
 """
 
@@ -119,6 +119,6 @@ def _translated(folder: Path) -> Iterator[None]:
     except (OSError, tf.errors.OpError) as error:
         raise TrainingError(
             f"expected to write the training's logs to {folder}, got: {error}; free some space there or set "
-            "LESION_WORK to another disk, and run again: training resumes from the last good backup",
+            "LESION_WORK to another disk, and run again: training resumes from the last good checkpoint",
             folder=str(folder),
         ) from error

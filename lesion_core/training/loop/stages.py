@@ -25,7 +25,7 @@ OnImages = Callable[[int], None]  # images done
 
 
 @dataclass(frozen=True, slots=True)
-class Bench:
+class StageSetup:
     """A training step, the batches of an epoch from one on, and the logits of the validation split."""
 
     trainer: Trainer
@@ -34,7 +34,7 @@ class Bench:
 
 
 @dataclass(frozen=True, slots=True)
-class Material:
+class StageInputs:
     """What a training is made of."""
 
     model: keras.Model
@@ -63,32 +63,32 @@ class Material:
         """What goes with the labels of each training image, by name."""
         return {} if self.teaching is None else self.teaching.targets
 
-    def set_up(self, stage: StageName, on_features: OnFeatures) -> Bench:
-        """Return the bench of a stage; ``on_features`` hears of the work before the first stage's steps."""
-        return _head_bench(self, on_features) if stage == "head" else _full_bench(self)
+    def set_up(self, stage: StageName, on_features: OnFeatures) -> StageSetup:
+        """Return the setup of a stage; ``on_features`` hears of the work before the first stage's steps."""
+        return _head_setup(self, on_features) if stage == "head" else _full_setup(self)
 
 
-def _full_bench(material: Material) -> Bench:
-    model, recipe, dataset = material.model, material.recipe, material.dataset
-    release(model, recipe, is_tuning=material.is_tuning)
+def _full_setup(inputs: StageInputs) -> StageSetup:
+    model, recipe, dataset = inputs.model, inputs.recipe, inputs.dataset
+    release(model, recipe, is_tuning=inputs.is_tuning)
     logits = make_logits(model)
-    trainer = make_trainer(model, recipe, material.loss, shares=rate_shares(model, recipe), is_averaged=True)
-    return Bench(
+    trainer = make_trainer(model, recipe, inputs.loss, shares=rate_shares(model, recipe), is_averaged=True)
+    return StageSetup(
         trainer=trainer,
-        batches=TrainingFeed(dataset, material.train, recipe, material.targets).batches,
+        batches=TrainingFeed(dataset, inputs.train, recipe, inputs.targets).batches,
         validate=lambda on_images: logits(
-            _told(evaluation_batches(dataset, material.validation, recipe.optimisation.batch_size), on_images)
+            _told(evaluation_batches(dataset, inputs.validation, recipe.optimisation.batch_size), on_images)
         ),
     )
 
 
-def _head_bench(material: Material, on_features: OnFeatures) -> Bench:
-    feed = replace(_features(material, "train", material.train, on_features), targets=material.targets)
-    check = None if material.validation.empty else _features(material, "validation", material.validation, on_features)
-    head = make_head(material.model)
+def _head_setup(inputs: StageInputs, on_features: OnFeatures) -> StageSetup:
+    feed = replace(_features(inputs, "train", inputs.train, on_features), targets=inputs.targets)
+    check = None if inputs.validation.empty else _features(inputs, "validation", inputs.validation, on_features)
+    head = make_head(inputs.model)
     logits = make_logits(head)
-    return Bench(
-        trainer=make_trainer(head, material.recipe, material.loss),
+    return StageSetup(
+        trainer=make_trainer(head, inputs.recipe, inputs.loss),
         batches=feed.batches,
         validate=lambda on_images: logits([] if check is None else _told(check.inputs_in_order(), on_images)),
     )
@@ -102,9 +102,7 @@ def _told(batches: Iterable[dict[str, np.ndarray]], on_images: OnImages) -> Iter
         on_images(done)
 
 
-def _features(material: Material, split: str, rows: pd.DataFrame, on_features: OnFeatures) -> FeatureFeed:
-    size = material.recipe.optimisation.batch_size
-    pooled = pool_features(
-        material.model, material.dataset, rows, size, lambda done: on_features(split, done, len(rows))
-    )
-    return FeatureFeed(pooled, rows, material.recipe)
+def _features(inputs: StageInputs, split: str, rows: pd.DataFrame, on_features: OnFeatures) -> FeatureFeed:
+    size = inputs.recipe.optimisation.batch_size
+    pooled = pool_features(inputs.model, inputs.dataset, rows, size, lambda done: on_features(split, done, len(rows)))
+    return FeatureFeed(pooled, rows, inputs.recipe)

@@ -1,4 +1,4 @@
-"""Where a training stands, what of it goes into a backup, and which epoch is the best so far."""
+"""Where a training stands, what of it goes into a checkpoint, and which epoch is the best so far."""
 
 from dataclasses import asdict, dataclass, field
 from typing import Any
@@ -6,7 +6,7 @@ from typing import Any
 import keras
 import numpy as np
 
-from lesion_core.training.loop.backups import Backup
+from lesion_core.training.loop.checkpoints import Checkpoint
 from lesion_core.training.loop.logs import Position
 from lesion_core.training.loop.optimizer import AdamW
 
@@ -17,7 +17,7 @@ _SMOOTHED_EPOCHS = 3
 
 @dataclass(slots=True)
 class FitState:
-    """Where a training stands; all of it goes into a backup."""
+    """Where a training stands; all of it goes into a checkpoint."""
 
     epoch: int = 0  # epochs finished, over all stages
     batch: int = 0  # steps finished in the current epoch
@@ -25,7 +25,7 @@ class FitState:
     loss_sum: float = 0.0  # over the current epoch's steps
     seconds: float = 0.0  # spent in the current epoch's steps
     waiting_seconds: float = 0.0  # of them, for data
-    spent_seconds: float = 0.0  # in the whole fitting, features and validation included, as of the last backup
+    spent_seconds: float = 0.0  # in the whole fitting, features and validation included, as of the last checkpoint
     best_score: float | None = None
     best_epoch: int = 0  # from 1
     wait: int = 0  # epochs since the best one
@@ -34,7 +34,7 @@ class FitState:
     best_weights: list[np.ndarray] = field(default_factory=list)
 
 
-def pack(state: FitState, model: keras.Model, optimizer: AdamW, stage: str, logs: Position) -> Backup:
+def pack(state: FitState, model: keras.Model, optimizer: AdamW, stage: str, logs: Position) -> Checkpoint:
     """Return everything that the next step depends on.
 
     That is the position (the order of the data and its augmentation are functions of it), the scores, the weights
@@ -46,25 +46,25 @@ def pack(state: FitState, model: keras.Model, optimizer: AdamW, stage: str, logs
     arrays = {f"best/{i}": value for i, value in enumerate(state.best_weights)}
     arrays |= {f"model/{i}": value for i, value in enumerate(_values(model.variables))}
     arrays |= {f"optimizer/{i}": value for i, value in enumerate(_values(optimizer.state))}
-    return Backup(facts={"state": facts, "stage": stage, "logs": logs}, arrays=arrays)
+    return Checkpoint(facts={"state": facts, "stage": stage, "logs": logs}, arrays=arrays)
 
 
-def unpack_state(backup: Backup) -> FitState:
+def unpack_state(checkpoint: Checkpoint) -> FitState:
     """Return the state that ``pack`` put in."""
-    state = FitState(**backup.facts["state"])
-    state.best_weights = _numbered(backup, "best")
+    state = FitState(**checkpoint.facts["state"])
+    state.best_weights = _numbered(checkpoint, "best")
     return state
 
 
-def restore_model(backup: Backup, model: keras.Model) -> None:
+def restore_model(checkpoint: Checkpoint, model: keras.Model) -> None:
     """Put back the model's variables, those of its random generators included."""
-    _assign(model.variables, _numbered(backup, "model"))
+    _assign(model.variables, _numbered(checkpoint, "model"))
 
 
-def restore_optimizer(backup: Backup, optimizer: AdamW, stage: str) -> None:
-    """Put back the optimizer's variables if the backup was made in ``stage``; a new stage starts afresh."""
-    if backup.facts["stage"] == stage:
-        _assign(optimizer.state, _numbered(backup, "optimizer"))
+def restore_optimizer(checkpoint: Checkpoint, optimizer: AdamW, stage: str) -> None:
+    """Put back the optimizer's variables if the checkpoint was made in ``stage``; a new stage starts afresh."""
+    if checkpoint.facts["stage"] == stage:
+        _assign(optimizer.state, _numbered(checkpoint, "optimizer"))
 
 
 def _values(variables: list[Any]) -> list[np.ndarray]:
@@ -73,9 +73,9 @@ def _values(variables: list[Any]) -> list[np.ndarray]:
     return [np.array(variable.read_value()) for variable in raw]
 
 
-def _numbered(backup: Backup, prefix: str) -> list[np.ndarray]:
-    n = sum(name.startswith(f"{prefix}/") for name in backup.arrays)
-    return [backup.arrays[f"{prefix}/{i}"] for i in range(n)]
+def _numbered(checkpoint: Checkpoint, prefix: str) -> list[np.ndarray]:
+    n = sum(name.startswith(f"{prefix}/") for name in checkpoint.arrays)
+    return [checkpoint.arrays[f"{prefix}/{i}"] for i in range(n)]
 
 
 def _assign(variables: list[Any], values: list[np.ndarray]) -> None:

@@ -1,4 +1,4 @@
-"""The small dataset and the quick recipe that the tests of this room train on."""
+"""The small dataset and the quick recipe that the tests of this package train on."""
 
 from tests.core.noise import dataset, dataset_ref, make_recipe, store
 

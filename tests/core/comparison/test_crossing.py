@@ -36,20 +36,22 @@ def test_axes_are_crossed_the_last_one_changing_first() -> None:
 
 
 def test_axes_changed_one_at_a_time_leave_the_others_as_in_the_base() -> None:
-    axes = {"fusion": ["none", "concat"], "optimisation.ema_decay": [0.9, 0.99], "views": [4]}
+    axes = {"fusion": ["none", "concat"], "optimisation.ema_decay": [0.9, 0.99], "test_time_augmentation": [4]}
     recipes = vary(BASE, axes)
     assert recipes[0] is BASE
-    changed = {"base-fusion-none", "base-ema-decay-0-9", "base-ema-decay-0-99", "base-views-4"}
+    changed = {"base-fusion-none", "base-ema-decay-0-9", "base-ema-decay-0-99", "base-test-time-augmentation-4"}
     assert {recipe.name for recipe in recipes[1:]} == changed
     for recipe in recipes[1:]:
         differs = [
-            recipe.fusion != BASE.fusion, recipe.optimisation != BASE.optimisation, recipe.views != BASE.views
-        ]  # fmt: skip
+            recipe.fusion != BASE.fusion,
+            recipe.optimisation != BASE.optimisation,
+            recipe.test_time_augmentation != BASE.test_time_augmentation,
+        ]
         assert sum(differs) == 1
     told = [what_changed(recipe.name, recipe.description) for recipe in recipes]
     assert told[:3] == ["nothing: base", "fusion = none", "optimisation.ema_decay = 0.9"]
-    request = CompareRequest(name="x", base=BASE, axes={"views": (1, 8)}, one_at_a_time=True)
-    assert [recipe.views for recipe in recipes_of(request, ROOT)] == [1, 8]
+    request = CompareRequest(name="x", base=BASE, axes={"test_time_augmentation": (1, 8)}, one_at_a_time=True)
+    assert [recipe.test_time_augmentation for recipe in recipes_of(request, ROOT)] == [1, 8]
 
 
 @pytest.mark.parametrize(

@@ -25,7 +25,7 @@ from lesion_core.comparison.spec import (
 )
 from lesion_core.errors import ArtifactCorrupt, ArtifactNotFound, DataError
 from lesion_core.evaluation.spec import EvaluateJob
-from lesion_core.evaluation.test_access import record_look
+from lesion_core.evaluation.test_access import record_access
 from lesion_core.progress import ignore_progress
 from lesion_core.registry.retention import make_plan
 from lesion_core.stores.folders import get_index, read_file
@@ -120,7 +120,7 @@ def test_the_numbers_for_the_docs_are_those_of_the_leaderboard(
     assert found == (ref.id, read_leaderboard(store, ref))
     looked = next(each.model for each in job.outcomes if each.run.recipe.name == "bad" and each.run.fold == 1)
     assert looked is not None
-    record_look(EvaluateJob(model=looked, dataset=looked.dataset), store)
+    record_access(EvaluateJob(model=looked, dataset=looked.dataset), store)
 
     result = result_of(store, *found, "bad")
     entry = found[1].entries[1]

@@ -174,6 +174,17 @@ def test_reports_on_another_split_or_model_and_two_recipes_of_one_name_are_refus
         make_leaderboard(ComparisonJob(request=job.request, outcomes=mixed), predictions, trainings)
 
 
+def test_what_people_wrote_is_text_in_the_summary(board: Leaderboard) -> None:
+    hostile = "<script>alert(1)</script> | [click](javascript:x)\n\n# A heading of **mine**"
+    text = write_summary(board.model_copy(update={"description": hostile}))
+    assert "<script" not in text
+    assert "[click](" not in text
+    assert [line for line in text.splitlines() if line.startswith("#")] == ["## Sensitivity by class (AUC)"]
+    assert (
+        "&lt;script&gt;alert(1)&lt;/script&gt; \\| \\[click\\](javascript:x) # A heading of \\*\\*mine\\*\\*" in text
+    )
+
+
 def test_the_summary_says_which_groups_were_resampled(board: Leaderboard) -> None:
     text = write_summary(board)
     assert "of balanced accuracy and of differences within each fold, the same for every recipe; of the other" in text

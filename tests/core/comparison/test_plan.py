@@ -10,7 +10,7 @@ from lesion_core.dataset.options import PrepareOptions
 from lesion_core.dataset.prepare import prepare
 from lesion_core.errors import ArtifactNotFound, ConfigError, DataError
 from lesion_core.evaluation.spec import EvaluateJob
-from lesion_core.evaluation.test_access import read_looks, record_look
+from lesion_core.evaluation.test_access import read_accesses, record_access
 from lesion_core.keys import id_of
 from lesion_core.recipes.recipe import Recipe
 from lesion_core.refs import DatasetRef, ModelRef, SnapshotRef
@@ -73,7 +73,7 @@ def test_sizes_may_differ_but_not_the_images(store: LocalStore, dataset_ref: Dat
 
 def test_seeds_whose_trainings_would_share_a_network_are_refused(store: LocalStore, dataset_ref: DatasetRef) -> None:
     """A recipe with three networks trains them with its seed and the two that follow."""
-    recipes = (_recipe("one"), _recipe("pair", members=2), _recipe("trio", members=3))
+    recipes = (_recipe("one"), _recipe("pair", ensemble_size=2), _recipe("trio", ensemble_size=3))
     shared = recipes[2].model_copy(update={"seed": 5}).member(2)
     assert shared == recipes[2].model_copy(update={"seed": 7}).member(0)
     with pytest.raises(
@@ -92,7 +92,7 @@ def test_the_models_of_one_comparison_may_look_together(store: LocalStore, datas
     plan = plan_comparison(request, store, SETTINGS)
     assert plan.companions == tuple(model.id for model in models)
     for model in models:
-        record_look(EvaluateJob(model=model, dataset=dataset_ref, companions=plan.companions), store)
+        record_access(EvaluateJob(model=model, dataset=dataset_ref, companions=plan.companions), store)
     alone = plan_comparison(_request(recipe, split="test", folds=[3], seeds=[1]), store, SETTINGS)
     assert alone.companions == (models[0].id,)  # it has looked already: its report is found again
     with pytest.raises(ConfigError, match=rf"looked before: {models[1].id} on fold\.3"):
@@ -105,7 +105,7 @@ def test_the_models_of_one_comparison_may_look_together(store: LocalStore, datas
 
 def test_a_second_look_is_refused_unless_it_is_told_why(store: LocalStore, dataset_ref: DatasetRef) -> None:
     old, new = _recipe("looker"), _recipe("looker", dropout=0.5)
-    record_look(EvaluateJob(model=_model(dataset_ref, old, 1), dataset=dataset_ref), store)
+    record_access(EvaluateJob(model=_model(dataset_ref, old, 1), dataset=dataset_ref), store)
     plan_comparison(_request(old, split="test", folds=[1]), store, SETTINGS)  # the very same version
     plan_comparison(_request(new, split="test", folds=[0, 2]), store, SETTINGS)
     plan_comparison(_request(new, split="validation", folds=[1]), store, SETTINGS)
@@ -113,5 +113,5 @@ def test_a_second_look_is_refused_unless_it_is_told_why(store: LocalStore, datas
         plan_comparison(_request(new, split="test", folds=[0, 1]), store, SETTINGS)
     again = _request(new, split="test", folds=[1], again=True, reason="the first had a wrong size")
     assert plan_comparison(again, store, SETTINGS).request.reason == "the first had a wrong size"
-    noted = [look for look in read_looks(store, "noise") if look.recipe == "looker"]
+    noted = [look for look in read_accesses(store, "noise") if look.recipe == "looker"]
     assert len(noted) == 1  # a plan is no look

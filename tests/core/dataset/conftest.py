@@ -8,7 +8,7 @@ from lesion_core.dataset.options import PrepareOptions
 from lesion_core.dataset.prepare import prepare
 from lesion_core.dataset.records import OpenDataset, open_dataset
 from lesion_core.stores.local import LocalStore
-from tests.core.dataset.snapshots import draw, encode, image_row, simple_pictures, store_snapshot
+from tests.core.dataset.snapshots import draw, encode, image_row, simple_images, store_snapshot
 
 OPTIONS = PrepareOptions(name="small", size_px=32)
 
@@ -20,21 +20,21 @@ def store(tmp_path: Path) -> LocalStore:
 
 @pytest.fixture(scope="module")
 def dataset(tmp_path_factory: pytest.TempPathFactory) -> OpenDataset:
-    """Forty pictures: a lesion of two, a patient of two, identical bytes, and a mirrored copy."""
+    """Forty images: a lesion of two, a patient of two, identical bytes, and a mirrored copy."""
     place = tmp_path_factory.mktemp("dataset")
-    pictures = simple_pictures(range(30))
+    images = simple_images(range(30))
     for number in (30, 31):
         data = encode(draw(number))
-        pictures.append((image_row(number, data, lesion_id="IL_1"), data))
+        images.append((image_row(number, data, lesion_id="IL_1"), data))
     for number in (32, 33):
         data = encode(draw(number))
-        pictures.append((image_row(number, data, patient_id="IP_1"), data))
+        images.append((image_row(number, data, patient_id="IP_1"), data))
     same = encode(draw(34))
-    pictures += [(image_row(number, same, age_years=None), same) for number in (34, 36)]
+    images += [(image_row(number, same, age_years=None), same) for number in (34, 36)]
     for number, pixels in ((37, draw(37)), (39, draw(37)[:, ::-1])):
         data = encode(pixels)
-        pictures.append((image_row(number, data, licence="CC-BY-NC"), data))
+        images.append((image_row(number, data, licence="CC-BY-NC"), data))
     store = LocalStore(place / "store")
-    snapshot = store_snapshot(store, pictures, place / "snapshot")
+    snapshot = store_snapshot(store, images, place / "snapshot")
     ref = prepare(snapshot, OPTIONS, store, workdir=place / "work")
     return open_dataset(store, ref, place / "cache")

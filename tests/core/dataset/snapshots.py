@@ -1,4 +1,4 @@
-"""Small snapshots with real pictures, stored as ingestion leaves them."""
+"""Small snapshots with real images, stored as ingestion leaves them."""
 
 import hashlib
 import io
@@ -39,14 +39,14 @@ def draw(seed: int, width: int = 96, height: int = 72) -> np.ndarray:
 
 
 def encode(pixels: np.ndarray, format_: str = "PNG", **options: Any) -> bytes:
-    """Return the bytes of a picture file."""
+    """Return the bytes of an image file."""
     stream = io.BytesIO()
     Image.fromarray(np.ascontiguousarray(pixels)).save(stream, format_, **options)
     return stream.getvalue()
 
 
 def image_row(number: int, data: bytes, **changes: Any) -> dict[str, Any]:
-    """Return one row of ``images.parquet`` for a picture's bytes."""
+    """Return one row of ``images.parquet`` for an image's bytes."""
     isic_id = changes.get("isic_id", f"ISIC_{number:07d}")
     sha256 = hashlib.sha256(data).hexdigest()
     return {
@@ -77,11 +77,11 @@ def frame(rows: Sequence[dict[str, Any]]) -> pd.DataFrame:
 
 
 def store_snapshot(
-    store: Store, pictures: Iterable[tuple[dict[str, Any], bytes]], folder: Path, *, name: str = "small"
+    store: Store, images: Iterable[tuple[dict[str, Any], bytes]], folder: Path, *, name: str = "small"
 ) -> SnapshotRef:
     """Store the bytes and publish their snapshot; ``folder`` is scratch."""
     rows = []
-    for row, data in pictures:
+    for row, data in images:
         store.write(row["image_key"], data)
         rows.append(row)
     folder.mkdir(parents=True, exist_ok=True)
@@ -98,7 +98,7 @@ def store_snapshot(
     return ref_from_folder(SnapshotRef, key, *published)
 
 
-def simple_pictures(numbers: Iterable[int], **changes: Any) -> list[tuple[dict[str, Any], bytes]]:
-    """Return unrelated pictures, one lesion each."""
+def simple_images(numbers: Iterable[int], **changes: Any) -> list[tuple[dict[str, Any], bytes]]:
+    """Return unrelated images, one lesion each."""
     drawn = ((number, encode(draw(number))) for number in numbers)
     return [(image_row(number, data, **changes), data) for number, data in drawn]

@@ -7,8 +7,9 @@ import pandas as pd
 from hypothesis import given
 from hypothesis import strategies as st
 
-from lesion_core.dataset.breakdown import N_AGE_BINS, Breakdown, break_down, sizes_by_class
+from lesion_core.dataset.breakdown import Breakdown, break_down, sizes_by_class
 from lesion_core.dataset.summary import RECORDED_FIELDS
+from lesion_core.fields.table import AGE
 from lesion_core.labels import CLASS_ORDER
 from lesion_core.types import LICENCE_ORDER
 from tests.core.dataset.snapshots import frame, image_row
@@ -37,7 +38,7 @@ def test_counts_are_those_by_hand() -> None:
     assert found.missing["lesion_id"] == by(MEL=2, NV=1)
     assert set(found.missing) == set(RECORDED_FIELDS)
     assert [ages[0] for ages in found.ages[:2]] == [1, 1]  # 0 and 4 years fall into the first five
-    assert found.ages[CLASS_ORDER.index("NV")][N_AGE_BINS - 1] == 1  # type: ignore[arg-type]
+    assert found.ages[CLASS_ORDER.index("NV")][AGE.n_bins - 1] == 1  # type: ignore[arg-type]
     assert [(one.width, one.height, sum(one.images)) for one in found.sizes] == [(96, 72, 3), (200, 150, 1)]
     assert [(one.attribution, one.licence, one.n_images) for one in found.credits] == [
         ("Anonymous", "CC-0", 2),

@@ -70,7 +70,7 @@ def test_half_a_group_in_another_split_is_refused_by_name(copy: OpenDataset) -> 
         verify_certificate(copy)
 
 
-def test_one_picture_in_two_splits_is_refused_by_name(copy: OpenDataset) -> None:
+def test_one_image_in_two_splits_is_refused_by_name(copy: OpenDataset) -> None:
     row = copy.split("train").head(1)
     twice = replace(copy, rows=pd.concat([copy.rows, row.assign(split="test")], ignore_index=True))
     with pytest.raises(LeakageError, match=f"isic_id {row['isic_id'].iloc[0]} in test and train"):
@@ -101,7 +101,7 @@ def test_a_whole_group_that_changed_sides_is_noticed(copy: OpenDataset) -> None:
         verify_certificate(copy)
 
 
-def test_a_lost_picture_and_a_changed_class_are_noticed(copy: OpenDataset) -> None:
+def test_a_lost_image_and_a_changed_class_are_noticed(copy: OpenDataset) -> None:
     with pytest.raises(ManifestError, match="the same images"):
         verify_certificate(replace(copy, rows=copy.rows.iloc[1:]))
     changed = copy.rows.assign(class_index=np.int8(7))
@@ -109,7 +109,7 @@ def test_a_lost_picture_and_a_changed_class_are_noticed(copy: OpenDataset) -> No
         verify_certificate(replace(copy, rows=changed))
 
 
-def test_two_pictures_at_one_place_are_noticed(copy: OpenDataset) -> None:
+def test_two_images_at_one_place_are_noticed(copy: OpenDataset) -> None:
     with pytest.raises(ManifestError, match="its own place"):
         verify_certificate(replace(copy, rows=copy.rows.assign(row=np.int32(0))))
     with pytest.raises(ManifestError, match="which has 38"):

@@ -18,8 +18,8 @@ def thumbnail(pixels: np.ndarray) -> np.ndarray:
     return thumbnail_of(resize(pixels, Preprocessing(size_px=THUMBNAIL_PX)))
 
 
-def pairs_of(pictures: list[np.ndarray]) -> set[tuple[int, int]]:
-    found = find_near_duplicates(np.stack([thumbnail(picture) for picture in pictures]))
+def pairs_of(images: list[np.ndarray]) -> set[tuple[int, int]]:
+    found = find_near_duplicates(np.stack([thumbnail(image) for image in images]))
     return set(zip(found["first"], found["second"], strict=True))
 
 
@@ -49,11 +49,11 @@ CHANGES: dict[str, Callable[[np.ndarray], np.ndarray]] = {
 @pytest.mark.parametrize("change", CHANGES.values(), ids=CHANGES)
 @pytest.mark.parametrize("seed", [3, 11])
 def test_a_changed_copy_is_found_among_others(change: Callable[[np.ndarray], np.ndarray], seed: int) -> None:
-    pictures = [draw(number) for number in range(20)] + [change(draw(seed))]
-    assert pairs_of(pictures) == {(seed, 20)}
+    images = [draw(number) for number in range(20)] + [change(draw(seed))]
+    assert pairs_of(images) == {(seed, 20)}
 
 
-def test_different_pictures_are_never_joined() -> None:
+def test_different_images_are_never_joined() -> None:
     assert pairs_of([draw(number) for number in range(300)]) == set()
 
 
@@ -65,43 +65,43 @@ def vignetted(seed: int) -> np.ndarray:
     return np.clip(skin * light * [1.0, 0.8, 0.75], 0, 255).astype(np.uint8)
 
 
-def test_a_common_vignette_does_not_join_pictures() -> None:
-    pictures = [vignetted(number) for number in range(12)]
-    frames = np.stack([thumbnail(picture).ravel() for picture in pictures]).astype(float)
+def test_a_common_vignette_does_not_join_images() -> None:
+    images = [vignetted(number) for number in range(12)]
+    frames = np.stack([thumbnail(image).ravel() for image in images]).astype(float)
     assert np.corrcoef(frames).min() > 0.97  # over the whole frame they are alike
-    assert pairs_of(pictures) == set()
+    assert pairs_of(images) == set()
 
 
 def test_smooth_blobs_do_not_join() -> None:
     y, x = np.mgrid[-1:1:96j, -1:1:96j]
-    pictures = [
+    images = [
         np.repeat((200 - 120 * np.exp(-(x**2 + y**2) / (0.2 + 0.004 * number)))[..., None], 3, axis=2).astype(
             np.uint8
         )
         + np.random.default_rng(number).integers(0, 30, (96, 96, 1), np.uint8)
         for number in range(8)
     ]
-    frames = np.stack([thumbnail(picture).ravel() for picture in pictures]).astype(float)
+    frames = np.stack([thumbnail(image).ravel() for image in images]).astype(float)
     assert np.corrcoef(frames)[0, 1] > 0.98
-    assert pairs_of(pictures) == set()
+    assert pairs_of(images) == set()
 
 
-def test_pictures_without_contrast_join_nothing() -> None:
+def test_images_without_contrast_join_nothing() -> None:
     flat = [np.full((64, 64, 3), 90 + number, np.uint8) for number in range(5)]
-    grain = [np.clip(picture + np.eye(64, dtype=np.uint8)[..., None], 0, 255) for picture in flat]
+    grain = [np.clip(image + np.eye(64, dtype=np.uint8)[..., None], 0, 255) for image in flat]
     assert pairs_of(flat + grain) == set()
 
 
-def test_one_picture_and_none_have_no_pairs() -> None:
+def test_one_image_and_none_have_no_pairs() -> None:
     assert pairs_of([draw(1)]) == set()
     assert len(find_near_duplicates(np.empty((0, 32, 32), np.uint8))) == 0
 
 
 @settings(max_examples=10, deadline=None)
 @given(order=st.permutations(range(12)))
-def test_the_order_of_pictures_does_not_matter(order: list[int]) -> None:
-    pictures = [draw(number) for number in range(8)] + [CHANGES["mirrored"](draw(number)) for number in range(4)]
-    found = pairs_of([pictures[number] for number in order])
+def test_the_order_of_images_does_not_matter(order: list[int]) -> None:
+    images = [draw(number) for number in range(8)] + [CHANGES["mirrored"](draw(number)) for number in range(4)]
+    found = pairs_of([images[number] for number in order])
     named = {tuple(sorted((order[one], order[other]))) for one, other in found}
     assert named == {(number, number + 8) for number in range(4)}
 

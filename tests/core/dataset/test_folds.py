@@ -37,11 +37,11 @@ def test_nothing_changes_its_fold_when_the_dataset_grows(manifest: pd.DataFrame,
     kept = set(np.random.default_rng(seed).permutation(names)[: int(len(names) * share)])
     first = manifest[manifest["group"].isin(kept)]
     try:
-        ledger = dict(zip(first["isic_id"], assign_folds(first, N_FOLDS, 7), strict=True))
+        history = dict(zip(first["isic_id"], assign_folds(first, N_FOLDS, 7), strict=True))
     except DataError:
         assume(False)
-    grown = dict(zip(manifest["isic_id"], assign_folds(manifest, N_FOLDS, 7, ledger), strict=True))
-    assert {isic_id: grown[isic_id] for isic_id in ledger} == ledger
+    grown = dict(zip(manifest["isic_id"], assign_folds(manifest, N_FOLDS, 7, history), strict=True))
+    assert {isic_id: grown[isic_id] for isic_id in history} == history
     assert NO_FOLD not in grown.values()
 
 
@@ -77,7 +77,7 @@ def test_joined_groups_take_the_lowest_fold_and_the_rest_is_left_out_for_good() 
     assert again == folds
 
 
-def test_a_withdrawn_picture_still_holds_its_group_s_fold() -> None:
+def test_a_withdrawn_image_still_holds_its_group_s_fold() -> None:
     manifest = table([(f"g{number:02d}", "NV", 1) for number in range(20)] + [("j", "NV", 1)])
     for fold in range(N_FOLDS):
         folds = assign_folds(manifest, N_FOLDS, 7, {"gone": fold}, withdrawn={"gone": "j"})
@@ -87,7 +87,7 @@ def test_a_withdrawn_picture_still_holds_its_group_s_fold() -> None:
 def test_too_few_groups_and_unknown_folds_are_refused() -> None:
     with pytest.raises(DataError, match="nothing in fold 4"):
         assign_folds(table([(f"g{number}", "NV", 3) for number in range(4)]), N_FOLDS, 7)
-    with pytest.raises(ManifestError, match=r"folds from -1 to 4 in the ledger, got \[7\]"):
+    with pytest.raises(ManifestError, match=r"folds from -1 to 4 in the split history, got \[7\]"):
         assign_folds(table([("g", "NV", 1)]), N_FOLDS, 7, {"g-0": 7})
 
 
@@ -102,7 +102,7 @@ def rows_of(manifest: pd.DataFrame) -> pd.DataFrame:
 
 @settings(max_examples=30, deadline=None)
 @given(manifest=manifests(), fold=st.integers(0, N_FOLDS - 1), data=st.data())
-def test_cross_validation_tests_every_picture_once_and_splits_no_group(
+def test_cross_validation_tests_every_image_once_and_splits_no_group(
     manifest: pd.DataFrame, fold: int, data: st.DataObject
 ) -> None:
     rows = rows_of(manifest)

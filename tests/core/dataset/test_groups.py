@@ -78,6 +78,6 @@ def test_the_same_word_as_patient_and_as_lesion_is_not_the_same_evidence() -> No
     assert group_images(rows_of([{"patient_id": "X"}, {"lesion_id": "X"}])).nunique() == 2
 
 
-def test_a_pair_of_unknown_pictures_is_refused() -> None:
+def test_a_pair_of_unknown_images_is_refused() -> None:
     with pytest.raises(KeyError, match="ISIC_9"):
         group_images(rows_of([{}]), [("ISIC_0000000", "ISIC_9")])

@@ -40,7 +40,7 @@ def test_a_near_duplicate_pair_across_folds_is_named() -> None:
         assert_disjoint(rows().assign(split="train"), [("A", "D")])
 
 
-def test_pictures_in_no_fold_are_no_leak_between_folds() -> None:
+def test_images_in_no_fold_are_no_leak_between_folds() -> None:
     leaky = rows().assign(split="train")
     leaky.loc[[0, 2], "lesion_id"] = "SHARED"
     assert_disjoint(leaky.assign(fold=[0, 1, NO_FOLD, 3]), [("A", "C")])

@@ -14,7 +14,7 @@ from lesion_core.dataset.splitting.groups import group_images
 from lesion_core.errors import ManifestError
 from lesion_core.isic.snapshot import IMAGES_SCHEMA
 from lesion_core.stores.local import LocalStore
-from tests.core.dataset.snapshots import frame, image_row, simple_pictures, store_snapshot
+from tests.core.dataset.snapshots import frame, image_row, simple_images, store_snapshot
 
 
 def parquet(rows: list[dict[str, Any]]) -> bytes:
@@ -29,7 +29,7 @@ def rows(**changes: Any) -> list[dict[str, Any]]:
 
 
 def test_a_snapshot_s_table_is_read_sorted(store: LocalStore, tmp_path: Path) -> None:
-    snapshot = store_snapshot(store, reversed(simple_pictures(range(3))), tmp_path / "snapshot")
+    snapshot = store_snapshot(store, reversed(simple_images(range(3))), tmp_path / "snapshot")
     images = read_images(store, snapshot)
     assert images["isic_id"].to_list() == ["ISIC_0000000", "ISIC_0000001", "ISIC_0000002"]
     assert images["age_years"].dtype == "float32"

@@ -14,15 +14,15 @@ from lesion_core.dataset.splitting.near_pairs import candidate_pairs
 LEAST = 0.97
 
 
-def unit(pictures: np.ndarray) -> np.ndarray:
-    flat = pictures.reshape(len(pictures), -1).astype(np.float32)
+def unit(images: np.ndarray) -> np.ndarray:
+    flat = images.reshape(len(images), -1).astype(np.float32)
     flat = flat - flat.mean(axis=1, keepdims=True)
-    return (flat / np.linalg.norm(flat, axis=1, keepdims=True)).reshape(pictures.shape)
+    return (flat / np.linalg.norm(flat, axis=1, keepdims=True)).reshape(images.shape)
 
 
-def orientations(picture: np.ndarray) -> list[np.ndarray]:
+def orientations(image: np.ndarray) -> list[np.ndarray]:
     return [
-        turned for quarter in range(4) for turned in (np.rot90(picture, quarter), np.rot90(picture, quarter)[:, ::-1])
+        turned for quarter in range(4) for turned in (np.rot90(image, quarter), np.rot90(image, quarter)[:, ::-1])
     ]
 
 
@@ -36,12 +36,12 @@ def by_hand(frames: np.ndarray) -> set[tuple[int, int]]:
     return {(int(one), int(other)) for one, other in np.argwhere(best > LEAST) if one < other}
 
 
-def alike(rng: np.random.Generator, n_kinds: int, n_pictures: int, noise: float) -> np.ndarray:
-    """Smooth pictures of a few kinds in random orientations: many pairs near the threshold."""
+def alike(rng: np.random.Generator, n_kinds: int, n_images: int, noise: float) -> np.ndarray:
+    """Smooth images of a few kinds in random orientations: many pairs near the threshold."""
     kinds = gaussian_filter(rng.normal(size=(n_kinds, 32, 32)), (0, 4, 4)) * 16
-    pictures = kinds[rng.integers(0, n_kinds, n_pictures)] + rng.normal(size=(n_pictures, 32, 32)) * noise
-    turns = rng.integers(0, 8, n_pictures)
-    return unit(np.stack([orientations(picture)[turn] for picture, turn in zip(pictures, turns, strict=True)]))
+    images = kinds[rng.integers(0, n_kinds, n_images)] + rng.normal(size=(n_images, 32, 32)) * noise
+    turns = rng.integers(0, 8, n_images)
+    return unit(np.stack([orientations(image)[turn] for image, turn in zip(images, turns, strict=True)]))
 
 
 @settings(max_examples=25, deadline=None)

@@ -22,7 +22,7 @@ from lesion_core.progress import Progress
 from lesion_core.refs import DatasetRef, SnapshotRef
 from lesion_core.stores.local import LocalStore
 from lesion_core.stores.protocol import Store
-from tests.core.dataset.snapshots import draw, encode, image_row, simple_pictures, store_snapshot
+from tests.core.dataset.snapshots import draw, encode, image_row, simple_images, store_snapshot
 from tests.core.stores.conftest import s3_store
 from tests.servers import S3Server, minio
 from tests.stages import finished_stages
@@ -33,7 +33,7 @@ OPTIONS = PrepareOptions(name="grown", size_px=32)
 
 
 class Clinic:
-    """A store, and the way from pictures to an opened dataset in it."""
+    """A store, and the way from images to an opened dataset in it."""
 
     def __init__(self, store: Store, place: Path) -> None:
         self.store = store
@@ -41,9 +41,9 @@ class Clinic:
         self.work = place / "work"
         self._n_snapshots = 0
 
-    def snapshot(self, pictures: Iterable[tuple[dict[str, Any], bytes]]) -> SnapshotRef:
+    def snapshot(self, images: Iterable[tuple[dict[str, Any], bytes]]) -> SnapshotRef:
         self._n_snapshots += 1
-        return store_snapshot(self.store, pictures, self.place / f"snapshot-{self._n_snapshots}")
+        return store_snapshot(self.store, images, self.place / f"snapshot-{self._n_snapshots}")
 
     def prepare(self, snapshot: SnapshotRef, options: PrepareOptions = OPTIONS) -> DatasetRef:
         return prepare(snapshot, options, self.store, workdir=self.work)
@@ -53,8 +53,8 @@ class Clinic:
         verify_certificate(opened)
         return opened
 
-    def splits(self, pictures: Iterable[tuple[dict[str, Any], bytes]], **changes: Any) -> dict[str, str]:
-        rows = self.open(self.prepare(self.snapshot(pictures), OPTIONS.model_copy(update=changes))).rows
+    def splits(self, images: Iterable[tuple[dict[str, Any], bytes]], **changes: Any) -> dict[str, str]:
+        rows = self.open(self.prepare(self.snapshot(images), OPTIONS.model_copy(update=changes))).rows
         return dict(zip(rows["isic_id"], rows["split"], strict=True))
 
 
@@ -64,7 +64,7 @@ def clinic(store: LocalStore, tmp_path: Path) -> Clinic:
 
 
 def follows(split: str) -> str:
-    """Where a new picture of a group in ``split`` goes: the test is frozen."""
+    """Where a new image of a group in ``split`` goes: the test is frozen."""
     return QUARANTINED if split == "test" else split
 
 
@@ -73,15 +73,15 @@ def keys(store: Store) -> set[str]:
 
 
 def test_the_reference_says_what_was_made(clinic: Clinic) -> None:
-    pictures = simple_pictures(range(20)) + simple_pictures([20], licence="CC-BY", is_synthetic=True)
-    ref = clinic.prepare(clinic.snapshot(pictures))
+    images = simple_images(range(20)) + simple_images([20], licence="CC-BY", is_synthetic=True)
+    ref = clinic.prepare(clinic.snapshot(images))
     assert (ref.n_images, ref.n_groups, ref.size_px, ref.licence, ref.synthetic) == (21, 21, 32, "CC-BY", True)
     assert ref.id.startswith("grown/")
     assert set(clinic.open(ref).rows["split"]) == {"train", "validation", "calibration", "test"}
 
 
 def test_the_same_inputs_recompute_nothing(clinic: Clinic, monkeypatch: pytest.MonkeyPatch) -> None:
-    snapshot = clinic.snapshot(simple_pictures(range(20)))
+    snapshot = clinic.snapshot(simple_images(range(20)))
     ref = clinic.prepare(snapshot)
     before = keys(clinic.store)
     monkeypatch.setattr("lesion_core.dataset.prepare.write_shards", None)
@@ -90,7 +90,7 @@ def test_the_same_inputs_recompute_nothing(clinic: Clinic, monkeypatch: pytest.M
 
 
 def test_the_same_inputs_recompute_nothing_even_after_the_dataset_has_grown(clinic: Clinic) -> None:
-    small, large = clinic.snapshot(simple_pictures(range(20))), clinic.snapshot(simple_pictures(range(30)))
+    small, large = clinic.snapshot(simple_images(range(20))), clinic.snapshot(simple_images(range(30)))
     first = clinic.prepare(small)
     second = clinic.prepare(large)
     assert clinic.prepare(small) == first
@@ -99,25 +99,25 @@ def test_the_same_inputs_recompute_nothing_even_after_the_dataset_has_grown(clin
 
 
 def test_scratch_is_cleared(clinic: Clinic) -> None:
-    clinic.prepare(clinic.snapshot(simple_pictures(range(20))))
+    clinic.prepare(clinic.snapshot(simple_images(range(20))))
     assert [path.name for path in clinic.work.iterdir() if path.is_dir()] == []
 
 
 def test_growth_moves_nothing(clinic: Clinic) -> None:
-    before = clinic.splits(simple_pictures(range(20)))
-    after = clinic.splits(simple_pictures(range(40)))
+    before = clinic.splits(simple_images(range(20)))
+    after = clinic.splits(simple_images(range(40)))
     assert {isic_id: after[isic_id] for isic_id in before} == before
     assert len(after) == 40
 
 
 def test_another_size_or_seed_under_the_same_name_keeps_the_splits(clinic: Clinic) -> None:
-    before = clinic.splits(simple_pictures(range(20)))
-    assert clinic.splits(simple_pictures(range(20)), size_px=48) == before
-    assert clinic.splits(simple_pictures(range(20)), seed=99) == before
+    before = clinic.splits(simple_images(range(20)))
+    assert clinic.splits(simple_images(range(20)), size_px=48) == before
+    assert clinic.splits(simple_images(range(20)), seed=99) == before
 
 
 def test_levelled_records_are_another_dataset_with_the_same_splits(clinic: Clinic) -> None:
-    snapshot, levelling = clinic.snapshot(simple_pictures(range(20))), "shades-of-gray"
+    snapshot, levelling = clinic.snapshot(simple_images(range(20))), "shades-of-gray"
     plain = clinic.prepare(snapshot)
     levelled = clinic.prepare(snapshot, OPTIONS.for_recipe("grown", 32, levelling))
     assert (plain.colour_constancy, levelled.colour_constancy) == ("none", levelling)
@@ -137,32 +137,31 @@ def test_what_is_made_without_levelling_is_named_as_before_there_was_a_choice() 
 
 
 def test_another_name_is_split_anew(clinic: Clinic) -> None:
-    before = clinic.splits(simple_pictures(range(40)))
-    assert clinic.splits(simple_pictures(range(40)), name="other", seed=99) != before
+    before = clinic.splits(simple_images(range(40)))
+    assert clinic.splits(simple_images(range(40)), name="other", seed=99) != before
 
 
-def test_a_new_picture_of_a_known_patient_follows_the_patient(clinic: Clinic) -> None:
-    def pictures(n_more: int) -> list[tuple[dict[str, Any], bytes]]:
+def test_a_new_image_of_a_known_patient_follows_the_patient(clinic: Clinic) -> None:
+    def images(n_more: int) -> list[tuple[dict[str, Any], bytes]]:
         known = [
-            (row | {"patient_id": f"P{number}"}, data)
-            for number, (row, data) in enumerate(simple_pictures(range(20)))
+            (row | {"patient_id": f"P{number}"}, data) for number, (row, data) in enumerate(simple_images(range(20)))
         ]
-        more = simple_pictures(range(100, 100 + n_more))
+        more = simple_images(range(100, 100 + n_more))
         return known + [(row | {"patient_id": f"P{number}"}, data) for number, (row, data) in enumerate(more)]
 
-    before = clinic.splits(pictures(0))
-    after = clinic.splits(pictures(20))
+    before = clinic.splits(images(0))
+    after = clinic.splits(images(20))
     for number in range(20):
         assert after[f"ISIC_{100 + number:07d}"] == follows(before[f"ISIC_{number:07d}"])
 
 
 def test_new_evidence_across_splits_quarantines_the_weaker_side(clinic: Clinic) -> None:
-    pictures = simple_pictures(range(20))
-    before = clinic.splits(pictures)
+    images = simple_images(range(20))
+    before = clinic.splits(images)
     learnt = next(isic_id for isic_id, split in before.items() if split == "train")
     tested = next(isic_id for isic_id, split in before.items() if split == "test")
     joined = [
-        (row | {"lesion_id": "IL_9"} if row["isic_id"] in (learnt, tested) else row, data) for row, data in pictures
+        (row | {"lesion_id": "IL_9"} if row["isic_id"] in (learnt, tested) else row, data) for row, data in images
     ]
     ref = clinic.prepare(clinic.snapshot(joined))
     opened = clinic.open(ref)
@@ -175,27 +174,27 @@ def test_new_evidence_across_splits_quarantines_the_weaker_side(clinic: Clinic) 
 
 
 def test_a_near_duplicate_that_arrives_later_follows_its_original(clinic: Clinic) -> None:
-    before = clinic.splits(simple_pictures(range(20)))
+    before = clinic.splits(simple_images(range(20)))
     copies = [encode(np.rot90(draw(number)), "JPEG", quality=70) for number in range(20)]
     late = [(image_row(200 + number, data), data) for number, data in enumerate(copies)]
-    after = clinic.splits(simple_pictures(range(20)) + late)
+    after = clinic.splits(simple_images(range(20)) + late)
     for number in range(20):
         assert after[f"ISIC_{200 + number:07d}"] == follows(before[f"ISIC_{number:07d}"])
 
 
 def test_a_withdrawn_patient_keeps_the_split(clinic: Clinic) -> None:
-    others = simple_pictures(range(20))
-    before = clinic.splits(others + simple_pictures(range(50, 58), patient_id="IP_1"))
+    others = simple_images(range(20))
+    before = clinic.splits(others + simple_images(range(50, 58), patient_id="IP_1"))
     between = clinic.splits(others)
     assert not any(isic_id.startswith("ISIC_000005") for isic_id in between)
-    clinic.splits(simple_pictures(range(22)))  # the memory outlives several datasets
-    after = clinic.splits(others + simple_pictures([70], patient_id="IP_1"))
+    clinic.splits(simple_images(range(22)))  # the memory outlives several datasets
+    after = clinic.splits(others + simple_images([70], patient_id="IP_1"))
     assert after["ISIC_0000070"] == follows(before["ISIC_0000050"])
 
 
 def test_progress_is_told(clinic: Clinic) -> None:
     told: list[Progress] = []
-    snapshot = clinic.snapshot(simple_pictures(range(20)))
+    snapshot = clinic.snapshot(simple_images(range(20)))
     prepare(snapshot, OPTIONS, clinic.store, workdir=clinic.work, on_progress=told.append)
     parts = finished_stages(told)
     assert list(parts) == [
@@ -207,14 +206,14 @@ def test_progress_is_told(clinic: Clinic) -> None:
 
 def test_progress_moves_within_a_shard_of_records(clinic: Clinic) -> None:
     told: list[Progress] = []
-    snapshot = clinic.snapshot(simple_pictures(range(70)))
+    snapshot = clinic.snapshot(simple_images(range(70)))
     prepare(snapshot, OPTIONS, clinic.store, workdir=clinic.work, on_progress=told.append)
     assert [each.done for each in told if each.stage == "records"] == [32, 64, 70]
 
 
 @pytest.fixture
 def short_shards(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Eight pictures a shard."""
+    """Eight images a shard."""
     for module in (records, shards):
         monkeypatch.setattr(module, "SHARD_ROWS", 8)
     monkeypatch.setattr("lesion_core.dataset.prepare.SHARD_ROWS", 8)
@@ -222,7 +221,7 @@ def short_shards(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.mark.usefixtures("short_shards")
 def test_an_interrupted_preparation_continues(clinic: Clinic, monkeypatch: pytest.MonkeyPatch) -> None:
-    snapshot = clinic.snapshot(simple_pictures(range(20)))
+    snapshot = clinic.snapshot(simple_images(range(20)))
 
     def stop(news: Progress) -> None:
         if news.done == 16:
@@ -245,13 +244,13 @@ def test_an_interrupted_preparation_continues(clinic: Clinic, monkeypatch: pytes
     opened = clinic.open(clinic.prepare(snapshot))
     assert sorted(decoded) == [f"ISIC_{number:07d}" for number in range(16, 20)]
     fresh = Clinic(LocalStore(clinic.place / "elsewhere"), clinic.place / "fresh")
-    whole = fresh.open(fresh.prepare(fresh.snapshot(simple_pictures(range(20)))))
+    whole = fresh.open(fresh.prepare(fresh.snapshot(simple_images(range(20)))))
     np.testing.assert_array_equal(opened.pixels(opened.rows), whole.pixels(whole.rows))
 
 
 @pytest.mark.usefixtures("short_shards")
 def test_a_damaged_leftover_is_made_again(clinic: Clinic) -> None:
-    snapshot = clinic.snapshot(simple_pictures(range(20)))
+    snapshot = clinic.snapshot(simple_images(range(20)))
 
     def stop(news: Progress) -> None:
         raise KeyboardInterrupt
@@ -266,36 +265,36 @@ def test_a_damaged_leftover_is_made_again(clinic: Clinic) -> None:
 
 @pytest.mark.usefixtures("short_shards")
 def test_images_that_do_not_decode_are_all_named(clinic: Clinic) -> None:
-    pictures = simple_pictures(range(20))
+    images = simple_images(range(20))
     for number in (3, 17):
-        data = pictures[number][1][:200]
-        pictures[number] = (image_row(number, data), data)
+        data = images[number][1][:200]
+        images[number] = (image_row(number, data), data)
     with pytest.raises(DataError, match=r"2 that do not \(ISIC_0000003: .*cut short.*; ISIC_0000017") as caught:
-        clinic.prepare(clinic.snapshot(pictures))
+        clinic.prepare(clinic.snapshot(images))
     assert caught.value.isic_ids == ["ISIC_0000003", "ISIC_0000017"]
     assert keys(clinic.store) == set()
 
 
 def test_bytes_that_changed_in_the_store_are_refused(clinic: Clinic) -> None:
-    pictures = simple_pictures(range(20))
-    snapshot = clinic.snapshot(pictures)
-    clinic.store.write(pictures[5][0]["image_key"], pictures[6][1])
+    images = simple_images(range(20))
+    snapshot = clinic.snapshot(images)
+    clinic.store.write(images[5][0]["image_key"], images[6][1])
     with pytest.raises(ArtifactCorrupt, match="ISIC_0000005"):
         clinic.prepare(snapshot)
     assert keys(clinic.store) == set()
 
 
 def test_an_image_that_is_gone_is_named(clinic: Clinic) -> None:
-    pictures = simple_pictures(range(20))
-    snapshot = clinic.snapshot(pictures)
-    clinic.store.remove(pictures[5][0]["image_key"])
+    images = simple_images(range(20))
+    snapshot = clinic.snapshot(images)
+    clinic.store.remove(images[5][0]["image_key"])
     with pytest.raises(ArtifactNotFound, match="ISIC_0000005"):
         clinic.prepare(snapshot)
 
 
 def test_too_few_images_are_refused_in_words(clinic: Clinic) -> None:
     with pytest.raises(DataError, match="Ingest more images"):
-        clinic.prepare(clinic.snapshot(simple_pictures(range(3))))
+        clinic.prepare(clinic.snapshot(simple_images(range(3))))
     assert keys(clinic.store) == set()
 
 
@@ -308,13 +307,13 @@ def test_fractions_are_checked_before_any_work(clinic: Clinic) -> None:
 
 
 def test_a_name_without_a_dataset_is_said_in_words(clinic: Clinic) -> None:
-    clinic.prepare(clinic.snapshot(simple_pictures(range(20))))
+    clinic.prepare(clinic.snapshot(simple_images(range(20))))
     with pytest.raises(ArtifactNotFound, match=r"a dataset called 'grow'.*run the flow 'prepare'"):
         latest_dataset(clinic.store, "grow")
 
 
 def test_two_workers_at_once_make_one_dataset(clinic: Clinic) -> None:
-    snapshot = clinic.snapshot(simple_pictures(range(20)))
+    snapshot = clinic.snapshot(simple_images(range(20)))
     with ThreadPoolExecutor(2) as pool:
         one, other = pool.map(lambda _: clinic.prepare(snapshot), range(2))
     assert one == other
@@ -327,10 +326,10 @@ def remote(minio: S3Server, tmp_path: Path) -> Clinic:
 
 
 def test_a_dataset_in_s3_is_the_same(remote: Clinic, clinic: Clinic) -> None:
-    pictures = simple_pictures(range(20))
+    images = simple_images(range(20))
     far, near = (
-        remote.open(remote.prepare(remote.snapshot(pictures))),
-        clinic.open(clinic.prepare(clinic.snapshot(pictures))),
+        remote.open(remote.prepare(remote.snapshot(images))),
+        clinic.open(clinic.prepare(clinic.snapshot(images))),
     )
     assert near.rows.equals(far.rows)
     np.testing.assert_array_equal(far.pixels(far.rows), near.pixels(near.rows))

@@ -16,10 +16,10 @@ from lesion_core.labels import SEX_ORDER, SITE_ORDER, class_index, code_of
 from lesion_core.refs import DatasetRef
 from lesion_core.stores.local import LocalStore
 from tests.core.dataset.conftest import OPTIONS
-from tests.core.dataset.snapshots import simple_pictures, store_snapshot
+from tests.core.dataset.snapshots import simple_images, store_snapshot
 
 
-def test_every_picture_s_pixels_are_those_of_its_own_file(dataset: OpenDataset) -> None:
+def test_every_image_s_pixels_are_those_of_its_own_file(dataset: OpenDataset) -> None:
     manifest = read_table(dataset.folder / MANIFEST_NAME, MANIFEST_SCHEMA).set_index("isic_id")
     root = next(parent for parent in dataset.folder.parents if parent.name == "store")
     shuffled = dataset.rows.sample(frac=1, random_state=2)
@@ -35,12 +35,12 @@ def test_every_picture_s_pixels_are_those_of_its_own_file(dataset: OpenDataset) 
 def test_the_rows_carry_the_manifest_s_labels_and_metadata(dataset: OpenDataset) -> None:
     manifest = read_table(dataset.folder / MANIFEST_NAME, MANIFEST_SCHEMA)
     assert dataset.rows.columns.to_list() == SPLITS_SCHEMA.names
-    for picture, row in zip(manifest.itertuples(), dataset.rows.itertuples(), strict=True):
-        assert picture.isic_id == row.isic_id
-        assert class_index(picture.diagnosis) == row.class_index
-        assert code_of(picture.sex if isinstance(picture.sex, str) else None, SEX_ORDER) == row.sex_code
-        assert code_of(picture.site if isinstance(picture.site, str) else None, SITE_ORDER) == row.site_code
-        np.testing.assert_equal(row.age_years, picture.age_years)
+    for image, row in zip(manifest.itertuples(), dataset.rows.itertuples(), strict=True):
+        assert image.isic_id == row.isic_id
+        assert class_index(image.diagnosis) == row.class_index
+        assert code_of(image.sex if isinstance(image.sex, str) else None, SEX_ORDER) == row.sex_code
+        assert code_of(image.site if isinstance(image.site, str) else None, SITE_ORDER) == row.site_code
+        np.testing.assert_equal(row.age_years, image.age_years)
     assert dataset.rows["age_years"].isna().sum() == 2
     dtypes = dataset.rows.dtypes.astype(str).to_dict()
     assert (dtypes["class_index"], dtypes["age_years"], dtypes["shard"]) == ("int8", "float32", "int32")
@@ -90,7 +90,7 @@ def flip(path: Path) -> bytes:
 @pytest.fixture
 def far(tmp_path: Path) -> tuple[Far, DatasetRef]:
     store = Far(tmp_path / "store")
-    snapshot = store_snapshot(store, simple_pictures(range(20)), tmp_path / "snapshot")
+    snapshot = store_snapshot(store, simple_images(range(20)), tmp_path / "snapshot")
     return store, prepare(snapshot, OPTIONS, store, workdir=tmp_path / "work")
 
 

@@ -23,10 +23,10 @@ from lesion_core.images import Preprocessing, preprocess
 from lesion_core.progress import Progress, ignore_progress
 from lesion_core.stores.folders import materialise
 from lesion_core.stores.local import LocalStore
-from tests.core.dataset.snapshots import draw, encode, frame, image_row, simple_pictures, store_snapshot
+from tests.core.dataset.snapshots import draw, encode, frame, image_row, simple_images, store_snapshot
 
 SIZE = Preprocessing(size_px=32)
-SHORT = 8  # pictures a shard
+SHORT = 8  # images a shard
 
 # Stops for good once two shards are there, the third being made.
 CHILD = """
@@ -57,10 +57,10 @@ def short_shards(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture
 def images(store: LocalStore) -> pd.DataFrame:
-    pictures = simple_pictures(range(20))
-    for row, data in pictures:
+    made = simple_images(range(20))
+    for row, data in made:
         store.write(row["image_key"], data)
-    return frame([row for row, _ in pictures])
+    return frame([row for row, _ in made])
 
 
 def make(store: LocalStore, images: pd.DataFrame, place: Path, told: list[int] | None = None) -> np.ndarray:
@@ -185,7 +185,7 @@ def test_memory_does_not_hold_the_records(store: LocalStore, tmp_path: Path, mon
     assert peak < 32 * 256 * 256 * 3 / 2  # half of one shard of four
 
 
-def marked_pictures(marker: str) -> list[tuple[str, bytes]]:
+def marked_images(marker: str) -> list[tuple[str, bytes]]:
     """The same words wherever a file has room for words: EXIF, XMP, comments, text chunks, a colour profile."""
     exif = Image.Exif()
     exif[0x010E] = exif[0x013B] = exif[0x9286] = marker  # description, artist, user comment
@@ -202,11 +202,11 @@ def marked_pictures(marker: str) -> list[tuple[str, bytes]]:
 
 def test_nothing_but_pixels_of_a_file_reaches_the_dataset(store: LocalStore, tmp_path: Path) -> None:
     marker = "Erika Mustermann 1964-08-12"
-    pictures = simple_pictures(range(10, 30))
-    for number, (_, data) in enumerate(marked_pictures(marker)):
+    images = simple_images(range(10, 30))
+    for number, (_, data) in enumerate(marked_images(marker)):
         assert marker.encode() in data
-        pictures.append((image_row(number, data), data))
-    snapshot = store_snapshot(store, pictures, tmp_path / "snapshot")
+        images.append((image_row(number, data), data))
+    snapshot = store_snapshot(store, images, tmp_path / "snapshot")
     ref = prepare(snapshot, PrepareOptions(name="private", size_px=32), store, workdir=tmp_path / "work")
     opened = open_dataset(store, ref, tmp_path / "cache")
     assert len(opened.pixels(opened.rows)) == 23

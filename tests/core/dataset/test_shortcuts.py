@@ -29,7 +29,7 @@ N = 400
 
 
 def tables() -> tuple[pd.DataFrame, pd.DataFrame, np.ndarray]:
-    """Pictures in groups of two whose class nothing tells."""
+    """Images in groups of two whose class nothing tells."""
     rng = np.random.default_rng(3)
     manifest = pd.DataFrame({"width": rng.integers(90, 110, N), "height": rng.integers(60, 80, N)})
     manifest = manifest.assign(n_bytes=rng.integers(1000, 2000, N), source=rng.choice(["a", "b"], N))

@@ -19,7 +19,7 @@ OPTIONS = PrepareOptions(name="small")
 
 
 def table(groups: list[tuple[str, str, int]]) -> pd.DataFrame:
-    """Return rows for (group, class, number of pictures)."""
+    """Return rows for (group, class, number of images)."""
     rows = [(f"{group}-{number}", group, name) for group, name, n in groups for number in range(n)]
     return pd.DataFrame(rows, columns=["isic_id", "group", "diagnosis"]).assign(source="")
 
@@ -34,7 +34,7 @@ def by_id(manifest: pd.DataFrame, splits: pd.Series) -> dict[str, str]:
 
 @st.composite
 def manifests(draw: st.DrawFn) -> pd.DataFrame:
-    """At least twelve groups of a common class, and any of others, some with pictures of two classes."""
+    """At least twelve groups of a common class, and any of others, some with images of two classes."""
     sizes = draw(st.lists(st.integers(1, 5), min_size=12, max_size=30))
     groups = [(f"nv{number:03d}", "NV", size) for number, size in enumerate(sizes)]
     for name in ("MEL", "BCC", "DF"):
@@ -68,11 +68,11 @@ def test_nothing_moves_when_the_dataset_grows(manifest: pd.DataFrame, share: flo
     kept = set(np.random.default_rng(seed).permutation(names)[: int(len(names) * share)])
     first = manifest[manifest["group"].isin(kept)]
     try:
-        ledger = by_id(first, splits_of(first, OPTIONS))
+        history = by_id(first, splits_of(first, OPTIONS))
     except DataError:
         assume(False)
-    grown = by_id(manifest, splits_of(manifest, OPTIONS, ledger))
-    assert {isic_id: grown[isic_id] for isic_id in ledger} == ledger
+    grown = by_id(manifest, splits_of(manifest, OPTIONS, history))
+    assert {isic_id: grown[isic_id] for isic_id in history} == history
     assert QUARANTINED not in grown.values()
 
 
@@ -101,15 +101,15 @@ def test_joined_groups_go_to_the_stronger_side_and_nothing_else_moves(
     ("sides", "winner"),
     [(("train", "test"), "test"), (("train", "validation"), "validation"), (("calibration", "test"), "test")],
 )
-def test_new_pictures_of_a_joined_group_follow_the_winner(sides: tuple[str, str], winner: str) -> None:
+def test_new_images_of_a_joined_group_follow_the_winner(sides: tuple[str, str], winner: str) -> None:
     manifest = table([(f"g{number:02d}", str(CLASS_ORDER[number % 2]), 1) for number in range(40)] + [("j", "NV", 3)])
-    ledger = {f"j-{number}": side for number, side in enumerate(sides)}
-    splits = by_id(manifest, splits_of(manifest, OPTIONS, ledger))
+    history = {f"j-{number}": side for number, side in enumerate(sides)}
+    splits = by_id(manifest, splits_of(manifest, OPTIONS, history))
     assert splits["j-2"] == winner
     assert Counter(splits[f"j-{number}"] for number in range(3)) == {winner: 2, QUARANTINED: 1}
 
 
-def test_a_quarantined_picture_never_comes_back() -> None:
+def test_a_quarantined_image_never_comes_back() -> None:
     manifest = table([(f"g{number:02d}", str(CLASS_ORDER[number % 2]), 1) for number in range(40)] + [("j", "NV", 2)])
     splits = by_id(manifest, splits_of(manifest, OPTIONS, {"j-0": QUARANTINED, "j-1": "test"}))
     assert (splits["j-0"], splits["j-1"]) == (QUARANTINED, "test")
@@ -117,7 +117,7 @@ def test_a_quarantined_picture_never_comes_back() -> None:
     assert (alone["j-0"], alone["j-1"]) == (QUARANTINED, QUARANTINED)
 
 
-def test_a_withdrawn_picture_still_holds_its_group() -> None:
+def test_a_withdrawn_image_still_holds_its_group() -> None:
     manifest = table([(f"g{number:02d}", str(CLASS_ORDER[number % 2]), 1) for number in range(40)] + [("j", "NV", 1)])
     for split in SPLITS:
         splits = splits_of(manifest, OPTIONS, {"gone": split}, withdrawn={"gone": "j"})
@@ -194,7 +194,7 @@ def test_too_little_to_split_is_said_in_words(groups: list[tuple[str, str, int]]
         splits_of(table(groups), OPTIONS)
 
 
-def test_an_unknown_split_in_the_ledger_is_refused() -> None:
+def test_an_unknown_split_in_the_split_history_is_refused() -> None:
     with pytest.raises(ManifestError, match="holdout"):
         splits_of(table([("a", "NV", 1)]), OPTIONS, {"a-0": "holdout"})
 
@@ -221,14 +221,14 @@ def test_a_frozen_test_never_gains_whatever_is_added(manifest: pd.DataFrame, sha
     )
     first = manifest[kept]
     try:
-        ledger = by_id(first, splits_of(first))
+        history = by_id(first, splits_of(first))
     except DataError:
         assume(False)
-    frozen = {isic_id for isic_id, split in ledger.items() if split == "test"}
-    placed = assign_splits(manifest, OPTIONS, ledger, frozen=frozen)
+    frozen = {isic_id for isic_id, split in history.items() if split == "test"}
+    placed = assign_splits(manifest, OPTIONS, history, frozen=frozen)
     after = by_id(manifest, placed["split"])
     assert {isic_id for isic_id, split in after.items() if split == "test"} == frozen
-    assert {isic_id: after[isic_id] for isic_id in ledger} == ledger
+    assert {isic_id: after[isic_id] for isic_id in history} == history
     aside = placed[placed["split"] == QUARANTINED]
     assert (aside["reason"] == Reason.FROZEN).all()
     assert placed.loc[placed["split"] != QUARANTINED, "reason"].isna().all()

@@ -58,15 +58,15 @@ class Reported:
 
 def _dataset(store: LocalStore, place: Path) -> DatasetRef:
     """Prepare eighty images of four classes; a clinic with a hostile name gives melanomas and nevi only."""
-    pictures = []
+    images = []
     for number in range(80):
         diagnosis = CLASSES[number % 4]
         data = encode(draw(number, 96 if number % 4 < 2 else 120, 72))
         clinic = HOSTILE if number % 4 < 2 else "Clinic B"
         changes = {"diagnosis": diagnosis, "attribution": clinic, "lesion_id": f"IL_{number // 8}_{number % 4}"}
         changes |= {"licence": "CC-BY" if number else "CC-BY-NC", "width": 96 if number % 4 < 2 else 120}
-        pictures.append((image_row(number, data, **changes), data))
-    snapshot = store_snapshot(store, pictures, place / "snapshot", name="small")
+        images.append((image_row(number, data, **changes), data))
+    snapshot = store_snapshot(store, images, place / "snapshot", name="small")
     return prepare(snapshot, PrepareOptions(name="small", size_px=32), store, workdir=place / "work")
 
 
@@ -151,8 +151,8 @@ def test_the_page_is_whole_in_itself_and_runs_nothing_of_what_it_shows(reported:
     assert "a" not in found.tags
     assert found.tags.count("img") == len(FIGURES)
     assert all(source.startswith("data:image/png;base64,") for source in found.sources)
-    assert "&lt;script&gt;alert(&quot;x&quot;)&lt;/script&gt; &amp; Söhne" in page
-    assert "default-src &#x27;none&#x27;" in page
+    assert "&lt;script&gt;alert(&#34;x&#34;)&lt;/script&gt; &amp; Söhne" in page
+    assert "content=\"default-src 'none';" in page
     assert not re.search(r"[\w-]+\.(png|jpe?g)\b", page)  # ids, never names of files
 
 
@@ -168,7 +168,7 @@ def test_the_tables_hold_their_cells_whatever_an_attribution_says(reported: Repo
         assert all(len(row) == len(table.header) for row in table.rows)
 
 
-def test_every_figure_is_a_picture(reported: Reported) -> None:
+def test_every_figure_is_an_image(reported: Reported) -> None:
     for shown in FIGURES:
         with Image.open(reported.folder / shown.file_name) as image:
             assert image.format == "PNG"
@@ -178,8 +178,8 @@ def test_every_figure_is_a_picture(reported: Reported) -> None:
 def test_it_says_what_a_reader_must_know(reported: Reported) -> None:
     remarks = "\n".join(remarks_on(reported.content))
     assert "No image at all of: Actinic keratosis (AK), Dermatofibroma (DF)" in remarks
-    assert "From width and height the class can be told: balanced accuracy 0." in remarks
-    assert "From source the class can be told: balanced accuracy 0." in remarks
+    assert "From width and height the class can be determined: balanced accuracy 0." in remarks
+    assert "From source the class can be determined: balanced accuracy 0." in remarks
     assert "From confirmation type" not in remarks  # it is the same of all
     assert "gives 40 images, of MEL, NV only" in remarks
     assert "80 of 80 diagnoses (100.0 %) are recorded as confirmed by histopathology" in remarks
@@ -227,7 +227,9 @@ def test_whatever_tells_the_class_is_remarked_on(reported: Reported) -> None:
     audit = [one.model_copy(update={"balanced_accuracy": 1.0}) for one in reported.content.shortcuts]
     remarks = "\n".join(remarks_on(reported.content.model_copy(update={"shortcuts": tuple(audit)})))
     for name in FEATURES:
-        assert f"From {name} the class can be told: balanced accuracy 1.000; chance 0.250, best of 19" in remarks
+        assert (
+            f"From {name} the class can be determined: balanced accuracy 1.000; chance 0.250, best of 19" in remarks
+        )
 
 
 def test_without_an_audit_in_the_certificate_nothing_is_shown_of_it(reported: Reported, tmp_path: Path) -> None:
@@ -244,7 +246,7 @@ def test_without_an_audit_in_the_certificate_nothing_is_shown_of_it(reported: Re
     for text in (page, write_tables(content)):
         assert "Shortcuts" not in text
         assert "tells the class without" not in text
-        assert "the class can be told" not in text
+        assert "the class can be determined" not in text
 
 
 def test_the_figures_of_a_report_are_those_that_it_has(reported: Reported) -> None:

@@ -10,7 +10,7 @@ from lesion_core.evaluation.card import SYNTHETIC_LINE, WITHDRAWN_TITLE, current
 from lesion_core.evaluation.report import read_metrics
 from lesion_core.isic.withdrawals import note_withdrawn
 from lesion_core.keys import index_key
-from lesion_core.lineage.exposure import find_exposure, leave_members
+from lesion_core.lineage.exposure import find_exposure, leave_image_list
 from lesion_core.refs import ModelRef
 from lesion_core.serving.model_folder import read_model_folder
 from lesion_core.serving.wording import check_wording
@@ -72,9 +72,27 @@ def test_it_says_how_the_network_is_made_and_which_prior_its_answers_have(
 
     assert words in opening()
     assert "fusion `film`; probabilities" in opening()
-    assert "fusion `film`, averaged over 2 networks and 8 views; probabilities" in opening(members=2, views=8)
+    assert "fusion `film`, averaged over 2 networks and 8 views; probabilities" in opening(
+        ensemble_size=2, test_time_augmentation=8
+    )
     assert "age, sex and site go in" in opening()
     assert "pixels) alone goes in; " in opening(fusion="none")
+
+
+def test_what_a_source_or_a_recipe_says_of_itself_is_text(evaluated: Evaluated, tmp_path: Path) -> None:
+    folder = read_model_folder(materialise(evaluated.store, evaluated.model, tmp_path), model_id=evaluated.model.id)
+    hostile = "<img src=x onerror=alert(1)> [click](javascript:x)\n\n## Approved\n\n| `a` | *b* |"
+    provenance = folder.provenance.model_copy(update={"attributions": (hostile,), "teacher": f"`{hostile}`"})
+    changed = replace(folder, provenance=provenance, recipe={**folder.recipe, "fusion": hostile})
+    card = write_card(
+        read_metrics(evaluated.store, evaluated.report), evaluated.model, changed, describe(evaluated.dataset)
+    )
+    assert "\n## Approved" not in card
+    licence = card.partition("## Licence and attribution")[2].partition("\n## ")[0]
+    assert "&lt;img src=x onerror=alert(1)&gt; \\[click\\](javascript:x) ## Approved \\| \\`a\\`" in licence
+    without_code = re.sub(r"(`+)(?!`).+?(?<!`)\1(?!`)", "", card)
+    assert "<img" not in without_code
+    assert "[click](" not in without_code
 
 
 def test_it_says_nothing_that_a_page_may_not_say(card: str) -> None:
@@ -167,7 +185,7 @@ def test_a_fine_tuned_model_answers_for_what_its_base_saw(
 def test_what_a_removed_dataset_had_is_still_known(evaluated: Evaluated, store: LocalStore) -> None:
     withdrawn = evaluated.dataset.split("validation")["isic_id"][0]
     withdraw(store, withdrawn)
-    leave_members(store, evaluated.dataset.ref.key)
+    leave_image_list(store, evaluated.dataset.ref.key)
     store.remove(index_key(evaluated.dataset.ref.key))
     assert find_exposure(store, evaluated.model).images == {"validation": (withdrawn,)}
     assert f"- For choosing epochs (1): {withdrawn}\n" in current_card(store, evaluated.report)

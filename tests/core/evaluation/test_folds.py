@@ -12,7 +12,7 @@ from lesion_core.evaluation.predictions import count_seen
 from lesion_core.evaluation.report import read_metrics, read_predictions
 from lesion_core.evaluation.spec import EvaluateJob
 from lesion_core.keys import members_key
-from lesion_core.lineage.exposure import MADE_FROM, find_exposure, leave_members, read_members
+from lesion_core.lineage.exposure import MADE_FROM, find_exposure, leave_image_list, read_image_list
 from lesion_core.progress import ignore_progress
 from lesion_core.refs import ModelRef, ReportRef
 from lesion_core.stores.folders import read_file
@@ -84,13 +84,13 @@ def test_images_of_a_base_that_had_other_splits_are_counted(evaluated: Evaluated
 def test_a_removed_datasets_list_still_tells_the_splits_of_a_fold(folded: ModelRef, tmp_path: Path) -> None:
     store = LocalStore(tmp_path / "store")
     dataset = make_dataset(store, tmp_path, n_images=60)
-    before = read_members(store, dataset.ref, fold=1)
+    before = read_image_list(store, dataset.ref, fold=1)
     model = publish_model(store, dataset.ref, tmp_path, fold=1)
     tested = before.loc[before["split"] == "test", "isic_id"]
     trained = before.loc[before["split"] == "train", "isic_id"]
-    leave_members(store, dataset.ref.key)
+    leave_image_list(store, dataset.ref.key)
     store.remove(f"{dataset.ref.key}/index.json")
-    pd.testing.assert_frame_equal(read_members(store, dataset.ref, fold=1), before)
+    pd.testing.assert_frame_equal(read_image_list(store, dataset.ref, fold=1), before)
     exposure = find_exposure(store, model, {tested.iloc[0], trained.iloc[0]})
     assert exposure.images == {"train": (trained.iloc[0],)}
     before[["isic_id", "split", "sha256"]].to_parquet(tmp_path / "old.parquet", index=False)

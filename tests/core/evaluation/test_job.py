@@ -16,6 +16,7 @@ from lesion_core.evaluation import job as evaluation
 from lesion_core.evaluation.predictions import count_seen, predict_rows, rows_to_evaluate
 from lesion_core.evaluation.report import PROBABILITY_COLUMNS, latest_report, read_metrics, read_predictions
 from lesion_core.evaluation.spec import EvaluateJob
+from lesion_core.fields.columns import metadata_inputs
 from lesion_core.images import Preprocessing, level_colours, preprocess
 from lesion_core.keys import canonical_json
 from lesion_core.labels import CLASS_ORDER
@@ -56,12 +57,7 @@ def test_a_report_is_complete_and_says_what_was_served(evaluated: Evaluated) -> 
     assert found is not None
     assert set(found[0].files) == FILES
     predictor = Predictor.load(materialise(store, evaluated.model, evaluated.place / "cache"))
-    served = predictor.predict(
-        evaluated.dataset.pixels(rows),
-        rows["age_years"].to_numpy(np.float32),
-        rows["sex_code"].to_numpy(np.int32),
-        rows["site_code"].to_numpy(np.int32),
-    ).probs
+    served = predictor.predict(evaluated.dataset.pixels(rows), metadata_inputs(rows)).probs
     predictions = read_predictions(store, report).set_index("isic_id").loc[rows["isic_id"]]
     np.testing.assert_array_equal(predictions[list(PROBABILITY_COLUMNS)].to_numpy(), served)
     np.testing.assert_array_equal(predictions["class_index"], rows["class_index"])
@@ -151,8 +147,8 @@ def test_another_size_is_decoded_from_the_archives_files(evaluated: Evaluated, t
     store = evaluated.store
     smaller = make_dataset(store, tmp_path, size_px=48, name="smaller", licence="CC-BY")
     rows = rows_to_evaluate(smaller, "test")
-    pictures = ModelImages(smaller, store, Preprocessing(size_px=64))
-    pixels = pictures.pixels(rows.iloc[[2, 0]])
+    images = ModelImages(smaller, store, Preprocessing(size_px=64))
+    pixels = images.pixels(rows.iloc[[2, 0]])
     key = (
         pd.read_parquet(smaller.folder / "manifest.parquet").set_index("isic_id").loc[rows["isic_id"][2], "image_key"]
     )
@@ -161,13 +157,13 @@ def test_another_size_is_decoded_from_the_archives_files(evaluated: Evaluated, t
     )
     report = evaluate(store, evaluated.model, smaller.ref, tmp_path / "work")
     predictor = Predictor.load(materialise(store, evaluated.model, tmp_path / "cache"))
-    probs = predict_rows(predictor, pictures, rows, ignore_progress)
+    probs = predict_rows(predictor, images, rows, ignore_progress)
     found = read_predictions(store, report).set_index("isic_id").loc[rows["isic_id"]]
     np.testing.assert_array_equal(found[list(PROBABILITY_COLUMNS)].to_numpy(), probs)
 
 
 def test_images_that_the_model_was_made_from_are_counted(evaluated: Evaluated, tmp_path: Path) -> None:
-    """The same pictures in another dataset, under other splits: those it trained on are seen, by id or by bytes."""
+    """The same images in another dataset, under other splits: those it trained on are seen, by id or by bytes."""
     store, place = evaluated.store, tmp_path
     other = make_dataset(store, place, n_images=60, name="other", licence="CC-BY")
     rows = other.split("test")

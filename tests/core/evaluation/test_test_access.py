@@ -13,13 +13,13 @@ from lesion_core.evaluation import job as evaluation
 from lesion_core.evaluation.report import read_metrics
 from lesion_core.evaluation.spec import EvaluateJob
 from lesion_core.evaluation.test_access import (
-    Look,
-    Looks,
-    PlannedLook,
-    check_first_look,
+    AccessCounts,
+    AccessEntry,
+    PlannedAccess,
+    check_first_access,
     name_test,
-    read_looks,
-    record_look,
+    read_accesses,
+    record_access,
 )
 from lesion_core.progress import ignore_progress
 from lesion_core.refs import ModelRef, ReportRef
@@ -55,8 +55,8 @@ def _evaluate(store: LocalStore, model: ModelRef, work: Path, **changes: object)
     return evaluation.run(job.model_dump(mode="json"), store=store, workdir=work, on_progress=ignore_progress)
 
 
-def _planned(store: LocalStore, model: ModelRef) -> PlannedLook:
-    return PlannedLook(name_test(store, model.dataset, model.fold), model.dataset, model.recipe, model.id)
+def _planned(store: LocalStore, model: ModelRef) -> PlannedAccess:
+    return PlannedAccess(name_test(store, model.dataset, model.fold), model.dataset, model.recipe, model.id)
 
 
 def test_a_test_split_leaves_a_note_and_another_split_none(
@@ -65,15 +65,15 @@ def test_a_test_split_leaves_a_note_and_another_split_none(
     model, of_fold = make_model(seed=21), make_model(seed=21, fold=1)
     chosen = _evaluate(store, model, tmp_path, split="validation")
     assert read_metrics(store, chosen).subject.looks is None
-    assert read_looks(store) == []
+    assert read_accesses(store) == []
     report = _evaluate(store, model, tmp_path, reason="a typing error in the recipe")
-    record_look(EvaluateJob(model=of_fold, dataset=of_fold.dataset), store)
-    notes = {look.test: look for look in read_looks(store, "small")}
+    record_access(EvaluateJob(model=of_fold, dataset=of_fold.dataset), store)
+    notes = {look.test: look for look in read_accesses(store, "small")}
     assert set(notes) == {"test-1", "fold.1"}
     own = notes["test-1"]
     assert (own.recipe, own.model_id, own.report_key) == ("hand-made", model.id, report.key)
     assert own.reason == "a typing error in the recipe"
-    assert read_looks(store, "elsewhere") == []
+    assert read_accesses(store, "elsewhere") == []
 
 
 def test_the_note_is_there_before_the_first_prediction(
@@ -85,10 +85,10 @@ def test_the_note_is_there_before_the_first_prediction(
         broken.setattr(evaluation, "_evaluate", lambda *_: 1 / 0)
         with pytest.raises(ZeroDivisionError):
             _evaluate(store, model, tmp_path)
-    before = read_looks(store)
+    before = read_accesses(store)
     assert [look.model_id for look in before] == [model.id]
     _evaluate(store, model, tmp_path)
-    assert read_looks(store) == before
+    assert read_accesses(store) == before
 
 
 def test_report_and_card_say_how_many_had_looked_before(
@@ -96,9 +96,9 @@ def test_report_and_card_say_how_many_had_looked_before(
 ) -> None:
     for seed, recipe in ((31, "first"), (32, "first"), (33, "other")):
         model = make_model(seed=seed, recipe=recipe)
-        record_look(EvaluateJob(model=model, dataset=model.dataset), store)
+        record_access(EvaluateJob(model=model, dataset=model.dataset), store)
     report = _evaluate(store, make_model(seed=34, recipe="first"), tmp_path)
-    assert read_metrics(store, report).subject.looks == Looks(same_recipe=2, any_recipe=3, overlapping=0)
+    assert read_metrics(store, report).subject.looks == AccessCounts(same_recipe=2, any_recipe=3, overlapping=0)
     card = read_file(store, report, "card.md").decode()
     assert "measured on this test split before: 3, of which 2 of the recipe `first`" in card
     assert "share images with it: models measured there: 0." in card
@@ -117,10 +117,10 @@ def test_looks_at_folds_count_for_the_frozen_test(
     for fold, seed in ((0, 35), (0, 36), (1, 35)):
         assert frozen & set(dataset.for_fold(fold).split("test")["isic_id"])
         model = make_model(seed=seed, fold=fold)
-        before = record_look(EvaluateJob(model=model, dataset=model.dataset), store)
+        before = record_access(EvaluateJob(model=model, dataset=model.dataset), store)
         assert before.overlapping == 0  # folds share nothing with each other
     report = _evaluate(store, make_model(seed=37), tmp_path)
-    assert read_metrics(store, report).subject.looks == Looks(same_recipe=0, any_recipe=0, overlapping=3)
+    assert read_metrics(store, report).subject.looks == AccessCounts(same_recipe=0, any_recipe=0, overlapping=3)
     card = read_file(store, report, "card.md").decode()
     assert "No other model had been measured on this test split before." in card
     assert (
@@ -134,24 +134,24 @@ def test_a_second_look_of_the_same_recipe_is_refused(
     store: LocalStore, make_model: Callable[..., ModelRef], tmp_path: Path
 ) -> None:
     old, new = make_model(seed=41, fold=2), make_model(seed=42, fold=2)
-    check_first_look(store, [_planned(store, old), _planned(store, new)])  # planned together: two seeds
-    record_look(EvaluateJob(model=old, dataset=old.dataset), store)
-    check_first_look(store, [_planned(store, old)])
-    check_first_look(store, [_planned(store, old), _planned(store, new)])
+    check_first_access(store, [_planned(store, old), _planned(store, new)])  # planned together: two seeds
+    record_access(EvaluateJob(model=old, dataset=old.dataset), store)
+    check_first_access(store, [_planned(store, old)])
+    check_first_access(store, [_planned(store, old), _planned(store, new)])
     with pytest.raises(ConfigError, match=rf"looked before: {old.id} on fold\.2 of small at .* say again=True"):
-        check_first_look(store, [_planned(store, new)])
-    check_first_look(store, [_planned(store, make_model(seed=42, fold=3))])
-    check_first_look(store, [_planned(store, make_model(seed=42, fold=2, recipe="renamed"))])
+        check_first_access(store, [_planned(store, new)])
+    check_first_access(store, [_planned(store, make_model(seed=42, fold=3))])
+    check_first_access(store, [_planned(store, make_model(seed=42, fold=2, recipe="renamed"))])
 
 
 def test_a_model_that_has_looked_takes_no_new_look(store: LocalStore, make_model: Callable[..., ModelRef]) -> None:
     one, other = make_model(seed=43, fold=2), make_model(seed=44, fold=2)
     for model in (one, other):
-        record_look(EvaluateJob(model=model, dataset=model.dataset), store)
-    check_first_look(store, [_planned(store, one)])  # though the other one looked, too
+        record_access(EvaluateJob(model=model, dataset=model.dataset), store)
+    check_first_access(store, [_planned(store, one)])  # though the other one looked, too
     late = make_model(seed=45, fold=2)
     with pytest.raises(ConfigError, match=rf"looked before: {other.id} on fold\.2"):
-        check_first_look(store, [_planned(store, one), _planned(store, late)])
+        check_first_access(store, [_planned(store, one), _planned(store, late)])
 
 
 def test_who_planned_the_first_look_and_comes_second_is_refused(
@@ -161,39 +161,39 @@ def test_who_planned_the_first_look_and_comes_second_is_refused(
     mine, seed, theirs = (make_model(seed=number, fold=2) for number in (46, 47, 48))
     together = (mine.id, seed.id)
     for plan in ([mine, seed], [theirs]):
-        check_first_look(store, [_planned(store, model) for model in plan])
+        check_first_access(store, [_planned(store, model) for model in plan])
     _evaluate(store, mine, tmp_path, companions=together)
     _evaluate(store, seed, tmp_path, companions=together)
-    before = read_looks(store)
+    before = read_accesses(store)
     with pytest.raises(ConfigError, match=rf"looked before: {mine.id} .* say again=True"):
         _evaluate(store, theirs, tmp_path, companions=(theirs.id,))
-    assert read_looks(store) == before  # it was refused before it looked
+    assert read_accesses(store) == before  # it was refused before it looked
     _evaluate(store, mine, tmp_path, companions=together, n_bootstrap=101)
     _evaluate(store, theirs, tmp_path, reason="asked again")
     _evaluate(store, mine, tmp_path, companions=together, n_bootstrap=102)  # has looked already
     own, newer = make_model(seed=46), make_model(seed=47)
     for model in (own, newer):  # as the pipeline does: without companions, every version looks at the frozen test
         _evaluate(store, model, tmp_path)
-    assert len({look.model_id for look in read_looks(store, "small", "test-1")}) == 2
+    assert len({look.model_id for look in read_accesses(store, "small", "test-1")}) == 2
 
 
 def test_the_log_keeps_the_first_time(store: LocalStore, make_model: Callable[..., ModelRef]) -> None:
     model = make_model(seed=51)
     job = EvaluateJob(model=model, dataset=model.dataset)
     first = datetime.datetime(2025, 3, 1, tzinfo=datetime.UTC)
-    record_look(job, store, clock=lambda: first)
-    record_look(job, store, clock=lambda: first + datetime.timedelta(days=1))
-    assert [look.at for look in read_looks(store)] == ["2025-03-01T00:00:00+00:00"]
+    record_access(job, store, clock=lambda: first)
+    record_access(job, store, clock=lambda: first + datetime.timedelta(days=1))
+    assert [look.at for look in read_accesses(store)] == ["2025-03-01T00:00:00+00:00"]
 
 
 def test_a_damaged_or_moved_note_is_not_overlooked(store: LocalStore, make_model: Callable[..., ModelRef]) -> None:
     model = make_model(seed=52)
-    record_look(EvaluateJob(model=model, dataset=model.dataset), store)
+    record_access(EvaluateJob(model=model, dataset=model.dataset), store)
     (key,) = store.list("looks/")
-    note = Look.model_validate_json(store.read(key)).model_dump(mode="json")
+    note = AccessEntry.model_validate_json(store.read(key)).model_dump(mode="json")
     store.write(key, json.dumps({**note, "test": "fold.4"}).encode())
     with pytest.raises(ArtifactCorrupt, match=r"one at fold\.4 of small"):
-        read_looks(store)
+        read_accesses(store)
     store.write(key, b"{}")
     with pytest.raises(ArtifactCorrupt, match="restore it from a backup"):
-        read_looks(store)
+        read_accesses(store)

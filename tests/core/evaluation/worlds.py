@@ -34,8 +34,8 @@ CLASSES = ("MEL", "NV", "BCC", "AK", "BKL", "DF", "SCC")
 def make_dataset(
     store: LocalStore, place: Path, *, n_images: int = 84, size_px: int = SIZE_PX, name: str = "small", **changes: Any
 ) -> OpenDataset:
-    """Prepare pictures of seven classes, two of each lesion."""
-    pictures = []
+    """Prepare images of seven classes, two of each lesion."""
+    images = []
     for number in range(n_images):
         data = encode(draw(number))
         row = image_row(
@@ -46,8 +46,8 @@ def make_dataset(
             attribution=("Hospital A", "Hospital B")[number // 2 % 2],
             **changes,
         )
-        pictures.append((row, data))
-    snapshot = store_snapshot(store, pictures, place / f"snapshot-{name}", name=name)
+        images.append((row, data))
+    snapshot = store_snapshot(store, images, place / f"snapshot-{name}", name=name)
     options = PrepareOptions(name=name, size_px=size_px, test=0.4, validation=0.1, calibration=0.1)
     ref = prepare(snapshot, options, store, workdir=place / "work")
     return open_dataset(store, ref, place / "cache")

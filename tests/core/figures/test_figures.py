@@ -127,7 +127,7 @@ DRAWINGS: dict[str, Draw] = {
 
 
 @pytest.mark.parametrize("draw", DRAWINGS.values(), ids=DRAWINGS)
-def test_a_figure_is_a_picture_and_the_same_each_time(draw: Draw, tmp_path: Path) -> None:
+def test_a_figure_is_an_image_and_the_same_each_time(draw: Draw, tmp_path: Path) -> None:
     subject = Subject("a model on 120 test images", synthetic=False)
     first, second = draw(tmp_path / "new" / "a.png", subject), draw(tmp_path / "b.png", subject)
     assert first.read_bytes() == second.read_bytes()

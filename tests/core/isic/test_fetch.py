@@ -5,11 +5,11 @@ import os
 import signal
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import pytest
 
+from deployments.stack.waiting import wait_for
 from lesion_core.errors import ManifestError, ShortfallError
 from lesion_core.isic.api.transport import Patience
 from lesion_core.isic.ingest.assembly import assemble, report_arrivals
@@ -232,16 +232,19 @@ def test_a_killed_run_loses_no_image_that_had_arrived(tmp_path: Path, store: Loc
     with running_mirror(folder) as url:
         script = (
             "import sys; from pathlib import Path; from lesion_core.isic.ingest.ingest import ingest; "
-            "from lesion_core.stores.local import LocalStore; from lesion_core.types import ArchiveSource; "
+            "from lesion_core.stores.local import LocalStore; from lesion_core.isic.source import ArchiveSource; "
             "ingest(ArchiveSource(url=sys.argv[1], connections=2), LocalStore(Path(sys.argv[2])))"
         )
         place = tmp_path / "store"
         with subprocess.Popen(
             [sys.executable, "-c", script, url, str(place)], env={**os.environ, "PYTHONPATH": str(ROOT)}
         ) as child:
-            deadline = time.monotonic() + 60
-            while time.monotonic() < deadline and len(archived(store)) < 40:
-                time.sleep(0.01)
+            wait_for(
+                lambda: len(archived(store)) >= 40,
+                seconds=60,
+                is_hopeless=lambda: child.poll() is not None,
+                pause_seconds=0.01,
+            )
             child.send_signal(signal.SIGKILL)
     there = archived(store)
     assert 40 <= len(there) < 400

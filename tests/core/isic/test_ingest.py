@@ -175,7 +175,7 @@ def test_a_limit_draws_a_sample_and_downloads_nothing_else(url: str, store: Loca
 
 
 def spoil(folder: Path) -> None:
-    """Plant a missing file, a truncated picture, and a page of HTML."""
+    """Plant a missing file, a truncated image, and a page of HTML."""
     (folder / f"{isic_id(8)}.jpg").unlink()
     truncated = folder / f"{isic_id(9)}.jpg"
     truncated.write_bytes(truncated.read_bytes()[:400])
@@ -225,7 +225,7 @@ def test_stored_bytes_that_were_damaged_are_fetched_again(folder: Path, store: L
         with pytest.raises(ShortfallError):
             ingest(source_of(url), store)
         damaged, swapped = archived(store)[0], archived(store)[1]
-        store.write(damaged, b"no picture")
+        store.write(damaged, b"no image")
         store.write(swapped, jpeg(99))
         snapshot = ingest(source_of(url, tolerance=0.3), store)
     for image in images_of(store, snapshot, tmp_path).itertuples():
@@ -272,7 +272,7 @@ def test_a_passing_fault_gets_one_more_round(faulty: FaultyServer, store: LocalS
     assert ingest(source_of(faulty.url), store, patience=QUICK).n_images == 4
 
 
-def test_a_body_cut_to_a_wrong_length_does_not_pass_for_a_picture(
+def test_a_body_cut_to_a_wrong_length_does_not_pass_for_an_image(
     faulty: FaultyServer, store: LocalStore, tmp_path: Path
 ) -> None:
     rows = [listed(number, f"{faulty.host}/{number}.jpg") for number in range(3)]

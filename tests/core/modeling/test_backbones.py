@@ -42,7 +42,7 @@ def forgotten() -> Iterator[None]:
     _untrained.cache_clear()
 
 
-def _picture(size_px: int) -> np.ndarray:
+def _image(size_px: int) -> np.ndarray:
     return np.random.default_rng(1).integers(0, 256, (2, size_px, size_px, 3), dtype=np.uint8)
 
 
@@ -121,19 +121,19 @@ def _scaled_inside(name: str, pixels: np.ndarray) -> np.ndarray:
 
 @pytest.mark.parametrize("name", PREPROCESSING)
 def test_pixels_are_scaled_as_the_application_asks(name: str) -> None:
-    expected = PREPROCESSING[name](_picture(64).astype(np.float32))
-    np.testing.assert_allclose(_scaled_inside(name, _picture(64)), expected, atol=1e-5)
+    expected = PREPROCESSING[name](_image(64).astype(np.float32))
+    np.testing.assert_allclose(_scaled_inside(name, _image(64)), expected, atol=1e-5)
 
 
 @pytest.mark.parametrize("name", BUILT_IN)
 def test_pixels_are_scaled_as_the_application_scales_them_itself(name: str) -> None:
     theirs = BUILT_IN[name](input_shape=(32, 32, 3), include_top=False, weights=None)
     kinds = (keras.layers.Rescaling, keras.layers.Normalization)
-    expected = _picture(32).astype(np.float32)
+    expected = _image(32).astype(np.float32)
     for layer in [layer for layer in theirs.layers if isinstance(layer, kinds)]:
         expected = layer(expected)
     assert np.abs(np.asarray(expected)).max() < 4  # it was scaled at all
-    np.testing.assert_allclose(_scaled_inside(name, _picture(32)), np.asarray(expected), atol=1e-5)
+    np.testing.assert_allclose(_scaled_inside(name, _image(32)), np.asarray(expected), atol=1e-5)
 
 
 @pytest.mark.parametrize("name", ["mobilenet-v3-small", "convnext-tiny"])
@@ -143,8 +143,8 @@ def test_the_coarsest_map_is_the_applications_own(name: str) -> None:
     kept = [weight for weight in theirs.weights if "prestem" not in weight.path]
     for weight, value in zip(kept, ours.get_weights(), strict=True):
         weight.assign(value.reshape(weight.shape))  # (k, k, 1, c) there where a depthwise kernel is (k, k, c, 1) here
-    expected = np.asarray(theirs(_picture(64).astype(np.float32)))
-    np.testing.assert_allclose(np.asarray(ours(_picture(64))[-1]), expected, atol=1e-4)
+    expected = np.asarray(theirs(_image(64).astype(np.float32)))
+    np.testing.assert_allclose(np.asarray(ours(_image(64))[-1]), expected, atol=1e-4)
 
 
 def test_an_image_too_small_for_a_map_is_refused() -> None:
@@ -187,7 +187,7 @@ def mobilenet_path(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_an_application_takes_its_weights_from_a_path(mobilenet_path: Path) -> None:
     first = build_backbone("mobilenet-v2-0.35", 64, str(mobilenet_path))
     second = build_backbone("mobilenet-v2-0.35", 64, str(mobilenet_path))
-    np.testing.assert_array_equal(np.asarray(first(_picture(64))[-1]), np.asarray(second(_picture(64))[-1]))
+    np.testing.assert_array_equal(np.asarray(first(_image(64))[-1]), np.asarray(second(_image(64))[-1]))
 
 
 @pytest.mark.parametrize("name", ["tiny", "mobilenet-v2", "efficientnet-lite0"])

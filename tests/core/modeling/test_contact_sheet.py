@@ -1,4 +1,4 @@
-"""The contact sheet shows the feed's own pictures, in their places, and the same ones each time."""
+"""The contact sheet shows the feed's own images, in their places, and the same ones each time."""
 
 from pathlib import Path
 
@@ -43,10 +43,10 @@ def feed(tmp_path: Path) -> TrainingFeed:
     return TrainingFeed(OpenDataset(ref=ref, folder=tmp_path, rows=rows), rows, recipe)
 
 
-def _has(sheet: np.ndarray, picture: np.ndarray) -> bool:
+def _has(sheet: np.ndarray, image: np.ndarray) -> bool:
     windows = np.lib.stride_tricks.sliding_window_view(sheet[..., 0], (SIDE, SIDE))
-    here = np.argwhere((windows[:, :, 0, :8] == picture[0, :8, 0]).all(axis=2))
-    return any(np.array_equal(sheet[y : y + SIDE, x : x + SIDE], picture) for y, x in here)
+    here = np.argwhere((windows[:, :, 0, :8] == image[0, :8, 0]).all(axis=2))
+    return any(np.array_equal(sheet[y : y + SIDE, x : x + SIDE], image) for y, x in here)
 
 
 def test_every_cell_is_what_the_feed_gives(feed: TrainingFeed, tmp_path: Path) -> None:
@@ -57,7 +57,7 @@ def test_every_cell_is_what_the_feed_gives(feed: TrainingFeed, tmp_path: Path) -
         feed.varied(recorded, feed.rows["class_index"].to_numpy(np.int64), draw(3, seed=7, epoch=epoch))[0]
         for epoch in range(N_DRAWN)
     ]
-    assert all(_has(sheet, picture) for column in columns for picture in column)
+    assert all(_has(sheet, image) for column in columns for image in column)
     assert not _has(sheet, recorded[0][::-1])  # the search does refuse what is not there
 
 

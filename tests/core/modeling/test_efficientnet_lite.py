@@ -1,4 +1,4 @@
-"""The rebuilt EfficientNet-Lite networks name known pictures as their authors' do."""
+"""The rebuilt EfficientNet-Lite networks name known images as their authors' do."""
 
 import keras
 import numpy as np
@@ -13,11 +13,11 @@ from lesion_core.modeling.network.weights import IMAGENET, locate
 EGYPTIAN_CAT, TABBY, TIGER_CAT, ESPRESSO = 285, 281, 282, 967
 
 
-def _probs(model: keras.Model, picture: np.ndarray) -> np.ndarray:
+def _probs(model: keras.Model, image: np.ndarray) -> np.ndarray:
     size = model.input_shape[1]
-    side = min(picture.shape[:2])
-    top, left = ((length - side) // 2 for length in picture.shape[:2])
-    square = picture[top : top + side, left : left + side]
+    side = min(image.shape[:2])
+    top, left = ((length - side) // 2 for length in image.shape[:2])
+    square = image[top : top + side, left : left + side]
     small = skimage.transform.resize(square, (size, size), preserve_range=True, anti_aliasing=True)
     logits = model(small[None].astype(np.float32), training=False)
     return np.asarray(keras.ops.softmax(logits))[0]
@@ -31,7 +31,7 @@ def _probs(model: keras.Model, picture: np.ndarray) -> np.ndarray:
         ("efficientnet-lite2", 260, 6_150_168, 0.90),
     ],
 )
-def test_known_pictures_are_named(name: str, size_px: int, n_parameters: int, espresso: float) -> None:
+def test_known_images_are_named(name: str, size_px: int, n_parameters: int, espresso: float) -> None:
     model = lite_classifier(name, size_px)
     assert model.count_params() == n_parameters
     cat, cup = _probs(model, skimage.data.chelsea()), _probs(model, skimage.data.coffee())

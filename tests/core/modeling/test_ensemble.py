@@ -7,11 +7,14 @@ import numpy as np
 import onnxruntime
 import pytest
 
-from lesion_core.modeling.network.ensemble import member_name, members_of, with_members
+from lesion_core.modeling.network.ensemble import as_ensemble, member_name, members_of
 from lesion_core.modeling.network.export import export_onnx
 from lesion_core.modeling.network.network import build_network
 from lesion_core.modeling.network.saved import load_network
-from lesion_core.modeling.network.test_time_augmentation import single_view, with_views
+from lesion_core.modeling.network.test_time_augmentation import (
+    with_test_time_augmentation,
+    without_test_time_augmentation,
+)
 from lesion_core.recipes.recipe import Recipe
 from tests.core.modeling.conftest import Inputs, MakeInputs, MakeNetwork
 
@@ -35,7 +38,7 @@ def _numpy(outputs: dict[str, object]) -> Inputs:
 @pytest.mark.parametrize("fusion", ["additive", "metablock", "concat"])
 def test_the_answer_is_the_mean_over_the_members(make_inputs: MakeInputs, fusion: str) -> None:
     networks, inputs = _make(fusion), make_inputs(3, 64)
-    outputs, alone = _numpy(with_members(networks)(inputs)), [_numpy(network(inputs)) for network in networks]
+    outputs, alone = _numpy(as_ensemble(networks)(inputs)), [_numpy(network(inputs)) for network in networks]
     assert set(outputs) == set(alone[0])
     assert np.abs(alone[0]["logits"] - alone[1]["logits"]).max() > 1e-3  # the members do differ
     np.testing.assert_array_equal(outputs.pop("embedding"), np.hstack([each["embedding"] for each in alone]))
@@ -50,7 +53,7 @@ def test_the_answer_is_the_mean_over_the_members(make_inputs: MakeInputs, fusion
 def test_one_network_is_its_own_only_member(make_network: MakeNetwork) -> None:
     model = make_network()
     assert model.name == member_name(0, 1)
-    assert with_members([model]) is model
+    assert as_ensemble([model]) is model
     assert members_of(model) == [model]
 
 
@@ -59,7 +62,7 @@ def test_they_are_saved_exported_and_taken_apart_again(
     make_inputs: MakeInputs, saved_path: Path, tmp_path: Path, n_views: int
 ) -> None:
     networks = _make()
-    served = with_views(with_members(networks), n_views)
+    served = with_test_time_augmentation(as_ensemble(networks), n_views)
     served.save(saved_path)
     loaded = load_network(saved_path)
     export_onnx(loaded, tmp_path / "model.onnx")
@@ -70,7 +73,7 @@ def test_they_are_saved_exported_and_taken_apart_again(
         found = dict(zip(names, session.run(None, inputs), strict=True))
         for name, value in _numpy(served(inputs)).items():
             np.testing.assert_allclose(found[name], value, atol=1e-5, err_msg=name)
-    parts = members_of(single_view(loaded))
+    parts = members_of(without_test_time_augmentation(loaded))
     assert [part.name for part in parts] == ["member_0", "member_1", "member_2"]
     for part, network in zip(parts, networks, strict=True):
         for one, other in zip(part.get_weights(), network.get_weights(), strict=True):

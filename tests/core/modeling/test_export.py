@@ -7,7 +7,8 @@ import numpy as np
 import onnxruntime
 import pytest
 
-from lesion_core.modeling.network.export import as_float32, export_onnx
+from lesion_core.errors import TrainingError
+from lesion_core.modeling.network.export import export_onnx
 from tests.core.modeling.conftest import Inputs, MakeInputs, MakeNetwork
 
 TYPES = {
@@ -62,25 +63,13 @@ def test_onnx_adds_up_where_sides_do_not_divide(
     np.testing.assert_allclose(total, found["logits"], atol=1e-5)
 
 
-def test_a_mixed_precision_network_is_exported_in_float32(
-    make_network: MakeNetwork, make_inputs: MakeInputs, onnx_path: Path
-) -> None:
-    single = make_network()
+def test_a_network_in_half_precision_is_refused(make_network: MakeNetwork, onnx_path: Path) -> None:
     policy = keras.config.dtype_policy()
     keras.config.set_dtype_policy("mixed_bfloat16")
     try:
         mixed = make_network()
     finally:
         keras.config.set_dtype_policy(policy)
-    mixed.set_weights(single.get_weights())
-    export_onnx(mixed, onnx_path)
-    inputs = make_inputs(3, 64)
-    found = _run(onnxruntime.InferenceSession(onnx_path), inputs)
-    np.testing.assert_allclose(found["logits"], np.asarray(single(inputs)["logits"]), atol=1e-5, rtol=1e-5)
-    convolution = mixed.get_layer("backbone").get_layer("conv_1")
-    assert convolution.compute_dtype == "bfloat16"
-
-
-def test_a_float32_network_is_exported_as_it_is(make_network: MakeNetwork) -> None:
-    model = make_network()
-    assert as_float32(model) is model
+    with pytest.raises(TrainingError, match="float32, got one with bfloat16"):
+        export_onnx(mixed, onnx_path)
+    assert not onnx_path.exists()

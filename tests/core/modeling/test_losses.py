@@ -50,7 +50,7 @@ def test_a_flat_prior_or_no_strength_changes_nothing() -> None:
 
 
 def test_the_best_logits_are_those_of_a_flat_prior() -> None:
-    """One picture, three classes equally likely to look like it, seen at skewed shares: the logits come out equal."""
+    """One image, three classes equally likely to look like it, seen at skewed shares: the logits come out equal."""
     shares = np.array([0.7, 0.2, 0.1])
     offsets = logit_offsets(np.append(shares, np.zeros(N_CLASSES - 3)), 1.0)[:3]
 
@@ -166,7 +166,7 @@ def test_certainty_has_a_finite_slope(gamma: float) -> None:
     "imbalance", [{"class_weight_power": 1.0}, {"effective_number": 0.999}, {"sampling_power": 1.0}]
 )
 def test_adjustment_corrects_only_what_sampling_and_weights_leave(imbalance: dict[str, float]) -> None:
-    """A picture that could be of any class, as often as the class is shown: its logits come out equal."""
+    """An image that could be of any class, as often as the class is shown: its logits come out equal."""
     loss = make_loss(_recipe({"sampling_power": 0.0, **imbalance}), np.repeat(np.arange(N_CLASSES), _COUNTS))
     drawn = class_quotas(_COUNTS, imbalance.get("sampling_power", 0.0))
     here = drawn > 0

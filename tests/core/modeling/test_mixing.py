@@ -14,7 +14,7 @@ BOTH = Augmentation(mixup=0.4, cutmix=1.0)
 
 
 def _flat(n: int, side: int = 24) -> tuple[np.ndarray, np.ndarray]:
-    """Pictures of one grey each, so that a pixel tells from which picture it came."""
+    """Images of one grey each, so that a pixel tells from which image it came."""
     greys = (10 + 200 * np.arange(n) / n).astype(np.uint8)
     return np.broadcast_to(greys[:, None, None, None], (n, side, side, 3)).copy(), np.eye(8, dtype=np.float32)[:n]
 

@@ -1,14 +1,14 @@
-"""Each artefact is drawn as often as asked, alike at every size, and hides no more of the lesion than it may."""
+"""Each overlay is drawn as often as asked, alike at every size, and hides no more of the lesion than it may."""
 
 import numpy as np
 import pytest
 from PIL import Image
 
-from lesion_core.modeling.feed.augment import ARTEFACT_DRAWS, N_DRAWS, augment
+from lesion_core.modeling.feed.augment import N_DRAWS, OVERLAY_DRAWS, augment
 from lesion_core.recipes.sections import Augmentation
 
 KINDS = ("ink", "rulers", "hairs", "dark_corners", "cutout")
-# The share of the picture that one of them may change: something, and never so much that no lesion is left.
+# The share of the image that one of them may change: something, and never so much that no lesion is left.
 MOST = {"ink": 0.25, "rulers": 0.35, "hairs": 0.35, "dark_corners": 0.45, "cutout": 0.17}
 _STILL = {"flips": False} | dict.fromkeys(
     ("rotation_degrees", "zoom", "shift", "brightness", "contrast", "hue", "saturation"), 0
@@ -28,7 +28,7 @@ def _draws(n: int, seed: int = 0) -> np.ndarray:
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_each_kind_marks_every_picture_when_certain_and_only_so_much_of_it(kind: str) -> None:
+def test_each_kind_marks_every_image_when_certain_and_only_so_much_of_it(kind: str) -> None:
     skin = _skin(60, 64)
     changed = (augment(skin, _draws(60), _only(**{kind: 1})) != skin).any(axis=3).mean(axis=(1, 2))
     assert changed.max() <= MOST[kind]
@@ -45,7 +45,7 @@ def test_each_kind_comes_as_often_as_its_chance(kind: str) -> None:
     assert not often[~always].any()
 
 
-def test_a_picture_depends_on_its_own_draws_only() -> None:
+def test_an_image_depends_on_its_own_draws_only() -> None:
     everything = _only(**dict.fromkeys(KINDS, 0.6))
     skin, draws = _skin(24, 48), _draws(24, seed=4)
     together = augment(skin, draws, everything)
@@ -58,18 +58,18 @@ def test_what_is_off_is_not_done_and_leaves_the_very_same_array() -> None:
     assert augment(skin, _draws(3), _only()) is skin
 
 
-def test_the_pictures_given_are_not_drawn_upon() -> None:
+def test_the_images_given_are_not_drawn_upon() -> None:
     skin = _skin(8, 48)
     augment(skin, _draws(8), _only(**dict.fromkeys(KINDS, 1.0)))
     assert np.array_equal(skin, _skin(8, 48))
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_an_artefact_looks_the_same_at_every_size(kind: str) -> None:
+def test_an_overlay_looks_the_same_at_every_size(kind: str) -> None:
     draws = _draws(12, seed=2)
     small = augment(_skin(12, 64), draws, _only(**{kind: 1})).astype(float)
     large = augment(_skin(12, 256), draws, _only(**{kind: 1}))
-    reduced = np.stack([np.asarray(Image.fromarray(picture).reduce(4)) for picture in large]).astype(float)
+    reduced = np.stack([np.asarray(Image.fromarray(image).reduce(4)) for image in large]).astype(float)
     away, marks = np.abs(small - reduced).mean(), np.abs(reduced - _skin(1, 64)).mean()
     assert away < 0.5 * marks
 
@@ -90,6 +90,6 @@ def test_ink_leaves_the_middle_free_and_is_blue_to_violet() -> None:
     assert loss[1] > loss[2]
 
 
-def test_the_seeds_of_the_artefacts_are_their_own_columns() -> None:
-    width = ARTEFACT_DRAWS.stop - ARTEFACT_DRAWS.start
+def test_the_seeds_of_the_overlays_are_their_own_columns() -> None:
+    width = OVERLAY_DRAWS.stop - OVERLAY_DRAWS.start
     assert width == 2 * len(KINDS)

@@ -38,8 +38,8 @@ def test_the_results_are_the_same(strides: int, use_bias: bool) -> None:
     assert [layer.name for layer in ours.layers] == [layer.name for layer in theirs.layers]
     assert [weight.shape for weight in ours.get_layer("depthwise").weights] == [(5, 5, 8, 1)] + [(8,)] * use_bias
     assert type(ours.get_layer("grouped")) is layers.Conv2D
-    pictures = np.random.default_rng(4).normal(size=(3, 16, 16, 3)).astype(np.float32)
-    np.testing.assert_allclose(np.asarray(ours(pictures)), np.asarray(theirs(pictures)), atol=1e-4, rtol=1e-5)
+    images = np.random.default_rng(4).normal(size=(3, 16, 16, 3)).astype(np.float32)
+    np.testing.assert_allclose(np.asarray(ours(images)), np.asarray(theirs(images)), atol=1e-4, rtol=1e-5)
 
 
 def test_a_network_without_such_layers_is_left_as_it_is() -> None:

@@ -14,7 +14,11 @@ import tensorflow as tf
 from lesion_core.errors import ConfigError
 from lesion_core.modeling.network.export import export_onnx
 from lesion_core.modeling.network.saved import load_network
-from lesion_core.modeling.network.test_time_augmentation import Views, single_view, with_views
+from lesion_core.modeling.network.test_time_augmentation import (
+    Views,
+    with_test_time_augmentation,
+    without_test_time_augmentation,
+)
 from tests.core.modeling.conftest import Inputs, MakeInputs, MakeNetwork
 
 NUMBERS = (4, 8)
@@ -44,7 +48,7 @@ def test_the_answer_is_the_mean_over_the_views(
     make_network: MakeNetwork, make_inputs: MakeInputs, fusion: str, n_views: int
 ) -> None:
     model, inputs = make_network(fusion=fusion), make_inputs(3, 64)  # the first patient is unknown in every field
-    outputs, expected = _numpy(with_views(model, n_views)(inputs)), _by_hand(model, inputs, n_views)
+    outputs, expected = _numpy(with_test_time_augmentation(model, n_views)(inputs)), _by_hand(model, inputs, n_views)
     assert set(outputs) == set(expected)
     for name, value in expected.items():
         np.testing.assert_allclose(outputs[name], value, atol=1e-5, err_msg=name)
@@ -59,7 +63,7 @@ def test_the_answer_is_the_mean_over_the_views(
 def test_a_turned_image_gets_the_same_answer_and_a_turned_map(
     make_network: MakeNetwork, make_inputs: MakeInputs, n_views: int
 ) -> None:
-    model, inputs = with_views(make_network(), n_views), make_inputs(2, 64)
+    model, inputs = with_test_time_augmentation(make_network(), n_views), make_inputs(2, 64)
     turned = {**inputs, "image": np.ascontiguousarray(np.rot90(inputs["image"], 2 if n_views == 4 else 1, (1, 2)))}
     first, second = _numpy(model(inputs)), _numpy(model(turned))
     np.testing.assert_allclose(second["logits"], first["logits"], atol=1e-5)
@@ -71,7 +75,7 @@ def test_the_views_of_an_image_all_differ_and_stay_bytes(make_inputs: MakeInputs
     inputs = make_inputs(2, 8)
     views = _numpy(Views(8)(inputs))
     assert views["image"].dtype == np.uint8
-    assert len({picture.tobytes() for picture in views["image"]}) == 16
+    assert len({image.tobytes() for image in views["image"]}) == 16
     np.testing.assert_array_equal(views["image"][:2], inputs["image"])
     np.testing.assert_array_equal(views["site_code"], np.tile(inputs["site_code"], 8))
     batch = next(iter(tf.data.Dataset.from_tensor_slices(inputs).batch(2).map(Views(8))))
@@ -79,7 +83,7 @@ def test_the_views_of_an_image_all_differ_and_stay_bytes(make_inputs: MakeInputs
 
 
 def test_a_process_that_knows_nothing_of_views_loads_it(make_network: MakeNetwork, saved_path: Path) -> None:
-    with_views(make_network(), 4).save(saved_path)
+    with_test_time_augmentation(make_network(), 4).save(saved_path)
     code = (
         "import sys, pathlib; from lesion_core.modeling.network.saved import load_network as load; "
         "print(load(pathlib.Path(sys.argv[1])).name)"
@@ -92,7 +96,7 @@ def test_it_is_saved_exported_and_taken_apart_again(
     make_network: MakeNetwork, make_inputs: MakeInputs, saved_path: Path, tmp_path: Path
 ) -> None:
     model = make_network(fusion="film")
-    viewed = with_views(model, 8)
+    viewed = with_test_time_augmentation(model, 8)
     viewed.save(saved_path)
     loaded = load_network(saved_path)
     export_onnx(loaded, tmp_path / "model.onnx")
@@ -104,7 +108,7 @@ def test_it_is_saved_exported_and_taken_apart_again(
         found = dict(zip(names, session.run(None, inputs), strict=True))
         for name, value in _numpy(viewed(inputs)).items():
             np.testing.assert_allclose(found[name], value, atol=1e-5, err_msg=name)
-    inner = single_view(loaded)
+    inner = without_test_time_augmentation(loaded)
     assert inner.get_layer("backbone").name == "backbone"
     for one, other in zip(inner.get_weights(), model.get_weights(), strict=True):
         np.testing.assert_array_equal(one, other)
@@ -115,7 +119,7 @@ def test_it_is_saved_exported_and_taken_apart_again(
 
 def test_one_view_is_the_network_itself(make_network: MakeNetwork) -> None:
     model = make_network()
-    assert with_views(model, 1) is model
-    assert single_view(model) is model
+    assert with_test_time_augmentation(model, 1) is model
+    assert without_test_time_augmentation(model) is model
     with pytest.raises(ConfigError, match="1, 4, 8 views, got 3"):
-        with_views(model, 3)
+        with_test_time_augmentation(model, 3)

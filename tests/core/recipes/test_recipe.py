@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from lesion_core.errors import ConfigError
+from lesion_core.recipes.former_names import with_former_names, with_present_names
 from lesion_core.recipes.recipe import Recipe, choose_recipe, parse_recipe, read_recipe
 from tests.conftest import ROOT
 
@@ -43,7 +44,7 @@ def test_a_setting_that_would_do_nothing_is_refused() -> None:
 
 
 def test_a_seed_leaves_room_for_every_member() -> None:
-    last = parse_recipe({"name": "a", "members": 10, "seed": 2**32 - 10}, source="a.yaml").member(9)
+    last = parse_recipe({"name": "a", "ensemble_size": 10, "seed": 2**32 - 10}, source="a.yaml").member(9)
     np.random.default_rng(last.seed)
     np.random.RandomState(last.seed)  # what Keras seeds with; one more is refused
     with pytest.raises(ConfigError, match="seed: Input should be less than or equal to"):
@@ -74,3 +75,28 @@ def test_an_unknown_name_lists_the_known_ones(tmp_path: Path) -> None:
         choose_recipe("isic-quik", tmp_path)
     assert choose_recipe("isic-quick", tmp_path).name == "isic-quick"
     assert choose_recipe(Recipe(name="own"), tmp_path).name == "own"
+
+
+def test_former_names_of_fields_are_read_with_a_notice(caplog: pytest.LogCaptureFixture) -> None:
+    former = {"name": "a", "views": 4, "members": 2, "optimisation": {"backup_seconds": 7, "backup_steps": 3}}
+    recipe = parse_recipe(former, source="a.yaml")
+    assert (recipe.test_time_augmentation, recipe.ensemble_size) == (4, 2)
+    assert (recipe.optimisation.checkpoint_seconds, recipe.optimisation.checkpoint_steps) == (7, 3)
+    assert len(caplog.records) == 4
+    assert "recipe a.yaml: 'views' is now called 'test_time_augmentation'" in caplog.text
+    assert "'optimisation.backup_steps' is now called 'optimisation.checkpoint_steps'" in caplog.text
+
+
+def test_a_field_under_both_names_is_refused() -> None:
+    with pytest.raises(ConfigError, match="expected 'ensemble_size' once, got it as 'members' as well"):
+        parse_recipe({"name": "a", "ensemble_size": 2, "members": 2}, source="a.yaml")
+
+
+def test_keys_count_a_field_by_its_first_name() -> None:
+    """So that renaming it makes no new version of a model that is stored."""
+    content = Recipe(name="a", test_time_augmentation=8).model_dump(mode="json")
+    former = with_former_names(content)
+    assert former["views"] == 8
+    assert former["optimisation"]["backup_seconds"] == 30
+    assert not {"test_time_augmentation", "ensemble_size"} & set(former)
+    assert with_present_names(former) == content

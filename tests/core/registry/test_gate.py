@@ -336,7 +336,7 @@ def test_a_planted_leak_of_each_kind_is_refused_by_name_even_under_a_forged_cert
     assert re.search(rf"{kind.split()[0]} \S.* in {where}", check_of(decision, "certificate").detail)
 
 
-def test_a_test_split_that_gained_pictures_under_its_name_is_refused(world: World, tmp_path: Path) -> None:
+def test_a_test_split_that_gained_images_under_its_name_is_refused(world: World, tmp_path: Path) -> None:
     """A whole group that moves into the test leaks nothing, so only the first dataset with this test tells."""
 
     def admit_a_group(folder: Path) -> None:
@@ -365,7 +365,7 @@ def test_a_test_split_that_gained_pictures_under_its_name_is_refused(world: Worl
     published = publish(world.store, key, folder, step="prepare", step_version=2, inputs=inputs, summary=summary)
     decision = gated(world, ref_from_folder(DatasetRef, key, *published))
     assert failed(decision) == ["certificate of the dataset tested on"]
-    assert "to gain no picture after" in check_of(decision, "certificate").detail
+    assert "to gain no image after" in check_of(decision, "certificate").detail
 
 
 def test_both_datasets_need_a_certificate(world: World, tmp_path: Path) -> None:

@@ -10,7 +10,7 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, ru
 from lesion_core.errors import ArtifactCorrupt, ArtifactNotFound, PromotionConflict, PromotionError
 from lesion_core.keys import index_key
 from lesion_core.refs import ModelRef
-from lesion_core.registry import channel_history as ledger
+from lesion_core.registry import channel_history as channel_history
 from lesion_core.registry import channels
 from lesion_core.registry.channels import approved_model, clear_channel, history, move_channel, read_channel, rollback
 from lesion_core.registry.protocol import ChannelEvent, ChannelState, Clock
@@ -96,7 +96,7 @@ def test_a_rollback_that_lost_a_race_moves_nothing(
     approve(store, second, clock)
 
     def read_then_lose(store: Store, channel: str) -> list[ChannelEvent]:
-        events = ledger.read_events(store, channel)
+        events = channel_history.read_events(store, channel)
         approve(store, third, clock)
         return events
 

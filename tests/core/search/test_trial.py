@@ -16,6 +16,7 @@ from pathlib import Path
 
 import pytest
 
+from deployments.stack.waiting import wait_for
 from lesion_core.errors import ConfigError, StudyEnded
 from lesion_core.progress import Progress, ProgressCallback
 from lesion_core.recipes.recipe import Recipe
@@ -92,10 +93,10 @@ def test_a_trial_is_judged_after_each_epoch_and_keeps_its_score_but_no_model(
 
 
 @pytest.mark.usefixtures("in_this_process")  # that the child ends: a cancelled study's, below, by the same way
-def test_a_trial_that_is_given_up_ends_with_its_backups(
+def test_a_trial_that_is_given_up_ends_with_its_checkpoints(
     store: LocalStore, settings: LesionSettings, dataset_ref: DatasetRef, make_recipe: Callable[..., Recipe]
 ) -> None:
-    recipe = make_recipe(name="given-up", optimisation={"epochs": 400, "backup_seconds": 0.1})
+    recipe = make_recipe(name="given-up", optimisation={"epochs": 400, "checkpoint_seconds": 0.1})
     order = order_of(TrialJob(recipe=recipe, dataset=dataset_ref), "given-up", 400)
     signals.answer(store, order, 1, stop=False)
     signals.answer(store, order, 2, stop=True)
@@ -165,16 +166,16 @@ def test_a_trial_hears_that_its_study_ended_until_it_is_all_but_done(
     assert not signals.read_epochs(store, order)
 
 
-def test_a_trial_of_a_study_that_ended_is_not_begun_and_keeps_its_backups(
+def test_a_trial_of_a_study_that_ended_is_not_begun_and_keeps_its_checkpoints(
     store: LocalStore, settings: LesionSettings, dataset_ref: DatasetRef, make_recipe: Callable[..., Recipe]
 ) -> None:
     order = order_of(TrialJob(recipe=make_recipe(name="queued"), dataset=dataset_ref), "queued", 2)
-    backup = scratch_of(trial_key_of(order.job), settings.work) / "backup"
-    backup.mkdir(parents=True)
+    checkpoint = scratch_of(trial_key_of(order.job), settings.work) / "checkpoint"
+    checkpoint.mkdir(parents=True)
     signals.halt(store, order)
     with pytest.raises(StudyEnded):
         run_trial(order, store=store, settings=settings)
-    assert backup.exists()
+    assert checkpoint.exists()
 
 
 @pytest.mark.usefixtures("in_this_process")
@@ -188,11 +189,11 @@ def test_a_recipe_that_does_not_fit_fails_by_its_own_name(
 
 @pytest.mark.slow
 @pytest.mark.timeout(600)
-def test_a_cancelled_study_ends_its_trial_and_goes_on_from_its_backup(
+def test_a_cancelled_study_ends_its_trial_and_goes_on_from_its_checkpoint(
     store: LocalStore, settings: LesionSettings, dataset_ref: DatasetRef, make_recipe: Callable[..., Recipe],
     request: pytest.FixtureRequest,
 ) -> None:  # fmt: skip
-    recipe = make_recipe(name="cancelled", optimisation={"epochs": 30, "backup_seconds": 0.1})
+    recipe = make_recipe(name="cancelled", optimisation={"epochs": 30, "checkpoint_seconds": 0.1})
     plan = make_plan(recipe, dataset_ref, n_trials=1, pruner="none")
     news: list[Progress] = []
     begun: list[tuple[TrialOrder, Future[TrialOutcome]]] = []
@@ -214,7 +215,7 @@ def test_a_cancelled_study_ends_its_trial_and_goes_on_from_its_backup(
         order, future = begun.pop()
         assert isinstance(future.exception(timeout=_PATIENCE_SECONDS), StudyEnded)
         assert not children_of(os.getpid())
-        assert list((scratch_of(trial_key_of(order.job), settings.work) / "backup").iterdir())
+        assert list((scratch_of(trial_key_of(order.job), settings.work) / "checkpoint").iterdir())
         news.clear()
         request.getfixturevalue("in_this_process")  # a child that goes on from a backup: kill -9, below
         record = conduct(plan, store=store, settings=settings, start=start)
@@ -256,7 +257,7 @@ def test_kill_9_of_a_study_loses_no_finished_trial_and_takes_up_the_one_that_ran
     make_recipe: Callable[..., Recipe],
     tmp_path: Path,
 ) -> None:
-    recipe = make_recipe(name="killed", optimisation={"epochs": 30, "backup_seconds": 0.1})
+    recipe = make_recipe(name="killed", optimisation={"epochs": 30, "checkpoint_seconds": 0.1})
     plan = make_plan(recipe, dataset_ref, n_trials=2, pruner="none")
     with running_study(plan, settings, tmp_path) as study:
         wait_until(lambda: len(stored_trials(store)) == 1 and epochs_of(store, plan, 1) >= 3, study)
@@ -298,11 +299,12 @@ def running_study(plan: StudyPlan, settings: LesionSettings, folder: Path) -> It
 
 
 def wait_until(is_so: Callable[[], bool], process: "subprocess.Popen[bytes] | None" = None) -> None:
-    deadline = time.monotonic() + _PATIENCE_SECONDS
-    while not is_so():
-        assert time.monotonic() < deadline
-        assert process is None or process.poll() is None
-        time.sleep(0.02)
+    assert wait_for(
+        is_so,
+        seconds=_PATIENCE_SECONDS,
+        is_hopeless=lambda: process is not None and process.poll() is not None,
+        pause_seconds=0.02,
+    )
 
 
 def stored_trials(store: LocalStore) -> dict[str, str]:

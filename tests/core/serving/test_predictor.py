@@ -11,8 +11,9 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from lesion_core.errors import ArtifactCorrupt, ArtifactNotFound, ConfigError, ImageRejected
+from lesion_core.fields.table import FIELDS
 from lesion_core.images import preprocess
-from lesion_core.labels import CLASS_ORDER, SEX_ORDER, SITE_ORDER, Diagnosis, Sex, Site, code_of
+from lesion_core.labels import CLASS_ORDER, Diagnosis, Sex, Site
 from lesion_core.serving.predictor import OnnxModel, Predictor, centre, explain_answer, softmax
 from lesion_core.types import PatientMetadata
 from tests.model_folders import SIZE_PX, Fusion, write_model_folder
@@ -24,9 +25,14 @@ def _pixels(seed: int = 3, n: int = 1) -> np.ndarray:
     return np.random.default_rng(seed).integers(0, 256, (n, SIZE_PX, SIZE_PX, 3), dtype=np.uint8)
 
 
-def _columns(n: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+def _columns(n: int) -> dict[str, np.ndarray]:
     ages = np.where(np.arange(n) % 3 == 0, np.nan, 40.0 + np.arange(n)).astype(np.float32)
-    return ages, (np.arange(n) % 3).astype(np.int32), (np.arange(n) % 9).astype(np.int32)
+    codes = {"sex_code": (np.arange(n) % 3).astype(np.int32), "site_code": (np.arange(n) % 9).astype(np.int32)}
+    return {"age_years": ages, **codes}
+
+
+def _columns_of(patient: PatientMetadata) -> dict[str, np.ndarray]:
+    return {field.input: np.array([field.encode(getattr(patient, field.name))]) for field in FIELDS}
 
 
 def _jpeg(seed: int = 3) -> bytes:
@@ -38,8 +44,8 @@ def _jpeg(seed: int = 3) -> bytes:
 def test_batches_give_the_same_answers_as_single_images(tmp_path: Path) -> None:
     folder = write_model_folder(tmp_path / "hand-made" / "aaaaaaaaaaaa")
     images, columns = _pixels(n=11), _columns(11)
-    batched = Predictor.load(folder, batch_size=4).predict(images, *columns)
-    single = Predictor.load(folder, batch_size=1).predict(images, *columns)
+    batched = Predictor.load(folder, batch_size=4).predict(images, columns)
+    single = Predictor.load(folder, batch_size=1).predict(images, columns)
     assert batched.logits.shape == (11, 8)
     assert batched.evidence is not None
     assert batched.evidence.shape == (11, 8, 8, 8)
@@ -49,7 +55,7 @@ def test_batches_give_the_same_answers_as_single_images(tmp_path: Path) -> None:
 
 def test_probabilities_are_the_calibrated_logits(tmp_path: Path) -> None:
     folder = write_model_folder(tmp_path / "a", temperature=2.5)
-    predictions = Predictor.load(folder).predict(_pixels(n=3), *_columns(3))
+    predictions = Predictor.load(folder).predict(_pixels(n=3), _columns(3))
     np.testing.assert_allclose(predictions.probs, softmax(predictions.logits / 2.5), atol=1e-7)
 
 
@@ -57,20 +63,18 @@ def test_a_file_is_answered_as_its_preprocessed_pixels_are(tmp_path: Path) -> No
     """Each class has the very probability that the model gives the pixels of the one way from bytes to pixels."""
     predictor = Predictor.load(write_model_folder(tmp_path / "a"))
     pixels = preprocess(_jpeg(), predictor.preprocessing, image_id="test")
-    codes = (code_of(Sex.MALE, SEX_ORDER), code_of(Site.HEAD_NECK, SITE_ORDER))
-    columns = (np.array([61], np.float32), *(np.array([code], np.int32) for code in codes))
-    probs = predictor.predict(pixels[None], *columns).probs[0]
+    probs = predictor.predict(pixels[None], _columns_of(KNOWN)).probs[0]
     answered = {item.diagnosis: item.probability for item in predictor.predict_bytes(_jpeg(), KNOWN).classes}
     assert answered == pytest.approx(dict(zip(CLASS_ORDER, map(float, probs), strict=True)), abs=1e-6)
 
 
 def test_no_image_gives_empty_outputs(tmp_path: Path) -> None:
-    predictions = Predictor.load(write_model_folder(tmp_path / "a")).predict(_pixels(n=0), *_columns(0))
+    predictions = Predictor.load(write_model_folder(tmp_path / "a")).predict(_pixels(n=0), _columns(0))
     assert predictions.logits.shape == (0, 8)
 
 
 def test_evidence_and_metadata_add_up_to_the_logits(tmp_path: Path) -> None:
-    predictions = Predictor.load(write_model_folder(tmp_path / "a")).predict(_pixels(n=5), *_columns(5))
+    predictions = Predictor.load(write_model_folder(tmp_path / "a")).predict(_pixels(n=5), _columns(5))
     assert predictions.evidence is not None
     assert predictions.metadata_logits is not None
     total = predictions.evidence.mean(axis=(1, 2)) + predictions.metadata_logits
@@ -123,15 +127,14 @@ def test_metadata_changes_the_answer_and_the_difference_is_told(tmp_path: Path) 
 
 def test_what_patient_and_image_say_together_is_a_share_of_its_own(tmp_path: Path) -> None:
     predictor = Predictor.load(write_model_folder(tmp_path / "a", fusion="film"))
-    codes = code_of(KNOWN.sex, SEX_ORDER), code_of(KNOWN.site, SITE_ORDER)
-    known = predictor.predict(_pixels(), *(np.array([value]) for value in (61.0, *codes)))
+    known = predictor.predict(_pixels(), _columns_of(KNOWN))
     assert known.interaction_logits is not None
     told = explain_answer(predictor, _pixels()[0], KNOWN)
     expected = centre(known.interaction_logits[0]) / predictor.temperature
     assert [told.of(item).interaction_share for item in CLASS_ORDER] == pytest.approx(list(expected), abs=1e-5)
     assert np.abs(expected).max() > 0.01
     other = explain_answer(predictor, 255 - _pixels()[0], told.metadata)
-    for diagnosis in CLASS_ORDER:  # what the patient says alone does not hang on the picture
+    for diagnosis in CLASS_ORDER:  # what the patient says alone does not hang on the image
         assert other.of(diagnosis).metadata_share == pytest.approx(told.of(diagnosis).metadata_share, abs=1e-5)
     untold = explain_answer(predictor, _pixels()[0], PatientMetadata())
     assert all(item.interaction_share == 0 for item in untold.classes)
@@ -164,10 +167,10 @@ def test_occlusion_finds_the_only_cell_that_matters(tmp_path: Path) -> None:
     assert divmod(int(strongest), 8) == (2, 5)
 
 
-def test_no_picture_is_refused_with_its_reason(tmp_path: Path) -> None:
+def test_no_image_is_refused_with_its_reason(tmp_path: Path) -> None:
     predictor = Predictor.load(write_model_folder(tmp_path / "a"))
     with pytest.raises(ImageRejected) as caught:
-        predictor.predict_bytes(b"no picture", PatientMetadata())
+        predictor.predict_bytes(b"no image", PatientMetadata())
     assert caught.value.reason
 
 
@@ -206,7 +209,7 @@ def test_a_broken_onnx_file_is_refused(tmp_path: Path) -> None:
 def test_another_image_size_is_refused(tmp_path: Path) -> None:
     predictor = Predictor.load(write_model_folder(tmp_path / "a"))
     with pytest.raises(ConfigError, match="uint8"):
-        predictor.predict(np.zeros((1, 32, 32, 3), np.uint8), *_columns(1))
+        predictor.predict(np.zeros((1, 32, 32, 3), np.uint8), _columns(1))
     folder = write_model_folder(tmp_path / "b")
     (folder / "preprocessing.json").write_text(json.dumps({"size_px": 96}))
     with pytest.raises(ConfigError, match="96"):
@@ -217,6 +220,6 @@ def test_the_file_alone_runs_without_calibration(tmp_path: Path) -> None:
     folder = write_model_folder(tmp_path / "a")
     (folder / "calibration.json").unlink()
     model = OnnxModel(folder / "model.onnx", threads=1)
-    outputs = model.run(_pixels(n=2), *_columns(2))
+    outputs = model.run(_pixels(n=2), _columns(2))
     assert model.size_px == SIZE_PX
     assert set(outputs) == {"logits", "embedding", "evidence", "metadata_logits"}

@@ -1,4 +1,4 @@
-"""Each check notes its own fault and leaves an ordinary picture alone."""
+"""Each check notes its own fault and leaves an ordinary image alone."""
 
 import numpy as np
 import pytest
@@ -19,18 +19,18 @@ def _codes(pixels: np.ndarray, size_px: int = 128) -> set[str]:
     return {note.code for note in check_quality(pixels, size_px=size_px)}
 
 
-def test_an_ordinary_picture_raises_no_note() -> None:
+def test_an_ordinary_image_raises_no_note() -> None:
     assert _codes(_ordinary()) == set()
 
 
-def test_a_picture_smaller_than_the_models_input_is_noted_with_both_sizes() -> None:
+def test_an_image_smaller_than_the_models_input_is_noted_with_both_sizes() -> None:
     notes = check_quality(_ordinary(100, 400), size_px=128)
     assert [note.code for note in notes] == ["small"]
     assert "100" in notes[0].text
     assert "128" in notes[0].text
 
 
-def test_a_blurred_picture_is_noted_whatever_its_size() -> None:
+def test_a_blurred_image_is_noted_whatever_its_size() -> None:
     for height, width in ((300, 400), (1200, 1600)):
         radius = height / 50
         blurred = Image.fromarray(_ordinary(height, width)).filter(ImageFilter.GaussianBlur(radius))
@@ -49,7 +49,7 @@ def test_the_rim_of_the_dermatoscope_is_noted() -> None:
     assert _codes(pixels) == {"dark-corners"}
 
 
-def test_grey_pictures_are_noted_and_dark_skin_is_not() -> None:
+def test_grey_images_are_noted_and_dark_skin_is_not() -> None:
     grey = np.repeat(_ordinary().mean(axis=-1, keepdims=True), 3, axis=-1).astype(np.uint8)
     assert _codes(grey) == {"no-skin"}
     dark_skin = (_ordinary().astype(float) * (0.55, 0.5, 0.45)).astype(np.uint8)

@@ -94,9 +94,9 @@ def test_a_test_set_from_elsewhere_is_told() -> None:
     assert "no external test set" not in text
 
 
-def test_generated_training_pictures_are_called_generated() -> None:
+def test_generated_training_images_are_called_generated() -> None:
     text = _text(provenance=PROVENANCE.model_copy(update={"synthetic": True}))
-    assert "1234 generated pictures" in text
+    assert "1234 generated images" in text
     assert "light skin" not in text
 
 

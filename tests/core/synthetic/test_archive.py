@@ -20,18 +20,18 @@ def _digests(folder: Path) -> dict[str, str]:
 
 
 def _readable(folder: Path) -> dict[str, np.ndarray]:
-    """Return the pictures that decode, by isic_id."""
-    pictures = {}
+    """Return the images that decode, by isic_id."""
+    images = {}
     for path in sorted(folder.glob("*.jpg")):
         try:
-            pictures[path.stem] = np.asarray(Image.open(io.BytesIO(path.read_bytes())).convert("RGB"))
+            images[path.stem] = np.asarray(Image.open(io.BytesIO(path.read_bytes())).convert("RGB"))
         except OSError:
             continue
-    return pictures
+    return images
 
 
 @pytest.fixture(scope="module")
-def pictures(archive_folder: Path) -> dict[str, np.ndarray]:
+def images(archive_folder: Path) -> dict[str, np.ndarray]:
     return _readable(archive_folder)
 
 
@@ -49,13 +49,13 @@ def test_every_row_says_synthetic_and_carries_licence_and_attribution(rows: list
     assert {(row["copyright_license"], row["attribution"]) for row in rows} == set(CLINICS)
 
 
-def test_exactly_one_picture_is_missing_and_one_does_not_decode(
-    archive_folder: Path, rows: list[Row], pictures: dict[str, np.ndarray]
+def test_exactly_one_image_is_missing_and_one_does_not_decode(
+    archive_folder: Path, rows: list[Row], images: dict[str, np.ndarray]
 ) -> None:
     on_disk = {path.stem for path in archive_folder.glob("*.jpg")}
     assert len(rows) - len(on_disk) == 1
-    assert len(on_disk) - len(pictures) == 1
-    assert {picture.shape for picture in pictures.values()} == {(192, 256, 3)}
+    assert len(on_disk) - len(images) == 1
+    assert {image.shape for image in images.values()} == {(192, 256, 3)}
 
 
 def test_one_diagnosis_and_one_site_are_outside_the_vocabulary(rows: list[Row]) -> None:
@@ -75,13 +75,13 @@ def test_one_pair_of_lesions_shares_its_bytes(archive_folder: Path, rows: list[R
     assert lesions[first] != lesions[second]
 
 
-def test_one_pair_of_lesions_is_nearly_the_same_picture(rows: list[Row], pictures: dict[str, np.ndarray]) -> None:
+def test_one_pair_of_lesions_is_nearly_the_same_image(rows: list[Row], images: dict[str, np.ndarray]) -> None:
     lesions = {row["isic_id"]: row["lesion_id"] for row in rows}
-    names = sorted(pictures)
-    small = np.stack([np.asarray(Image.fromarray(pictures[name]).resize((32, 24))).ravel() for name in names])
+    names = sorted(images)
+    small = np.stack([np.asarray(Image.fromarray(images[name]).resize((32, 24))).ravel() for name in names])
     correlation = np.triu(np.corrcoef(small.astype(float)), 1)
     near = [(names[i], names[j]) for i, j in zip(*np.where(correlation > 0.998), strict=True)]
-    different = [pair for pair in near if not np.array_equal(pictures[pair[0]], pictures[pair[1]])]
+    different = [pair for pair in near if not np.array_equal(images[pair[0]], images[pair[1]])]
     assert len(near) == 2
     assert len(different) == 1
     assert all(lesions[first] != lesions[second] for first, second in near)

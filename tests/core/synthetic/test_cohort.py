@@ -16,7 +16,7 @@ from lesion_core.synthetic.vocabulary import COLUMNS, describe_lesion
 
 @given(seed=st.integers(0, 2**32), n_images=st.integers(FEWEST_IMAGES, 500))
 @settings(max_examples=40, deadline=None)
-def test_a_cohort_has_the_pictures_asked_for_all_classes_and_nevi_to_spoil(seed: int, n_images: int) -> None:
+def test_a_cohort_has_the_images_asked_for_all_classes_and_nevi_to_spoil(seed: int, n_images: int) -> None:
     lesions = draw_cohort(np.random.default_rng(seed), n_images)
     assert sum(lesion.n_images for lesion in lesions) == n_images
     assert {lesion.diagnosis for lesion in lesions} == set(CLASS_ORDER)

@@ -1,4 +1,4 @@
-"""Stopping, backup times and news, on a clock that the test moves."""
+"""Stopping, checkpoint times and news, on a clock that the test moves."""
 
 import math
 from collections.abc import Callable
@@ -12,7 +12,7 @@ from lesion_core.modeling.network.network import build_network
 from lesion_core.progress import Progress
 from lesion_core.recipes.recipe import Recipe
 from lesion_core.recipes.sections import Optimisation
-from lesion_core.training.loop.callbacks import BackupTimer, Reporter
+from lesion_core.training.loop.callbacks import CheckpointTimer, Reporter
 from lesion_core.training.loop.optimizer import AdamW
 from lesion_core.training.loop.state import (
     FitState,
@@ -85,54 +85,54 @@ def test_a_packed_state_comes_back_with_its_random_generators(model: keras.Model
     wanted = _values(model, optimizer)
     assert any("seed" in variable.path for variable in model.variables)
     assert len(optimizer.state) == 3 + 3 * len(model.trainable_variables)  # updates, two of the scale; three of each
-    backup = pack(state, model, optimizer, "all", {"steps.csv": 123})
+    checkpoint = pack(state, model, optimizer, "all", {"steps.csv": 123})
     for variable in (*(v.value for v in model.variables), *optimizer.state):
         variable.assign(tf.ones_like(variable))
-    restore_model(backup, model)
-    restore_optimizer(backup, optimizer, "all")
+    restore_model(checkpoint, model)
+    restore_optimizer(checkpoint, optimizer, "all")
     assert all(np.array_equal(one, other) for one, other in zip(wanted, _values(model, optimizer), strict=True))
-    again = unpack_state(backup)
+    again = unpack_state(checkpoint)
     assert (again.epoch, again.batch, again.n_steps, again.loss_sum, again.wait) == (2, 3, 11, 1.25, 1)
     assert (again.best_score, again.history) == (0.5, state.history)
     assert all(np.array_equal(a, b) for a, b in zip(again.best_weights, state.best_weights, strict=True))
-    assert backup.facts["logs"] == {"steps.csv": 123}
+    assert checkpoint.facts["logs"] == {"steps.csv": 123}
 
 
-def test_patience_goes_on_counting_after_a_backup(model: keras.Model) -> None:
+def test_patience_goes_on_counting_after_a_checkpoint(model: keras.Model) -> None:
     state = FitState()
     note_score(state, model, 0.5, patience=3)
     for _ in range(2):
         note_score(state, model, 0.4, patience=3)
     again = unpack_state(pack(state, model, _optimizer(model), "all", {}))
     assert not again.stopped
-    note_score(again, model, 0.5, patience=3)  # no better than the best before the backup
+    note_score(again, model, 0.5, patience=3)  # no better than the best before the checkpoint
     assert again.stopped
 
 
 def test_a_new_stage_does_not_inherit_the_optimizer(model: keras.Model) -> None:
     optimizer = _optimizer(model)
-    backup = pack(FitState(), model, optimizer, "head", {})
+    checkpoint = pack(FitState(), model, optimizer, "head", {})
     optimizer.state[0].assign(99)
-    restore_optimizer(backup, optimizer, "all")
+    restore_optimizer(checkpoint, optimizer, "all")
     assert int(optimizer.state[0]) == 99
 
 
-def test_slow_backups_are_made_less_often() -> None:
+def test_slow_checkpoints_are_made_less_often() -> None:
     clock = _Clock()
-    timer = BackupTimer(interval_seconds=10, clock=clock)
+    timer = CheckpointTimer(interval_seconds=10, clock=clock)
     assert not timer.is_due(0)
     clock.advance(10)
     assert timer.is_due(0)
-    timer.time_of(lambda: clock.advance(1.0), 0)  # a second for a backup: once in 50 is enough
+    timer.time_of(lambda: clock.advance(1.0), 0)  # a second for a checkpoint: once in 50 is enough
     clock.advance(49)
     assert not timer.is_due(0)
     clock.advance(1)
     assert timer.is_due(0)
 
 
-def test_a_number_of_steps_between_backups_is_kept_to() -> None:
+def test_a_number_of_steps_between_checkpoints_is_kept_to() -> None:
     clock = _Clock()
-    timer = BackupTimer(interval_seconds=1e9, interval_steps=5, clock=clock)
+    timer = CheckpointTimer(interval_seconds=1e9, interval_steps=5, clock=clock)
     due = []
     for step in range(1, 13):
         if timer.is_due(step):

@@ -126,7 +126,7 @@ def _score(dataset: OpenDataset, recipe: Recipe, teaching: Teaching, place: Path
     labels = np.random.default_rng(3).permutation(rows["class_index"].to_numpy())
     keras.utils.set_random_seed(recipe.seed)
     model = build_network(recipe)
-    fit(model, recipe, replace(dataset, rows=rows.assign(class_index=labels)), backups=place, teaching=teaching)
+    fit(model, recipe, replace(dataset, rows=rows.assign(class_index=labels)), checkpoints=place, teaching=teaching)
     check = dataset.split("validation")
     logits = make_logits(model)(evaluation_batches(dataset, check, 16))
     return balanced_accuracy(check["class_index"].to_numpy(), logits.argmax(axis=1))
@@ -156,7 +156,7 @@ def test_mixed_images_have_no_answer(dataset: OpenDataset, make_recipe: MakeReci
             build_network(recipe),
             recipe,
             dataset,
-            backups=tmp_path,
+            checkpoints=tmp_path,
             teaching=Teaching(_answers(dataset), Distillation()),
         )
 
@@ -196,10 +196,10 @@ class _Counting:
         self.inner, self.n_images = teacher.predictor, 0
         self.folder, self.preprocessing = teacher.folder, teacher.predictor.preprocessing
 
-    def predict(self, images: np.ndarray, *metadata: np.ndarray) -> object:
+    def predict(self, images: np.ndarray, metadata: dict[str, np.ndarray]) -> object:
         assert images.shape[1:] == (SIZE_PX, SIZE_PX, 3)  # its own size, not the records'
         self.n_images += len(images)
-        return self.inner.predict(images, *metadata)
+        return self.inner.predict(images, metadata)
 
 
 def test_a_teacher_is_asked_once_and_what_is_kept_is_checked(

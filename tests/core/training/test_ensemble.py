@@ -17,7 +17,7 @@ from lesion_core.modeling.network.backbones import BACKBONE
 from lesion_core.modeling.network.ensemble import members_of
 from lesion_core.modeling.network.network import build_network
 from lesion_core.modeling.network.saved import load_network
-from lesion_core.modeling.network.test_time_augmentation import single_view
+from lesion_core.modeling.network.test_time_augmentation import without_test_time_augmentation
 from lesion_core.progress import Progress, ProgressCallback, ignore_progress
 from lesion_core.recipes.recipe import Recipe
 from lesion_core.refs import DatasetRef, ModelRef
@@ -46,7 +46,7 @@ def _run(job: TrainJob, store: LocalStore, work: Path, listen: ProgressCallback 
 
 def _networks(store: LocalStore, ref: ModelRef, cache: Path) -> list[list[np.ndarray]]:
     model = load_network(materialise(store, ref, cache) / "model.keras")
-    return [network.get_weights() for network in members_of(single_view(model))]
+    return [network.get_weights() for network in members_of(without_test_time_augmentation(model))]
 
 
 def _assert_same(one: list[np.ndarray], other: list[np.ndarray]) -> None:
@@ -58,8 +58,8 @@ def _assert_same(one: list[np.ndarray], other: list[np.ndarray]) -> None:
 def recipe() -> Recipe:
     return Recipe.model_validate(
         {
-            "name": "both", "size_px": 32, "backbone": "tiny", "weights": "none", "deterministic": True, "members": 2,
-            "views": 4, "allow_absent_classes": True, "seed": 3,
+            "name": "both", "size_px": 32, "backbone": "tiny", "weights": "none", "deterministic": True,
+            "ensemble_size": 2, "test_time_augmentation": 4, "allow_absent_classes": True, "seed": 3,
             "optimisation": {"epochs": 2, "batch_size": 16, "patience": 99},
         }
     )  # fmt: skip
@@ -181,12 +181,14 @@ def test_each_starts_from_its_own_or_all_from_one(
         return [network.get_weights()[0] for network in members_of(model)]
 
     def start(members: int, base: ModelFolder) -> list[np.ndarray]:
-        changed = tuned.model_copy(update={"members": members})
+        changed = tuned.model_copy(update={"ensemble_size": members})
         weights = starting_weights(base, changed)
         return kernels(_train(changed, dataset, tmp_path / base.model_id.replace("/", "-"), start=weights))
 
     wanted = [network[0] for network in _networks(store, both[0], tmp_path)]
     np.testing.assert_allclose(start(2, of_two), wanted, atol=1e-6)
     np.testing.assert_allclose(start(2, of_one), kernels(alone[0]) * 2, atol=1e-6)
-    with pytest.raises(ConfigError, match="to have 1 network or the 3 of recipe 'tuned', got 2; set members to 2"):
+    with pytest.raises(
+        ConfigError, match="to have 1 network or the 3 of recipe 'tuned', got 2; set ensemble_size to 2"
+    ):
         start(3, of_two)

@@ -24,7 +24,7 @@ from lesion_core.modeling.network.network import build_network
 from lesion_core.progress import Progress
 from lesion_core.recipes.recipe import Recipe
 from lesion_core.statistics.metrics import balanced_accuracy
-from lesion_core.training.loop.backups import is_finite, read_backup
+from lesion_core.training.loop.checkpoints import is_finite, read_checkpoint
 from lesion_core.training.loop.features import FeatureFeed, make_head, pool_features
 from lesion_core.training.loop.fit import fit
 from lesion_core.training.loop.logs import STEPS_FILE
@@ -67,7 +67,7 @@ def test_it_learns_and_keeps_the_best_epoch(dataset: OpenDataset, make_recipe: M
     recipe = make_recipe(optimisation={"epochs": 8, "learning_rate": 0.01})
     model = _network(recipe)
     heard: list[Progress] = []
-    result = fit(model, recipe, dataset, backups=tmp_path, on_progress=heard.append)
+    result = fit(model, recipe, dataset, checkpoints=tmp_path, on_progress=heard.append)
     scores = [float(row["val_balanced_accuracy"]) for row in result.history]
     smooth = [float(np.mean(scores[max(0, i - 2) : i + 1])) for i in range(8)]
     assert [row["selection_score"] for row in result.history] == pytest.approx(smooth)
@@ -106,10 +106,11 @@ def test_interruptions_in_the_middle_of_an_epoch_change_nothing(
 ) -> None:
     """Twice in one training: six steps an epoch; two epochs of the head, two of all layers."""
     recipe = make_recipe(
-        weights=weights_file, optimisation={"head_epochs": 2, "epochs": 2, "backup_seconds": 1e-6, "batch_size": 16}
+        weights=weights_file,
+        optimisation={"head_epochs": 2, "epochs": 2, "checkpoint_seconds": 1e-6, "batch_size": 16},
     )
     whole = _network(recipe)
-    wanted = fit(whole, recipe, dataset, backups=tmp_path / "whole")
+    wanted = fit(whole, recipe, dataset, checkpoints=tmp_path / "whole")
     assert wanted.n_steps == 24
 
     began: list[int] = []
@@ -127,9 +128,9 @@ def test_interruptions_in_the_middle_of_an_epoch_change_nothing(
         began.append(steps[0])
     resumed = _network(recipe)
     heard: list[Progress] = []
-    found = fit(resumed, recipe, dataset, backups=tmp_path / "broken", on_progress=heard.append)
+    found = fit(resumed, recipe, dataset, checkpoints=tmp_path / "broken", on_progress=heard.append)
     last = next(news.done for news in heard if news.stage in _STEPS)
-    assert [began[1], last] == [2, 14]  # what was backed up before the step that was interrupted
+    assert [began[1], last] == [2, 14]  # what was checkpointed before the step that was interrupted
     assert found.n_steps == wanted.n_steps
     assert [row["loss"] for row in found.history] == pytest.approx([row["loss"] for row in wanted.history], rel=1e-4)
     for one, other in zip(_weights(whole), _weights(resumed), strict=True):
@@ -137,13 +138,13 @@ def test_interruptions_in_the_middle_of_an_epoch_change_nothing(
 
 
 def _fit_talkative(
-    model: keras.Model, recipe: Recipe, dataset: OpenDataset, backups: Path, listen: Callable[[Progress], None]
+    model: keras.Model, recipe: Recipe, dataset: OpenDataset, checkpoints: Path, listen: Callable[[Progress], None]
 ) -> None:
-    """Train with news of every step and a backup after every step."""
+    """Train with news of every step and a checkpoint after every step."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("lesion_core.training.loop.callbacks._NEWS_SECONDS", 0.0)
-        patch.setattr("lesion_core.training.loop.callbacks._LARGEST_BACKUP_SHARE", 1e9)
-        fit(model, recipe, dataset, backups=backups, on_progress=listen)
+        patch.setattr("lesion_core.training.loop.callbacks._LARGEST_CHECKPOINT_SHARE", 1e9)
+        fit(model, recipe, dataset, checkpoints=checkpoints, on_progress=listen)
 
 
 def test_patience_ends_a_training_that_gets_no_better(
@@ -151,7 +152,7 @@ def test_patience_ends_a_training_that_gets_no_better(
 ) -> None:
     # A rate this small moves no prediction, so the first epoch stays the best.
     recipe = make_recipe(optimisation={"epochs": 9, "learning_rate": 1e-12, "patience": 2})
-    result = fit(_network(recipe), recipe, dataset, backups=tmp_path)
+    result = fit(_network(recipe), recipe, dataset, checkpoints=tmp_path)
     assert result.is_stopped_early
     assert len(result.history) == result.best_epoch + 2
 
@@ -161,7 +162,7 @@ def test_without_validation_images_the_last_epoch_is_kept(
 ) -> None:
     rows = dataset.rows[dataset.rows["split"] != "validation"]
     recipe = make_recipe(weights=weights_file, optimisation={"head_epochs": 1, "epochs": 2})
-    result = fit(_network(recipe), recipe, replace(dataset, rows=rows), backups=tmp_path)
+    result = fit(_network(recipe), recipe, replace(dataset, rows=rows), checkpoints=tmp_path)
     assert result.best_epoch == 3
     assert math.isnan(result.best_score)
 
@@ -170,7 +171,7 @@ def test_a_loss_that_is_no_number_ends_at_once(dataset: OpenDataset, make_recipe
     spoiled = replace(dataset, rows=dataset.rows.assign(age_years=np.float32(np.inf)))
     recipe = make_recipe(metadata_dropout=0.0)
     with pytest.raises(TrainingDiverged, match=r"lower optimisation\.learning_rate") as caught:
-        fit(_network(recipe), recipe, spoiled, backups=tmp_path)
+        fit(_network(recipe), recipe, spoiled, checkpoints=tmp_path)
     assert caught.value.epoch == 1
 
 
@@ -180,7 +181,7 @@ def test_validation_that_is_no_number_ends_at_once(
     is_validation = dataset.rows["split"] == "validation"
     spoiled = dataset.rows.assign(age_years=dataset.rows["age_years"].mask(is_validation, np.inf).astype(np.float32))
     with pytest.raises(TrainingDiverged, match="expected finite logits on validation, got"):
-        fit(_network(make_recipe()), make_recipe(), replace(dataset, rows=spoiled), backups=tmp_path)
+        fit(_network(make_recipe()), make_recipe(), replace(dataset, rows=spoiled), checkpoints=tmp_path)
 
 
 def test_a_class_without_an_image_is_told(
@@ -188,13 +189,13 @@ def test_a_class_without_an_image_is_told(
 ) -> None:
     heard: list[Progress] = []
     recipe = make_recipe(optimisation={"epochs": 1})
-    result = fit(_network(recipe), recipe, dataset, backups=tmp_path, on_progress=heard.append)
+    result = fit(_network(recipe), recipe, dataset, checkpoints=tmp_path, on_progress=heard.append)
     assert "no training image of AK, VASC, SCC" in [progress.message for progress in heard]
     assert "the model will never name them" in caplog.text
     assert 0 <= float(result.history[0]["waiting_share"]) <= 1
     strict = make_recipe(allow_absent_classes=False)
     with pytest.raises(ConfigError, match="none of AK, VASC, SCC"):
-        fit(_network(strict), strict, dataset, backups=tmp_path / "none")
+        fit(_network(strict), strict, dataset, checkpoints=tmp_path / "none")
 
 
 def test_averages_are_what_is_validated_chosen_from_and_kept(
@@ -202,37 +203,37 @@ def test_averages_are_what_is_validated_chosen_from_and_kept(
 ) -> None:
     recipe = make_recipe(optimisation={"epochs": 2, "learning_rate": 0.01, "ema_decay": 0.9, "patience": 1})
     model = _network(recipe)
-    result = fit(model, recipe, dataset, backups=tmp_path)
+    result = fit(model, recipe, dataset, checkpoints=tmp_path)
     score = float(result.history[result.best_epoch - 1]["val_balanced_accuracy"])
     assert _score(model, dataset) == pytest.approx(score)
     raw = _network(recipe)
-    backup = read_backup(tmp_path)
-    assert backup is not None
-    restore_model(backup, raw)  # what trains on
+    checkpoint = read_checkpoint(tmp_path)
+    assert checkpoint is not None
+    restore_model(checkpoint, raw)  # what trains on
     assert any(not np.allclose(a, b, atol=1e-5) for a, b in zip(_weights(raw), _weights(model), strict=True))
 
 
-def test_a_full_disk_ends_with_a_sentence_and_the_rerun_goes_on_from_the_last_good_backup(
+def test_a_full_disk_ends_with_a_sentence_and_the_rerun_goes_on_from_the_last_good_checkpoint(
     dataset: OpenDataset, make_recipe: MakeRecipe, tmp_path: Path
 ) -> None:
-    """A real refusal by the operating system: the first epoch's best weights make the backup outgrow the limit."""
-    recipe = make_recipe(optimisation={"epochs": 2, "backup_steps": 2})
+    """A real refusal by the operating system: the first epoch's best weights make the checkpoint outgrow it."""
+    recipe = make_recipe(optimisation={"epochs": 2, "checkpoint_steps": 2})
     n_bytes: list[int] = []
 
     def measure(progress: Progress) -> None:
-        n_bytes.extend(path.stat().st_size for path in tmp_path.glob("00000001.backup"))
+        n_bytes.extend(path.stat().st_size for path in tmp_path.glob("00000001.checkpoint"))
         if n_bytes:
             raise _Interrupted
 
     with pytest.raises(_Interrupted):
         _fit_talkative(_network(recipe), recipe, dataset, tmp_path, measure)
     with _file_size_limit(int(n_bytes[0] * 1.1)), pytest.raises(TrainingError, match="free some space"):
-        fit(_network(recipe), recipe, dataset, backups=tmp_path)
-    kept = read_backup(tmp_path)
+        fit(_network(recipe), recipe, dataset, checkpoints=tmp_path)
+    kept = read_checkpoint(tmp_path)
     assert kept is not None
     assert kept.facts["state"]["n_steps"] == 6
     heard: list[Progress] = []
-    assert fit(_network(recipe), recipe, dataset, backups=tmp_path, on_progress=heard.append).n_steps == 12
+    assert fit(_network(recipe), recipe, dataset, checkpoints=tmp_path, on_progress=heard.append).n_steps == 12
     assert heard[0].done == 6
     assert pd.read_csv(tmp_path / "logs" / STEPS_FILE)["step"].tolist() == list(range(1, 13))
 
@@ -259,14 +260,14 @@ def test_too_little_memory_is_said_with_what_to_lower(
 
     monkeypatch.setattr("lesion_core.training.loop.stages.TrainingFeed.batches", refuse)
     with pytest.raises(TrainingError, match=r"needs more memory .* lower optimisation\.batch_size or size_px"):
-        fit(_network(make_recipe()), make_recipe(), dataset, backups=tmp_path)
+        fit(_network(make_recipe()), make_recipe(), dataset, checkpoints=tmp_path)
 
 
-def test_weights_that_are_no_numbers_never_take_the_place_of_a_good_backup(
+def test_weights_that_are_no_numbers_never_take_the_place_of_a_good_checkpoint(
     dataset: OpenDataset, make_recipe: MakeRecipe, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A step's loss may be finite and its update not: only the loss after it would tell."""
-    recipe = make_recipe(optimisation={"epochs": 2, "batch_size": 16, "backup_steps": 1})
+    recipe = make_recipe(optimisation={"epochs": 2, "batch_size": 16, "checkpoint_steps": 1})
     model = _network(recipe)
 
     def spoil(progress: Progress) -> None:
@@ -275,8 +276,8 @@ def test_weights_that_are_no_numbers_never_take_the_place_of_a_good_backup(
 
     monkeypatch.setattr("lesion_core.training.loop.callbacks.Reporter.is_due", lambda self: True)
     with pytest.raises(TrainingDiverged, match="expected finite weights, got nan in epoch"):
-        fit(model, recipe, dataset, backups=tmp_path, on_progress=spoil)
-    kept = read_backup(tmp_path)
+        fit(model, recipe, dataset, checkpoints=tmp_path, on_progress=spoil)
+    kept = read_checkpoint(tmp_path)
     assert kept is not None
     assert is_finite(kept)
     assert unpack_state(kept).n_steps == 2
@@ -298,8 +299,8 @@ def test_a_batch_larger_than_the_split_is_refused_before_any_work(
 ) -> None:
     recipe = make_recipe(optimisation={"batch_size": 4096})
     with pytest.raises(ConfigError, match="batches of 4096"):
-        fit(_network(recipe), recipe, dataset, backups=tmp_path / "backup")
-    assert not (tmp_path / "backup").exists()
+        fit(_network(recipe), recipe, dataset, checkpoints=tmp_path / "checkpoint")
+    assert not (tmp_path / "checkpoint").exists()
 
 
 @pytest.mark.parametrize("fusion", ["additive", "concat", "film", "metablock", "none"])
@@ -329,7 +330,7 @@ def test_the_warm_up_moves_the_head_and_nothing_else(
     recipe = make_recipe(weights=weights_file, optimisation=still)
     model = _network(recipe)
     before = _weights(model.get_layer("backbone"))
-    result = fit(model, recipe, dataset, backups=tmp_path / "backup")
+    result = fit(model, recipe, dataset, checkpoints=tmp_path / "checkpoint")
     assert [row["stage"] for row in result.history] == ["head"] * 12 + ["all"]
     assert float(result.history[11]["loss"]) < 0.95 * float(result.history[0]["loss"])
     assert result.best_epoch == 13  # the warm-up itself is no candidate
@@ -345,7 +346,7 @@ def test_normalisation_keeps_pretrained_statistics_or_learns_new_ones(
     model = _network(recipe)
     backbone = model.get_layer("backbone")
     before = [np.asarray(weight).copy() for weight in backbone.weights]
-    fit(model, recipe, dataset, backups=tmp_path / "backup")
+    fit(model, recipe, dataset, checkpoints=tmp_path / "checkpoint")
     moved = {
         weight.path: not np.array_equal(np.asarray(weight), old)
         for weight, old in zip(backbone.weights, before, strict=True)

@@ -17,7 +17,7 @@ from lesion_core.errors import ArtifactCorrupt, ConfigError, ManifestError, Trai
 from lesion_core.keys import id_of
 from lesion_core.labels import CLASS_ORDER
 from lesion_core.modeling.network.saved import load_network
-from lesion_core.modeling.network.test_time_augmentation import single_view
+from lesion_core.modeling.network.test_time_augmentation import without_test_time_augmentation
 from lesion_core.progress import Progress, ProgressCallback, ignore_progress
 from lesion_core.recipes.recipe import Recipe
 from lesion_core.refs import DatasetRef, ModelRef
@@ -25,9 +25,9 @@ from lesion_core.serving.predictor import Predictor
 from lesion_core.settings import LesionSettings
 from lesion_core.stores.folders import get_index, materialise, read_file
 from lesion_core.stores.local import LocalStore
-from lesion_core.training.checkpoint import find_checkpoint
 from lesion_core.training.job import run
 from lesion_core.training.output_key import training_inputs, training_key
+from lesion_core.training.resuming import find_resume_point
 from lesion_core.training.spec import TrainJob
 from tests.stages import finished_stages
 
@@ -62,7 +62,7 @@ def trained(
 _RECIPE = Recipe.model_validate(
     {
         "name": "whole", "size_px": 32, "backbone": "tiny", "weights": "none", "deterministic": True,
-        "allow_absent_classes": True, "views": 4,
+        "allow_absent_classes": True, "test_time_augmentation": 4,
         "optimisation": {"epochs": 3, "batch_size": 8, "patience": 99},
     }
 )  # fmt: skip
@@ -82,7 +82,11 @@ def tuned(
     heard: list[Progress] = []
     work = tmp_path_factory.mktemp("tuned")
     schedule = {"head_epochs": 2, "epochs": 1, "learning_rate": 1e-12, "head_learning_rate": 1e-12, "batch_size": 64}
-    content = _RECIPE.model_dump() | {"name": "tuned", "views": 1, "weights": str(work / "gone.weights.h5")}
+    content = _RECIPE.model_dump() | {
+        "name": "tuned",
+        "test_time_augmentation": 1,
+        "weights": str(work / "gone.weights.h5"),
+    }
     recipe = Recipe.model_validate(content | {"optimisation": content["optimisation"] | schedule})
     job = TrainJob(recipe=recipe, dataset=dataset_ref)
     with pytest.raises(ConfigError, match=r"gone\.weights\.h5"):
@@ -184,19 +188,22 @@ def test_views_are_served_and_left_behind_in_fine_tuning(
     tmp_path: Path,
 ) -> None:
     served = load_network(materialise(store, trained[0], tmp_path) / "model.keras")
-    assert single_view(served) is not served
+    assert without_test_time_augmentation(served) is not served
     assert "views averaged              4" in read_file(store, trained[0], "summary.txt").decode()
-    inputs = _pixels_and_patients(3)
-    told = Predictor.load(materialise(store, trained[0], tmp_path)).predict(*inputs.values())
-    mirrored = {**inputs, "image": np.ascontiguousarray(inputs["image"][:, ::-1])}
+    metadata = _patients(3)
+    images = np.random.default_rng(0).integers(0, 256, (3, 32, 32, 3), dtype=np.uint8)
+    told = Predictor.load(materialise(store, trained[0], tmp_path)).predict(images, metadata)
+    mirrored = np.ascontiguousarray(images[:, ::-1])
     np.testing.assert_allclose(
-        Predictor.load(materialise(store, trained[0], tmp_path)).predict(*mirrored.values()).logits,
+        Predictor.load(materialise(store, trained[0], tmp_path)).predict(mirrored, metadata).logits,
         told.logits,
         atol=1e-4,
     )
     single = load_network(materialise(store, tuned[0], tmp_path) / "model.keras")
-    assert single_view(single) is single
-    for one, other in zip(_weights(store, tuned[0], tmp_path), single_view(served).get_weights(), strict=True):
+    assert without_test_time_augmentation(single) is single
+    for one, other in zip(
+        _weights(store, tuned[0], tmp_path), without_test_time_augmentation(served).get_weights(), strict=True
+    ):
         assert one.shape == other.shape
 
 
@@ -230,18 +237,19 @@ def test_memory_that_runs_out_at_the_end_is_said_with_what_is_kept(
 
     monkeypatch.setattr("lesion_core.training.job.write_model", refuse)
     job = TrainJob(recipe=make_recipe(name="heavy", optimisation={"epochs": 1}), dataset=dataset_ref)
-    with pytest.raises(TrainingError, match=r"'heavy' is trained, but needs more memory .* lower views or members"):
+    with pytest.raises(
+        TrainingError,
+        match=r"'heavy' is trained, but needs more memory .* lower test_time_augmentation or ensemble_size",
+    ):
         _run_here(job, store, tmp_path)
-    assert list((tmp_path / "training" / id_of(training_key(job))).glob("backup-0/*.backup"))
-    found = find_checkpoint(job, store, tmp_path)  # what a real training leaves behind
+    assert list((tmp_path / "training" / id_of(training_key(job))).glob("checkpoint-0/*.checkpoint"))
+    found = find_resume_point(job, store, tmp_path)  # what a real training leaves behind
     assert found is not None
     assert (found.is_finished, found.epoch, found.step) == (True, 1, found.n_steps)
 
 
-def _pixels_and_patients(n_images: int) -> dict[str, np.ndarray]:
-    rng = np.random.default_rng(0)
+def _patients(n_images: int) -> dict[str, np.ndarray]:
     return {
-        "image": rng.integers(0, 256, (n_images, 32, 32, 3), dtype=np.uint8),
         "age_years": np.full(n_images, np.nan, np.float32),
         "sex_code": np.zeros(n_images, np.int32),
         "site_code": np.ones(n_images, np.int32),

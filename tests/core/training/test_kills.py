@@ -20,6 +20,7 @@ import pandas as pd
 import pytest
 import tensorflow as tf
 
+from deployments.stack.waiting import wait_for
 from lesion_core import jobs
 from lesion_core.keys import id_of
 from lesion_core.modeling.network.network import build_network
@@ -35,7 +36,7 @@ from lesion_core.training.loop.logs import EVENTS_FILE, STEPS_FILE
 from lesion_core.training.output_key import training_key
 from lesion_core.training.spec import TrainJob
 
-_EPOCHS, _BATCH, _BACKUP_STEPS = (2, 4), 8, 3  # epochs of the head, and of all layers
+_EPOCHS, _BATCH, _CHECKPOINT_STEPS = (2, 4), 8, 3  # epochs of the head, and of all layers
 _DECIDED = ["epoch", "stage", "step", "learning_rate", "loss", "val_balanced_accuracy", "selection_score"]
 
 
@@ -44,8 +45,9 @@ def _recipe(name: str, folder: Path) -> Recipe:
     content = {
         "name": name, "size_px": 32, "backbone": "tiny", "weights": "none", "deterministic": True, "dropout": 0.3,
         "allow_absent_classes": True, "optimisation": {
-            "head_epochs": _EPOCHS[0], "epochs": _EPOCHS[1], "batch_size": _BATCH, "backup_steps": _BACKUP_STEPS,
-            "patience": 99, "ema_decay": 0.9, "rate_decay": 0.5, "unfreeze": 0.9, "batch_norm": "training",
+            "head_epochs": _EPOCHS[0], "epochs": _EPOCHS[1], "batch_size": _BATCH,
+            "checkpoint_steps": _CHECKPOINT_STEPS, "patience": 99, "ema_decay": 0.9, "rate_decay": 0.5,
+            "unfreeze": 0.9, "batch_norm": "training",
         },
     }  # fmt: skip
     recipe = Recipe.model_validate(content)
@@ -63,22 +65,25 @@ def _train(job: TrainJob, store: LocalStore, work: Path) -> ModelRef:
     return run(json.loads(job.model_dump_json()), store=store, workdir=work, on_progress=ignore_progress)
 
 
-def _kill(job: TrainJob, store: LocalStore, work: Path, *, after_backup: int, delay_seconds: float) -> bool:
-    """Start the child, kill it once it has written so many backups, and return whether it was there to be killed."""
+def _kill(job: TrainJob, store: LocalStore, work: Path, *, after_checkpoint: int, delay_seconds: float) -> bool:
+    """Start the child, kill it once it has written so many checkpoints; return whether it was there to be killed."""
     spec = work / "spec.json"
     spec.write_text(job.model_dump_json())
     command = [sys.executable, "-m", "lesion_core.jobs", "train", str(spec)]
     environment = jobs._environment(LesionSettings(store=str(store.root), work=work))
-    backups = work / "training" / id_of(training_key(job)) / "backup-0"
+    checkpoints = work / "training" / id_of(training_key(job)) / "checkpoint-0"
     with subprocess.Popen(
         command, stdin=subprocess.PIPE, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, env=environment
     ) as child:
-        deadline = time.monotonic() + 600
-        while max((int(path.stem) for path in backups.glob("*.backup")), default=0) < after_backup:
-            assert time.monotonic() < deadline
-            if child.poll() is not None:
-                return False
-            time.sleep(0.005)
+        is_there = wait_for(
+            lambda: max((int(path.stem) for path in checkpoints.glob("*.checkpoint")), default=0) >= after_checkpoint,
+            seconds=600,
+            is_hopeless=lambda: child.poll() is not None,
+            pause_seconds=0.005,
+        )
+        if is_there is None:
+            return False
+        assert is_there
         time.sleep(delay_seconds)
         child.kill()
         return child.wait() == -signal.SIGKILL
@@ -105,8 +110,10 @@ def test_a_training_killed_at_random_points_has_the_planned_steps_and_the_same_b
     job = TrainJob(recipe=_recipe("killed", tmp_path), dataset=dataset_ref)
     work = tmp_path / "killed"
     work.mkdir()
-    points = np.sort(rng.choice(np.arange(1, n_steps // _BACKUP_STEPS), n_kills, replace=False))
-    killed = [_kill(job, store, work, after_backup=int(point), delay_seconds=rng.uniform(0, 0.1)) for point in points]
+    points = np.sort(rng.choice(np.arange(1, n_steps // _CHECKPOINT_STEPS), n_kills, replace=False))
+    killed = [
+        _kill(job, store, work, after_checkpoint=int(point), delay_seconds=rng.uniform(0, 0.1)) for point in points
+    ]
     assert sum(killed) >= n_kills - 1  # the last may come too late
     ref = _train(job, store, work)
 

@@ -22,7 +22,7 @@ from lesion_core.stores.folders import materialise
 from lesion_core.stores.local import LocalStore
 from lesion_core.training.output import Making, describe_provenance
 from lesion_core.types import JsonDict
-from tests.core.dataset.snapshots import draw, encode, image_row, simple_pictures, store_snapshot
+from tests.core.dataset.snapshots import draw, encode, image_row, simple_images, store_snapshot
 from tests.core.evaluation.worlds import publish_model, publish_report, right
 from tests.model_folders import SIZE_PX, write_model_folder
 
@@ -37,12 +37,12 @@ def store(tmp_path_factory: pytest.TempPathFactory) -> LocalStore:
 
 def _dataset(store: LocalStore, place: Path, *, name: str, restricted: int | None) -> OpenDataset:
     """Prepare sixty images under CC-0, of which one, if any, is under CC-BY-NC."""
-    pictures = simple_pictures((number for number in range(60) if number != restricted), attribution=FREE)
+    images = simple_images((number for number in range(60) if number != restricted), attribution=FREE)
     if restricted is not None:
         data = encode(draw(restricted))
         row = image_row(restricted, data, licence="CC-BY-NC", attribution=RESTRICTED)
-        pictures.append((row, data))
-    snapshot = store_snapshot(store, pictures, place / f"snapshot-{name}", name=name)
+        images.append((row, data))
+    snapshot = store_snapshot(store, images, place / f"snapshot-{name}", name=name)
     assert snapshot.licence == ("CC-0" if restricted is None else "CC-BY-NC")
     ref = prepare(snapshot, PrepareOptions(name=name, size_px=SIZE_PX), store, workdir=place / "work")
     return open_dataset(store, ref, place / "cache")

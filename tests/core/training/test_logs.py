@@ -1,4 +1,4 @@
-"""Logs say each step once, whatever was written after the last backup, and are small."""
+"""Logs say each step once, whatever was written after the last checkpoint, and are small."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -29,11 +29,11 @@ def _events(path: Path) -> Iterator[tuple[str, int, float]]:
             yield value.tag, event.step, float(tf.make_ndarray(value.tensor))
 
 
-def test_what_came_after_the_backup_is_cut_off(tmp_path: Path) -> None:
+def test_what_came_after_the_checkpoint_is_cut_off(tmp_path: Path) -> None:
     folder, stored = tmp_path / "logs", tmp_path / "model"
     position = _write(folder, range(1, 8))
     assert set(position) == {STEPS_FILE, *(name for name in position if name.startswith("tensorboard/"))}
-    _write(folder, range(8, 13), position)  # lost with the process: no backup knows of it
+    _write(folder, range(8, 13), position)  # lost with the process: no checkpoint knows of it
     with (folder / STEPS_FILE).open("a") as file:
         file.write("13,1,al")  # and a row cut short
     _write(folder, range(8, 21), position)
@@ -48,7 +48,7 @@ def test_what_came_after_the_backup_is_cut_off(tmp_path: Path) -> None:
     assert sorted(path.name for path in stored.rglob("*") if path.is_file()) == [Path(EVENTS_FILE).name, STEPS_FILE]
 
 
-def test_without_a_backup_the_logs_start_again(tmp_path: Path) -> None:
+def test_without_a_checkpoint_the_logs_start_again(tmp_path: Path) -> None:
     _write(tmp_path, range(1, 8))
     _write(tmp_path, range(1, 4))
     assert pd.read_csv(tmp_path / STEPS_FILE)["step"].tolist() == [1, 2, 3]

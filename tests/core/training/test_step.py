@@ -210,11 +210,11 @@ for strategy in (tf.distribute.get_strategy(), tf.distribute.MirroredStrategy(["
         from lesion_core.training.loop.step import make_trainer
         trainer = make_trainer(model, recipe, _loss(), is_averaged=True)
         losses = [float(trainer.step(*_batch(7), 1e-3)) for _ in range(3)]
-        backup = pack(FitState(), model, trainer.optimizer, "all", {})
+        checkpoint = pack(FitState(), model, trainer.optimizer, "all", {})
         for variable in (*model.variables, *trainer.optimizer.state):
             variable.assign(tf.zeros_like(variable.value if hasattr(variable, "path") else variable))
-        restore_model(backup, model)
-        restore_optimizer(backup, trainer.optimizer, "all")
+        restore_model(checkpoint, model)
+        restore_optimizer(checkpoint, trainer.optimizer, "all")
         losses.append(float(trainer.step(*_batch(7), 1e-3)))
         with trainer.averaged():
             weights = [np.array(weight.value.read_value()) for weight in model.weights]

@@ -13,7 +13,7 @@ from lesion_core.labels import Diagnosis
 from lesion_core.serving.predictor import Predictor
 from lesion_core.types import PatientMetadata
 from tests.faults.expected import Refused
-from tests.faults.pictures import noise
+from tests.faults.images import noise
 from tests.faults.surroundings.case import Place, SurroundingCase, Works
 from tests.model_folders import build_graph, write_model_folder
 

@@ -16,8 +16,8 @@ from lesion_core.stores.local import LocalStore
 from tests.app.conftest import running_site
 from tests.conftest import ROOT
 from tests.faults.expected import Refused
+from tests.faults.images import noise
 from tests.faults.page import now
-from tests.faults.pictures import noise
 from tests.faults.surroundings.case import Place, SurroundingCase, Works
 from tests.model_folders import publish_model
 
@@ -144,7 +144,7 @@ PROCESS_CASES = (
         _strict_python,
     ),
     SurroundingCase(
-        "a setting that cannot be meant: LESION_THREADS=all",
+        "an invalid setting: LESION_THREADS=all",
         "",
         Refused(ConfigError, "expected LESION_THREADS to be a usable value, got 'all'"),
         _a_word_for_a_number,

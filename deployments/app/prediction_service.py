@@ -3,12 +3,14 @@
 import datetime
 import logging
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from typing import Any
 
 from deployments.app.approved import ApprovedModel, Served
 from lesion_core.errors import ImageRejected, InputRejected, ModelNotReady
-from lesion_core.labels import SEX_ORDER, SITE_ORDER, Sex, Site
+from lesion_core.fields.kinds import UNKNOWN, AnyField, CategoryField
+from lesion_core.fields.table import FIELDS
 from lesion_core.serving import wording
 from lesion_core.serving.audit import try_record
 from lesion_core.serving.predictor import Answer
@@ -16,8 +18,6 @@ from lesion_core.serving.wording import Statement
 from lesion_core.stores.protocol import Store
 from lesion_core.types import PatientMetadata
 
-UNKNOWN = "unknown"
-MAX_AGE_YEARS = 120
 MAX_UPLOAD_MB = 20
 log = logging.getLogger(__name__)
 
@@ -36,7 +36,7 @@ class Standing:
 
 
 @dataclass(frozen=True, slots=True)
-class Desk:
+class PredictionService:
     """Where questions are answered: the page and the HTTP API both come through here.
 
     ``audit_store`` is where records go, or ``None`` where none are kept.
@@ -79,44 +79,31 @@ class Desk:
         return wording.disclaimer(provenance, served.limits, served.approval, keeps_record=keeps_record)
 
 
-def read_metadata(age: object, sex: object, site: object) -> PatientMetadata:
-    """Return the metadata that form values mean; empty, ``None`` and "unknown" mean unknown.
+def read_metadata(values: Mapping[str, object]) -> PatientMetadata:
+    """Return the metadata that form values mean, by the name of the field; empty, ``None`` and "unknown" are unknown.
 
     Raises:
-        InputRejected: A value cannot be meant; ``field`` says which.
+        InputRejected: A value is invalid; ``field`` says which.
     """
-    return PatientMetadata(age_years=_age(age), sex=_sex(sex), site=_site(site))
+    return PatientMetadata(**{field.name: _read(field, values.get(field.name)) for field in FIELDS})
 
 
-def _age(value: object) -> float | None:
+def _read(field: AnyField, value: object) -> Any:
     if _is_unknown(value):
         return None
+    if isinstance(field, CategoryField):
+        if value in field.words:
+            return field.values(value)
+    elif field.low <= (number := _number(value)) <= field.high:
+        return number
+    raise InputRejected(wording.rejected_field(field.title, field.expected_in_words, shown(value)), field=field.name)
+
+
+def _number(value: object) -> float:
     try:
-        age = float(str(value).replace(",", "."))
+        return float(str(value).replace(",", "."))
     except ValueError:
-        age = math.nan
-    if not 0 <= age <= MAX_AGE_YEARS:
-        expected = f"a number of years from 0 to {MAX_AGE_YEARS}, or nothing where it is unknown"
-        raise InputRejected(wording.rejected_field("Age", expected, shown(value)), field="age_years")
-    return age
-
-
-def _sex(value: object) -> Sex | None:
-    if _is_unknown(value):
-        return None
-    if value not in list(SEX_ORDER):
-        expected = f"one of {', '.join((*SEX_ORDER, UNKNOWN))}"
-        raise InputRejected(wording.rejected_field("Sex", expected, shown(value)), field="sex")
-    return Sex(str(value))
-
-
-def _site(value: object) -> Site | None:
-    if _is_unknown(value):
-        return None
-    if value not in list(SITE_ORDER):
-        expected = f"one of {', '.join((*SITE_ORDER, UNKNOWN))}"
-        raise InputRejected(wording.rejected_field("Site", expected, shown(value)), field="site")
-    return Site(str(value))
+        return math.nan
 
 
 def _is_unknown(value: object) -> bool:

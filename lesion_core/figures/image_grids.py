@@ -1,4 +1,4 @@
-"""The pictures of a dataset: their sizes as they were taken, what that and other facts give away, and samples."""
+"""The images of a dataset: their sizes as they were taken, what that and other facts give away, and samples."""
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path

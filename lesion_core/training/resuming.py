@@ -1,4 +1,4 @@
-"""How far an interrupted training came, read from its backups without TensorFlow."""
+"""How far an interrupted training came, read from its checkpoints without TensorFlow."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -8,14 +8,14 @@ import pandas as pd
 from lesion_core.keys import id_of
 from lesion_core.lineage.exposure import read_splits
 from lesion_core.stores.protocol import Store
-from lesion_core.training.loop.backups import Backup, read_backup
+from lesion_core.training.loop.checkpoints import Checkpoint, read_checkpoint
 from lesion_core.training.output_key import training_key
 from lesion_core.training.plan import make_plan
 from lesion_core.training.spec import TrainJob
 
 
 @dataclass(frozen=True, slots=True)
-class Checkpoint:
+class ResumePoint:
     """Where a training goes on.
 
     Attributes:
@@ -44,16 +44,16 @@ class Checkpoint:
 
 
 def training_scratch(job: TrainJob, workdir: Path) -> Path:
-    """Return the folder of a training's backups and unfinished files on this machine."""
+    """Return the folder of a training's checkpoints and unfinished files on this machine."""
     return workdir / "training" / id_of(training_key(job))
 
 
-def member_backups(scratch: Path, number: int) -> Path:
-    """Return the folder of the backups of one network, from 0."""
-    return scratch / f"backup-{number}"
+def member_checkpoints(scratch: Path, number: int) -> Path:
+    """Return the folder of the checkpoints of one network, from 0."""
+    return scratch / f"checkpoint-{number}"
 
 
-def find_checkpoint(job: TrainJob, store: Store, workdir: Path) -> Checkpoint | None:
+def find_resume_point(job: TrainJob, store: Store, workdir: Path) -> ResumePoint | None:
     """Return where ``job`` would go on after an interruption; ``None`` where it would begin.
 
     Raises:
@@ -62,18 +62,18 @@ def find_checkpoint(job: TrainJob, store: Store, workdir: Path) -> Checkpoint | 
         ArtifactCorrupt: Its table of splits is not the one that was published.
     """
     scratch = training_scratch(job, workdir)
-    for number in reversed(range(job.recipe.members)):
-        if (backup := read_backup(member_backups(scratch, number))) is not None:
-            return _checkpoint(backup, job, number, _train_rows(job, store))
+    for number in reversed(range(job.recipe.ensemble_size)):
+        if (checkpoint := read_checkpoint(member_checkpoints(scratch, number))) is not None:
+            return _resume_point(checkpoint, job, number, _train_rows(job, store))
     return None
 
 
-def _checkpoint(backup: Backup, job: TrainJob, number: int, rows: pd.DataFrame) -> Checkpoint:
-    plan, state = make_plan(job.recipe, rows, is_tuning=job.start_from is not None), backup.facts["state"]
+def _resume_point(checkpoint: Checkpoint, job: TrainJob, number: int, rows: pd.DataFrame) -> ResumePoint:
+    plan, state = make_plan(job.recipe, rows, is_tuning=job.start_from is not None), checkpoint.facts["state"]
     is_finished = bool(state["stopped"]) or state["epoch"] >= plan.n_epochs
-    return Checkpoint(
+    return ResumePoint(
         member=number + 1,
-        n_members=job.recipe.members,
+        n_members=job.recipe.ensemble_size,
         epoch=state["epoch"] if is_finished else state["epoch"] + 1,
         n_epochs=plan.n_epochs,
         step=state["n_steps"],

@@ -1,4 +1,4 @@
-"""Picture files of every kind that may come, usable and not; each function returns a file's bytes."""
+"""Image files of every kind that may come, usable and not; each function returns a file's bytes."""
 
 import io
 import struct
@@ -17,7 +17,7 @@ ORIENTATION_TAG = 0x0112
 PNG_SIGNATURE = b"\x89PNG\r\n\x1a\n"
 
 
-def picture(size: tuple[int, int] = SIZE) -> Image.Image:
+def sample_image(size: tuple[int, int] = SIZE) -> Image.Image:
     """A dark spot on skin, with a red corner at the upper left that tells every turn of it."""
     width, height = size
     image = Image.new("RGB", size, SKIN)
@@ -28,7 +28,7 @@ def picture(size: tuple[int, int] = SIZE) -> Image.Image:
 
 
 def encoded(image: Image.Image, format_: str = "PNG", **options: Any) -> bytes:
-    """The file of a picture; JPEG at a quality that keeps its colours."""
+    """The file of an image; JPEG at a quality that keeps its colours."""
     stream = io.BytesIO()
     if format_ in ("JPEG", "MPO"):
         options = {"quality": 95, "subsampling": 0, **options}
@@ -37,7 +37,7 @@ def encoded(image: Image.Image, format_: str = "PNG", **options: Any) -> bytes:
 
 
 def noise(format_: str = "JPEG", size: tuple[int, int] = SIZE) -> bytes:
-    """A picture that does not compress, so that a cut falls into its pixels."""
+    """An image that does not compress, so that a cut falls into its pixels."""
     pixels = np.random.default_rng(1).integers(0, 256, (size[1], size[0], 3), np.uint8)
     return encoded(Image.fromarray(pixels), format_)
 
@@ -48,31 +48,31 @@ def cut(data: bytes, share: float) -> bytes:
 
 
 def turned() -> bytes:
-    """A picture that lies on its side and says so."""
+    """An image that lies on its side and says so."""
     exif = Image.Exif()
     exif[ORIENTATION_TAG] = 6
-    return encoded(picture().transpose(Image.Transpose.ROTATE_90), "JPEG", exif=exif)
+    return encoded(sample_image().transpose(Image.Transpose.ROTATE_90), "JPEG", exif=exif)
 
 
 def with_broken_exif() -> bytes:
-    """A picture whose EXIF is garbage."""
-    return encoded(picture(), "JPEG", exif=b"Exif\x00\x00II*\x00\xff\xff\xff\xff garbage")
+    """An image whose EXIF is garbage."""
+    return encoded(sample_image(), "JPEG", exif=b"Exif\x00\x00II*\x00\xff\xff\xff\xff garbage")
 
 
 def sixteen_bit_grey() -> bytes:
-    """The picture's grey values over the whole range of 16 bits."""
-    return encoded(Image.fromarray(np.asarray(picture().convert("L")).astype(np.uint16) * 257))
+    """The image's grey values over the whole range of 16 bits."""
+    return encoded(Image.fromarray(np.asarray(sample_image().convert("L")).astype(np.uint16) * 257))
 
 
 def sixteen_bit_tiff(*, white_is_zero: bool) -> bytes:
     """The same in a TIFF, in the order of bytes that Pillow reads least of."""
-    levels = np.asarray(picture().convert("L")).astype(int) * 257
+    levels = np.asarray(sample_image().convert("L")).astype(int) * 257
     page = tiff.page(65535 - levels, 0, bits=16, big_endian=True) if white_is_zero else tiff.page(levels, 1, bits=16)
     return tiff.tiff(page, big_endian=white_is_zero)
 
 
 def _copy() -> tiff.Page:
-    small = np.asarray(picture((24, 16)))
+    small = np.asarray(sample_image((24, 16)))
     return tiff.page(small, 2, **{f"t{tiff.SUB_FILE_TYPE}": 1})
 
 
@@ -83,41 +83,41 @@ def reduced_copy() -> bytes:
 
 def pyramid() -> bytes:
     """A TIFF with a smaller copy before the image."""
-    return tiff.tiff(_copy(), tiff.page(np.asarray(picture()), 2))
+    return tiff.tiff(_copy(), tiff.page(np.asarray(sample_image()), 2))
 
 
 def with_gamma() -> bytes:
-    """The picture in linear light, as gAMA tells."""
-    linear = decode_srgb(np.asarray(picture()) / 255)
+    """The image in linear light, as gAMA tells."""
+    linear = decode_srgb(np.asarray(sample_image()) / 255)
     return png.png((linear * 255).round().astype(np.uint8), png.RGB, 8, png.gamma(1.0))
 
 
 def see_through(mode: str) -> bytes:
-    """A picture whose lower half is transparent black."""
-    image = picture().convert("RGBA")
+    """An image whose lower half is transparent black."""
+    image = sample_image().convert("RGBA")
     image.paste((0, 0, 0, 0), (0, SIZE[1] // 2 + 4, SIZE[0], SIZE[1]))
     return encoded(image.convert(mode))
 
 
 def several(format_: str) -> bytes:
     """Two frames of equal standing."""
-    frames = [picture(), picture().transpose(Image.Transpose.ROTATE_180)]
+    frames = [sample_image(), sample_image().transpose(Image.Transpose.ROTATE_180)]
     return encoded(frames[0], format_, save_all=True, append_images=frames[1:])
 
 
 def with_preview() -> bytes:
     """What cameras write: a JPEG that carries a small copy of itself."""
-    return encoded(picture(), "MPO", save_all=True, append_images=[picture((24, 16))])
+    return encoded(sample_image(), "MPO", save_all=True, append_images=[sample_image((24, 16))])
 
 
 def in_linear_light() -> bytes:
-    """The picture in a colour space whose tone curve is straight, with the profile that says so."""
+    """The image in a colour space whose tone curve is straight, with the profile that says so."""
     body = bytearray(ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes())
     for number in range(struct.unpack(">I", body[128:132])[0]):
         tag, offset, _ = struct.unpack(">4sII", body[132 + 12 * number : 144 + 12 * number])
         if tag in (b"rTRC", b"gTRC", b"bTRC"):
             body[offset : offset + 16] = b"para\0\0\0\0\0\0\0\0\x00\x01\x00\x00"  # y = x^1.0
-    pixels = np.asarray(picture()) / 255
+    pixels = np.asarray(sample_image()) / 255
     linear = np.where(pixels <= 0.04045, pixels / 12.92, ((pixels + 0.055) / 1.055) ** 2.4)
     return encoded(Image.fromarray((linear * 255).round().astype(np.uint8)), icc_profile=bytes(body))
 
@@ -143,7 +143,7 @@ def whole_bomb(side: int) -> bytes:
 
 def text_bomb(kind: bytes) -> bytes:
     """A PNG with a comment (or a profile) that unpacks to 64 MB."""
-    whole = encoded(picture())
+    whole = encoded(sample_image())
     packed = chunk(kind, b"Comment\0\0" + zlib.compress(bytes(64 * 1024 * 1024), 9))
     header_end = len(PNG_SIGNATURE) + 25
     return whole[:header_end] + packed + whole[header_end:]

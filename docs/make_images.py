@@ -1,4 +1,4 @@
-"""Take the README's pictures from a running local stack: ``python docs/make_pictures.py PREFECT_URL PAGE_URL IMAGE``.
+"""Take the README's images from a running local stack: ``python docs/make_images.py PREFECT_URL PAGE_URL IMAGE``.
 
 Needs the development tools (Playwright) and a Chromium; use the synthetic stack, whose images may be shown.
 """
@@ -31,7 +31,7 @@ def newest_run(prefect: str) -> str:
 
 
 def show_run(page: Page, prefect: str) -> None:
-    """Picture a flow run with its stages."""
+    """Image a flow run with its stages."""
     page.goto(f"{prefect}/runs/flow-run/{newest_run(prefect)}")
     page.get_by_text("Task Runs", exact=True).click()
     page.get_by_text("approve-model").first.wait_for()
@@ -40,7 +40,7 @@ def show_run(page: Page, prefect: str) -> None:
 
 
 def show_page(page: Page, address: str, image: Path) -> None:
-    """Picture the page with an answer, down to the map."""
+    """Image the page with an answer, down to the map."""
     page.set_viewport_size({"width": 1280, "height": 1180})
     page.goto(address)
     page.locator("input[type=file]").first.set_input_files(image)
@@ -53,7 +53,7 @@ def show_page(page: Page, address: str, image: Path) -> None:
 
 
 def main(prefect: str, address: str, image: str) -> None:
-    """Take both pictures."""
+    """Take both images."""
     FOLDER.mkdir(exist_ok=True)
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=shutil.which("chromium"), args=ARGUMENTS)

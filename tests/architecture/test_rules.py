@@ -1,4 +1,4 @@
-"""The rules that hold the house up, checked."""
+"""The rules of the architecture, checked."""
 
 import ast
 import json
@@ -11,8 +11,8 @@ import pytest
 from tests.architecture import steps
 
 ROOT = Path(__file__).parents[2]
-FLOORS = ("lesion_core", "tasks", "flows", "deployments")
-SOURCES = sorted(path for floor in FLOORS for path in (ROOT / floor).rglob("*.py"))
+LAYERS = ("lesion_core", "tasks", "flows", "deployments")
+SOURCES = sorted(path for layer in LAYERS for path in (ROOT / layer).rglob("*.py"))
 
 
 def test_imports_go_down_and_every_library_stays_at_home() -> None:
@@ -34,7 +34,7 @@ def test_a_change_of_a_step_raises_its_version(step: str) -> None:
 
 
 @pytest.mark.parametrize("path", SOURCES, ids=lambda path: path.relative_to(ROOT).as_posix())
-def test_a_file_fits_its_room(path: Path) -> None:
+def test_a_file_is_short_and_named_for_what_it_holds(path: Path) -> None:
     assert len(path.read_text(encoding="utf-8").splitlines()) <= 400
     assert path.stem not in {"utils", "util", "helpers", "helper", "common", "misc", "manager"}
 
@@ -49,10 +49,10 @@ def test_a_package_has_at_most_sixteen_modules() -> None:
     assert crowded == {}
 
 
-@pytest.mark.parametrize("floor", ["tasks", "flows"])
-def test_upper_floors_only_decorate_and_order(floor: str) -> None:
-    """No class (it would pickle under a wrong name) and no try/except (errors are core's) above the ground floor."""
-    for path in (ROOT / floor).glob("*.py"):
+@pytest.mark.parametrize("layer", ["tasks", "flows"])
+def test_upper_floors_only_decorate_and_order(layer: str) -> None:
+    """No class (it would pickle under a wrong name) and no try/except (errors are core's) above lesion_core."""
+    for path in (ROOT / layer).glob("*.py"):
         allowed = {"policies.py": {ast.Try}}.get(path.name, set())
         found = {type(node) for node in ast.walk(ast.parse(path.read_text(encoding="utf-8")))}
         assert not (found & {ast.ClassDef, ast.Try}) - allowed, path

@@ -1,8 +1,8 @@
-"""Resumable backups of a running training: whole, checked, or not there.
+"""Resumable checkpoints of a running training: whole, checked, or not there.
 
-A backup is one file: the sha256 of what follows, then a numpy archive. It is written under a temporary
+A checkpoint is one file: the sha256 of what follows, then a numpy archive. It is written under a temporary
 name, flushed to the disk and renamed, and the one before is kept until the next: whatever moment the
-process is killed at, the newest whole backup is found again and a torn one never is.
+process is killed at, the newest whole checkpoint is found again and a torn one never is.
 """
 
 import contextlib
@@ -28,80 +28,80 @@ log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
-class Backup:
+class Checkpoint:
     """What a training needs to go on: JSON facts (position, scores, history) and named arrays."""
 
     facts: JsonDict
     arrays: Mapping[str, np.ndarray]
 
 
-def write_backup(folder: Path, backup: Backup) -> Path:
-    """Write the next backup in ``folder`` and drop all but the last two.
+def write_checkpoint(folder: Path, checkpoint: Checkpoint) -> Path:
+    """Write the next checkpoint in ``folder`` and drop all but the last two.
 
     Raises:
         TrainingError: The disk is full or the folder cannot be written; what was there before stays.
     """
     numbers = _numbers(folder)
-    target = folder / f"{(numbers[-1] if numbers else 0) + 1:08d}.backup"
+    target = folder / f"{(numbers[-1] if numbers else 0) + 1:08d}.checkpoint"
     partial = target.with_suffix(".partial")
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        _write_whole(partial, _encode(backup))
+        _write_whole(partial, _encode(checkpoint))
         partial.rename(target)
         _flush_directory(folder)
     except OSError as error:
         with contextlib.suppress(OSError):
             partial.unlink(missing_ok=True)
         raise TrainingError(
-            f"expected to write a training backup to {folder}, got: {error.strerror or error}; free some space there "
-            "or set LESION_WORK to another disk, and run again: training resumes from the last good backup",
+            f"expected to write a training checkpoint to {folder}, got: {error.strerror or error}; free some space "
+            "there or set LESION_WORK to another disk, and run again: training resumes from the last good checkpoint",
             folder=str(folder),
         ) from error
     for number in numbers[: -(_KEPT - 1)]:
-        (folder / f"{number:08d}.backup").unlink(missing_ok=True)
+        (folder / f"{number:08d}.checkpoint").unlink(missing_ok=True)
     return target
 
 
-def read_backup(folder: Path) -> Backup | None:
-    """Return the newest whole backup in ``folder``, or ``None``; a torn one is passed over with a warning."""
+def read_checkpoint(folder: Path) -> Checkpoint | None:
+    """Return the newest whole checkpoint in ``folder``, or ``None``; a torn one is passed over with a warning."""
     for number in reversed(_numbers(folder)):
-        path = folder / f"{number:08d}.backup"
-        backup = _decode(path.read_bytes())
-        if backup is not None:
-            return backup
-        log.warning("backup %s does not match its checksum; going back to the one before", path)
+        path = folder / f"{number:08d}.checkpoint"
+        checkpoint = _decode(path.read_bytes())
+        if checkpoint is not None:
+            return checkpoint
+        log.warning("checkpoint %s does not match its checksum; going back to the one before", path)
     return None
 
 
-def is_finite(backup: Backup) -> bool:
-    """Return whether every number in the backup's arrays is one."""
-    return all(np.isfinite(array).all() for array in backup.arrays.values() if array.dtype.kind == "f")
+def is_finite(checkpoint: Checkpoint) -> bool:
+    """Return whether every number in the checkpoint's arrays is one."""
+    return all(np.isfinite(array).all() for array in checkpoint.arrays.values() if array.dtype.kind == "f")
 
 
-def remove_backups(folder: Path) -> None:
-    """Remove ``folder`` and every backup in it."""
+def remove_checkpoints(folder: Path) -> None:
+    """Remove ``folder`` and every checkpoint in it."""
     shutil.rmtree(folder, ignore_errors=True)
 
 
 def _numbers(folder: Path) -> list[int]:
-    return sorted(int(path.stem) for path in folder.glob("*.backup") if path.stem.isdigit())
+    return sorted(int(path.stem) for path in folder.glob("*.checkpoint") if path.stem.isdigit())
 
 
-def _encode(backup: Backup) -> bytes:
+def _encode(checkpoint: Checkpoint) -> bytes:
     buffer = io.BytesIO()
-    facts = np.frombuffer(json.dumps(backup.facts).encode(), np.uint8)
-    np.savez(buffer, allow_pickle=False, **{_FACTS: facts, **backup.arrays})
+    facts = np.frombuffer(json.dumps(checkpoint.facts).encode(), np.uint8)
+    np.savez(buffer, allow_pickle=False, **{_FACTS: facts, **checkpoint.arrays})
     body = buffer.getvalue()
     return hashlib.sha256(body).digest() + body
 
 
-def _decode(content: bytes) -> Backup | None:
+def _decode(content: bytes) -> Checkpoint | None:
     digest, body = content[:_DIGEST_BYTES], content[_DIGEST_BYTES:]
     if hashlib.sha256(body).digest() != digest:
         return None
     with np.load(io.BytesIO(body), allow_pickle=False) as archive:
         arrays = {name: archive[name] for name in archive.files}
-    return Backup(facts=json.loads(arrays.pop(_FACTS).tobytes()), arrays=arrays)
+    return Checkpoint(facts=json.loads(arrays.pop(_FACTS).tobytes()), arrays=arrays)
 
 
 def _write_whole(path: Path, content: bytes) -> None:
