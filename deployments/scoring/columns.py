@@ -23,12 +23,16 @@ _TODAY = {
     for name in (*archive_fields.SITE, archive_fields.SITE_SPECIAL)
     for older in archive_fields.names_of(name)
 }
+_ARCHIVE = (
+    *(*archive_fields.SEARCHED, *archive_fields.MEASURED, archive_fields.ATTRIBUTION, archive_fields.DAY),
+    *(archive_fields.FORMER_MALIGNANCY, archive_fields.FORMER_DIAGNOSIS),
+)
+_OLDER = (old for name in _ARCHIVE if name not in archive_fields.OWN for old in archive_fields.OLDER.get(name, ()))
 # What the same tables hold besides, and a prediction does not use: the archive's own columns, former and present
 # ones, those of the challenges of 2018, 2019, 2020 and 2024, and those of HAM10000.
 _NOT_USED = frozenset(
     {
-        *archive_fields.SEARCHED, *archive_fields.MEASURED, archive_fields.ATTRIBUTION, archive_fields.DAY,
-        archive_fields.FORMER_MALIGNANCY, archive_fields.FORMER_DIAGNOSIS, "nevus_type", "mel_class", "mel_type",
+        *_ARCHIVE, *_OLDER, "nevus_type", "mel_class", "mel_type",
         *(name.lower() for name in CLASS_ORDER), "unk", "target", "score_weight", "akiec", "iddx_full",
         *(f"iddx_{level}" for level in range(1, 6)), "dx", "dx_type", "dataset",
     }
