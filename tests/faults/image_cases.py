@@ -13,11 +13,11 @@ from tests.faults.images import (
     bomb,
     cut,
     encoded,
-    image,
     in_linear_light,
     noise,
     pyramid,
     reduced_copy,
+    sample_image,
     see_through,
     several,
     sixteen_bit_grey,
@@ -118,7 +118,7 @@ IMAGE_CASES = (
     ImageCase(
         "a JPEG of 12 bits",
         Reported("the JPEG has 12 bits a sample; export it with 8 bits"),
-        lambda: of_bits(encoded(image(), "JPEG"), 12),
+        lambda: of_bits(encoded(sample_image(), "JPEG"), 12),
     ),
     ImageCase("a DICOM file", Reported("the file is a DICOM file"), lambda: bytes(128) + b"DICM" + bytes(64)),
     ImageCase(
@@ -174,26 +174,28 @@ IMAGE_CASES = (
     ImageCase(
         "an image of 12 × 8 pixels",
         Reported("the image has 12 × 8 pixels, less than 16 a side"),
-        lambda: encoded(image((12, 8)), "JPEG"),
+        lambda: encoded(sample_image((12, 8)), "JPEG"),
     ),
     ImageCase(
         "a TIFF of floating-point numbers",
         Reported("its colour mode 'F' is not one with a known black and white"),
-        lambda: encoded(image().convert("F"), "TIFF"),
+        lambda: encoded(sample_image().convert("F"), "TIFF"),
     ),
-    ImageCase("a PNG called .jpg", Used("as PNG, under its right ending", stored_as="png"), lambda: encoded(image())),
+    ImageCase(
+        "a PNG called .jpg", Used("as PNG, under its right ending", stored_as="png"), lambda: encoded(sample_image())
+    ),
     ImageCase(
         "a TIFF called .jpg",
         Used("as TIFF, under its right ending", stored_as="tif"),
-        lambda: encoded(image(), "TIFF"),
+        lambda: encoded(sample_image(), "TIFF"),
     ),
     ImageCase(
         "a WebP called .jpg",
         Used("as WebP, under its right ending", stored_as="webp"),
-        lambda: encoded(image(), "WEBP", lossless=True),
+        lambda: encoded(sample_image(), "WEBP", lossless=True),
     ),
-    ImageCase("a JPEG in CMYK", Used("converted to RGB"), lambda: encoded(image().convert("CMYK"), "JPEG")),
-    ImageCase("a greyscale JPEG", Used("as grey RGB", **_GREY), lambda: encoded(image().convert("L"), "JPEG")),
+    ImageCase("a JPEG in CMYK", Used("converted to RGB"), lambda: encoded(sample_image().convert("CMYK"), "JPEG")),
+    ImageCase("a greyscale JPEG", Used("as grey RGB", **_GREY), lambda: encoded(sample_image().convert("L"), "JPEG")),
     ImageCase(
         "a 16-bit greyscale PNG",
         Used("scaled over its full range, not clipped", stored_as="png", **_GREY),
@@ -217,7 +219,7 @@ IMAGE_CASES = (
     ImageCase(
         "a one-bit PNG",
         Used("as black and white", stored_as="png", corner=BLACK, centre=BLACK, below=WHITE),
-        lambda: encoded(image().convert("1", dither=0)),
+        lambda: encoded(sample_image().convert("1", dither=0)),
     ),
     ImageCase(
         "a palette PNG with transparency",
@@ -239,17 +241,17 @@ IMAGE_CASES = (
     ImageCase(
         "a PNG with an unreadable ICC profile",
         Used("without the profile", stored_as="png"),
-        lambda: encoded(image(), icc_profile=b"no profile at all"),
+        lambda: encoded(sample_image(), icc_profile=b"no profile at all"),
     ),
     ImageCase("a camera's JPEG with a preview inside (MPO)", Used("its first image"), with_preview),
     ImageCase(
         "a progressive JPEG",
         Used("like any other"),
-        lambda: encoded(image(), "JPEG", progressive=True),
+        lambda: encoded(sample_image(), "JPEG", progressive=True),
     ),
     ImageCase(
         "a JPEG with bytes after its end",
         Used("up to its end"),
-        lambda: encoded(image(), "JPEG") + b"\0" * 512 + b"trailer",
+        lambda: encoded(sample_image(), "JPEG") + b"\0" * 512 + b"trailer",
     ),
 )
