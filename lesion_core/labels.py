@@ -2,7 +2,8 @@
 
 The classes and sites are those of the ISIC 2019 challenge training set
 (https://challenge.isic-archive.com/landing/2019/). Their order here is the order of every array,
-table and model output. A code is the position plus one; code 0 says "unknown".
+table and model output, in whose shapes the number of classes is k. A code is the position plus one; code 0 says
+"unknown".
 """
 
 from collections.abc import Mapping, Sequence

@@ -13,7 +13,7 @@ from lesion_core.types import PatientMetadata, Value
 
 
 class Shares(Value):
-    """What adds up to a class's log-odds against the average of the eight classes."""
+    """What adds up to a class's log-odds against the average of the classes."""
 
     image: float
     metadata: float

@@ -45,7 +45,7 @@ def write_preview(data_uri: str, width: int, height: int) -> str:
 
 
 def write_answer(answer: Answer) -> str:
-    """Return the eight classes with their probabilities, the warning, and the quality notes."""
+    """Return the classes with their probabilities, the warning, and the quality notes."""
     return _render("answer", answer=answer, n_classes=N_CLASSES_IN_WORDS)
 
 

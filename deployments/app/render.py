@@ -35,7 +35,7 @@ def draw_map(answer: Answer, diagnosis: Diagnosis) -> str:
 
 
 def scale_of(answer: Answer) -> float:
-    """Return the value at the ends of the colour scale: one for all eight classes, so that maps compare.
+    """Return the value at the ends of the colour scale: one for all classes, so that maps compare.
 
     It is the 99th percentile of the absolute values, so that one outlying cell does not pale all others.
     """

@@ -29,7 +29,7 @@ class Answers:
 
     Attributes:
         images: isic_id, group and class_index (n rows).
-        probs: By recipe, one float (n, 8) for each seed.
+        probs: By recipe, one float (n, k) for each seed.
     """
 
     images: pd.DataFrame
@@ -135,7 +135,7 @@ def score_folds(folds: Folds, *, n_bootstrap: int, seed: int) -> dict[str, Score
 
 
 def _confusion_by_group(seeds: Sequence[Scored], codes: np.ndarray) -> np.ndarray:
-    """Return confusion counts of all seeds by group, float64 (g, 64)."""
+    """Return confusion counts of all seeds by group, float64 (g, k²)."""
     n_groups = int(codes.max()) + 1
     cells = [one.class_index * N_CLASSES + one.probs.argmax(axis=1) for one in seeds]
     counts = sum(np.bincount(codes * N_CLASSES**2 + cell, minlength=n_groups * N_CLASSES**2) for cell in cells)

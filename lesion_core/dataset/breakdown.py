@@ -128,7 +128,7 @@ def _counts_in_bins(field: NumberField, values: np.ndarray) -> ByClass:
 
 
 def sizes_by_class(manifest: pd.DataFrame) -> tuple[np.ndarray, np.ndarray]:
-    """Return widths and heights in pixels, int (n, 2), most frequent first, and images of each by class, (n, 8)."""
+    """Return widths and heights in pixels, int (n, 2), most frequent first, and images of each by class, (n, k)."""
     pairs = manifest[["width", "height"]].to_numpy(np.int64)
     distinct, which = np.unique(pairs, axis=0, return_inverse=True)
     table = np.zeros((len(distinct), N_CLASSES), np.int64)

@@ -19,7 +19,7 @@ N_RESAMPLINGS = 2  # of what adds up over groups, and of what depends on the ord
 
 @dataclass(frozen=True, slots=True)
 class Scored:
-    """What is measured: ``class_index`` int (n,), ``probs`` float (n, 8), ``groups`` (n,)."""
+    """What is measured: ``class_index`` int (n,), ``probs`` float (n, k), ``groups`` (n,)."""
 
     class_index: np.ndarray
     probs: np.ndarray

@@ -22,7 +22,7 @@ _MALIGNANT = [CLASS_ORDER.index(name) for name in MALIGNANT]
 def predict_rows(
     predictor: Predictor, images: ModelImages, rows: pd.DataFrame, on_progress: ProgressCallback
 ) -> np.ndarray:
-    """Return the served probabilities of every row, float32 (n, 8)."""
+    """Return the served probabilities of every row, float32 (n, k)."""
     parts = []
     for start in range(0, len(rows), _AT_A_TIME):
         part = rows.iloc[start : start + _AT_A_TIME]
@@ -105,7 +105,7 @@ def table_of_predictions(rows: pd.DataFrame, probs: np.ndarray) -> pd.DataFrame:
 
     Args:
         rows: isic_id, group and class_index of each image.
-        probs: float (n, 8), in the same order.
+        probs: float (n, k), in the same order.
     """
     predicted = probs.argmax(axis=1).astype(np.int8)
     table = pd.DataFrame(

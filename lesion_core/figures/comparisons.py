@@ -93,7 +93,7 @@ def draw_sensitivities(names: Sequence[str], sensitivities: np.ndarray, path: Pa
 
     Args:
         names: Recipes, drawn from the top.
-        sensitivities: float (recipes, 8), 0 to 1, NaN where not known.
+        sensitivities: float (recipes, k), 0 to 1, NaN where not known.
         path: Where to.
         subject: Of what.
     """

@@ -36,7 +36,7 @@ _NAMES = [str(name) for name in CLASS_ORDER]
 
 @dataclass(frozen=True, slots=True)
 class Panel:
-    """One field by class: ``counts`` holds images by value and class, (8,) each; ``unknown`` is drawn grey."""
+    """One field by class: ``counts`` holds images by value and class, (k,) each; ``unknown`` is drawn grey."""
 
     heading: str
     counts: Mapping[str, np.ndarray]
@@ -58,7 +58,7 @@ def draw_class_distribution(counts: Mapping[str, np.ndarray], path: Path, subjec
     """Draw images per class, stacked by split; return ``path``.
 
     Args:
-        counts: Split to int (8,).
+        counts: Split to int (k,).
         path: Where to.
         subject: Of what.
     """
@@ -91,8 +91,8 @@ def draw_ages(ages: np.ndarray, images: np.ndarray, bin_years: int, path: Path, 
     """Draw each class's ages, and the share of its images without one; return ``path``.
 
     Args:
-        ages: int (8, n_bins), images by class and age, from 0 in steps of ``bin_years``; the last bin is open.
-        images: int (8,), all images of each class.
+        ages: int (k, n_bins), images by class and age, from 0 in steps of ``bin_years``; the last bin is open.
+        images: int (k,), all images of each class.
         bin_years: Width of a bin.
         path: Where to.
         subject: Of what.

@@ -32,7 +32,7 @@ def draw_sizes(sizes: np.ndarray, images: np.ndarray, path: Path, subject: Subje
 
     Args:
         sizes: int (n, 2), width and height in pixels as taken, most frequent first.
-        images: int (n, 8), images of each size by class.
+        images: int (n, k), images of each size by class.
         path: Where to.
         subject: Of what.
     """
@@ -118,7 +118,7 @@ def draw_samples(samples: Mapping[int, np.ndarray], counts: np.ndarray, path: Pa
 
     Args:
         samples: Position in ``CLASS_ORDER`` to uint8 (n, s, s, 3).
-        counts: int (8,), how many images the samples were drawn from.
+        counts: int (k,), how many images the samples were drawn from.
         path: Where to.
         subject: Of what.
     """

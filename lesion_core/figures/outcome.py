@@ -23,7 +23,7 @@ class Case:
     isic_id: str
     pixels: np.ndarray  # uint8 (h, w, 3)
     truth: Diagnosis
-    probs: np.ndarray  # (8,)
+    probs: np.ndarray  # (k,)
 
 
 def draw_history(history: pd.DataFrame, path: Path, subject: Subject) -> Path:

@@ -23,7 +23,7 @@ from lesion_core.statistics.metrics import Reliability, RocCurve
 
 
 def draw_confusion_matrix(confusion: np.ndarray, path: Path, subject: Subject) -> Path:
-    """Draw counts, int (8, 8), shaded by their share of the true class; return ``path``."""
+    """Draw counts, int (k, k), shaded by their share of the true class; return ``path``."""
     sheet = Sheet("Confusion matrix", subject, width=7.6, height=6.4)
     axes = sheet.axes()[0]
     support = confusion.sum(axis=1)

@@ -1,4 +1,4 @@
-"""From the archive's vocabulary to the eight classes and the eight sites of the ISIC 2019 challenge.
+"""From the archive's vocabulary to the classes and the eight sites of the ISIC 2019 challenge.
 
 The archive describes a diagnosis by a path of up to five levels (``diagnosis_1..5``) and a site by another
 (``anatom_site_1..5``) plus ``anatom_site_special``. The rules below reproduce the published ground truth of
@@ -10,7 +10,7 @@ and must not contradict what the archive says.
 Until February 2025 the archive named a diagnosis by one word (``diagnosis``), and until June 2025 it also said if it
 is malignant (``benign_malignant``). Tables of that time are read by the words below: those of the former
 ``DiagnosisEnum`` of isic-metadata whose place in today's paths (its ``diagnosis_hierarchical``) belongs to one of
-the eight classes, whatever is meant in detail. Other words (``lentigo NOS``, ``AIMP``, ``other`` …) name none. A
+the classes, whatever is meant in detail. Other words (``lentigo NOS``, ``AIMP``, ``other`` …) name none. A
 former word counts where there is no path, or only its first level, and must not contradict what else is said.
 
 A value that no rule covers is an ``Unmapped`` with its reason; nothing is guessed. In particular

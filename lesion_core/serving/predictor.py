@@ -95,9 +95,9 @@ class OnnxModel:
 class Predictions:
     """What the model says about ``n`` images; classes in ``CLASS_ORDER``.
 
-    ``logits`` float32 (n, 8), raw: before the temperature. ``probs`` float32 (n, 8) = softmax(logits / temperature).
-    ``evidence`` float32 (n, h, w, 8) and ``metadata_logits`` float32 (n, 8), raw, where the head has them:
-    logits = mean of evidence over the map + metadata_logits, + ``interaction_logits`` float32 (n, 8) where the
+    ``logits`` float32 (n, k), raw: before the temperature. ``probs`` float32 (n, k) = softmax(logits / temperature).
+    ``evidence`` float32 (n, h, w, k) and ``metadata_logits`` float32 (n, k), raw, where the head has them:
+    logits = mean of evidence over the map + metadata_logits, + ``interaction_logits`` float32 (n, k) where the
     metadata gates the image's features. ``embedding`` float32 (n, d).
     """
 
@@ -111,7 +111,7 @@ class Predictions:
 
 @dataclass(frozen=True, slots=True)
 class ClassAnswer:
-    """One class in an answer. The shares are calibrated log-odds against the average of the eight classes.
+    """One class in an answer. The shares are calibrated log-odds against the average of the classes.
 
     ``interaction_share`` is None where the model has no such part.
     """
@@ -139,8 +139,8 @@ class ClassAnswer:
 class Answer:
     """The answer to one image.
 
-    ``classes``: all eight, most probable first. ``maps`` float32 (h, w, 8) in ``CLASS_ORDER``, calibrated log-odds
-    against the average of the eight classes; of ``map_kind`` "evidence" (its mean over the map is the class's
+    ``classes``: all, most probable first. ``maps`` float32 (h, w, k) in ``CLASS_ORDER``, calibrated log-odds
+    against the average of the classes; of ``map_kind`` "evidence" (its mean over the map is the class's
     image share) or "occlusion" (how far the value falls when the cell is hidden). ``pixels`` uint8 (s, s, 3): what
     the model saw.
     """
@@ -343,7 +343,7 @@ def _repeated(metadata: PatientMetadata, n: int) -> dict[str, np.ndarray]:
 
 
 def _occlude(predictor: Predictor, pixels: np.ndarray, metadata: PatientMetadata, value: np.ndarray) -> np.ndarray:
-    """Return (8, 8, 8): how far each class's calibrated value falls when a cell is hidden.
+    """Return (8, 8, k): how far each class's calibrated value falls when a cell is hidden.
 
     A cell is hidden by the image's mean colour (occlusion sensitivity, Zeiler and Fergus 2014, arXiv:1311.2901;
     the mean rather than grey, because a grey patch on skin is itself a finding).

@@ -45,7 +45,7 @@ def fit_temperature(logits: np.ndarray, class_index: np.ndarray, *, prior: Prior
     """Fit the temperature that minimises the weighted negative log likelihood.
 
     Args:
-        logits: float (n, 8), raw, classes in ``CLASS_ORDER``.
+        logits: float (n, k), raw, classes in ``CLASS_ORDER``.
         class_index: int (n,), 0-based.
         prior: 'flat' weighs images so that every class present counts the same; 'observed' weighs them equally.
 

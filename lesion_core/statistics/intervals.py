@@ -32,7 +32,7 @@ OnDrawn = Callable[[int], None]  # resamples done since the last call
 class GroupSums:
     """What each group adds to the statistics; the first axis of every array is the group (g)."""
 
-    confusion: np.ndarray  # float64 (g, 64), true class first
+    confusion: np.ndarray  # float64 (g, k²), true class first
     terms: Mapping[str, np.ndarray]  # (g,) of each measure that has ``terms``, by name
     bins: np.ndarray  # (g, 3 * N_BINS): count, confidence, correct
     n_images: np.ndarray  # (g,)
@@ -72,14 +72,14 @@ def measure(
 
     Args:
         class_index: int (n,), 0-based.
-        probs: float (n, 8).
+        probs: float (n, k).
         groups: (n,) group of each image, of any sortable type.
         n_bootstrap: Resamples.
         seed: Same seed, same intervals.
         on_drawn: Hears of so many more resamples done.
 
     Returns:
-        Statistics by the name of their measure, of ``CLASS_MEASURES`` (8,) and of ``MEASURES`` (), without those that
+        Statistics by the name of their measure, of ``CLASS_MEASURES`` (k,) and of ``MEASURES`` (), without those that
         depend on the order of scores.
 
     Raises:

@@ -33,7 +33,7 @@ class Totals:
     """What adds up over images, of each of b resamples.
 
     Attributes:
-        confusion: float (b, 8, 8), true classes in rows, predicted ones in columns.
+        confusion: float (b, k, k), true classes in rows, predicted ones in columns.
         means: Mean over the images, (b,), of each measure that has ``terms``, by name.
         bins: Sums over bins of the leading probability, each (b, n_bins).
     """
@@ -45,7 +45,7 @@ class Totals:
 
 @dataclass(frozen=True, slots=True)
 class Ranking:
-    """Of each of b resamples and each class, float (b, 8), NaN where the class has no image or every image.
+    """Of each of b resamples and each class, float (b, k), NaN where the class has no image or every image.
 
     Attributes:
         auc: Area under the ROC curve of the class against the rest.
@@ -69,9 +69,9 @@ class Measure:
         interval: 'resampled': percentiles of the resamples. 'share': Wilson's where they say too little, of the
             groups with an image in ``share_of``. 'mean': from those of the class measure ``mean_of``. 'none': all
             resamples lie on one side of the measured number.
-        of_totals: Returns (b,), of a class measure (b, 8).
+        of_totals: Returns (b,), of a class measure (b, k).
         of_ranking: The same, from the order of scores.
-        terms: Returns each image's part, (n,), from ``class_index`` (n,) and ``probs`` (n, 8); the mean counts.
+        terms: Returns each image's part, (n,), from ``class_index`` (n,) and ``probs`` (n, k); the mean counts.
         share_of: Returns the images that a share is taken over, bool (n,), from ``class_index``; of a class measure,
             from whether an image is of the class.
         column: Heading in a leaderboard.

@@ -1,6 +1,6 @@
 """What is measured, on arrays; classes in ``CLASS_ORDER`` throughout.
 
-``class_index`` is int (n,), 0-based; ``probs`` is float (n, 8); a confusion matrix is (…, 8, 8) with true classes in
+``class_index`` is int (n,), 0-based; ``probs`` is float (n, k); a confusion matrix is (…, k, k) with true classes in
 rows and predicted ones in columns, so the rates below also work on a stack of them.
 
 What cannot be known is NaN, never 0 or 1: the sensitivity of a class without images, the precision of a class
@@ -25,7 +25,7 @@ MELANOMA_INDEX = CLASS_ORDER.index(Diagnosis.MEL)
 
 @dataclass(frozen=True, slots=True)
 class Rates:
-    """Per-class rates of a stack of confusion matrices; each array is float (…, 8), NaN where undefined."""
+    """Per-class rates of a stack of confusion matrices; each array is float (…, k), NaN where undefined."""
 
     sensitivity: np.ndarray
     specificity: np.ndarray
@@ -57,7 +57,7 @@ class Reliability:
 
 
 def confusion_matrix(class_index: np.ndarray, predicted: np.ndarray) -> np.ndarray:
-    """Return counts, int64 (8, 8): true classes in rows, predicted ones in columns.
+    """Return counts, int64 (k, k): true classes in rows, predicted ones in columns.
 
     Raises:
         DataError: The lengths differ, or a class is out of range.
@@ -92,7 +92,7 @@ def balanced_accuracy_of(confusion: np.ndarray) -> np.ndarray:
 
 
 def balanced_accuracy(class_index: np.ndarray, predicted: np.ndarray) -> float:
-    """Return the mean sensitivity of the classes present (the ISIC 2019 score, over eight classes).
+    """Return the mean sensitivity of the classes present (the ISIC 2019 score).
 
     NaN for no images. The chance level is 1 / number of classes present.
     """
@@ -136,7 +136,7 @@ def roc_of(class_index: np.ndarray, probs: np.ndarray, position: int) -> RocCurv
 
 
 def class_aucs(class_index: np.ndarray, probs: np.ndarray) -> np.ndarray:
-    """Return the one-vs-rest area under the ROC curve of every class, (8,), NaN where there is no curve."""
+    """Return the one-vs-rest area under the ROC curve of every class, (k,), NaN where there is no curve."""
     curves = [roc_of(class_index, probs, position) for position in range(N_CLASSES)]
     return np.array([np.nan if curve is None else curve.auc for curve in curves])
 

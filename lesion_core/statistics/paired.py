@@ -87,7 +87,7 @@ def _confusion_by_group(
 
 
 def _statistics(sums: np.ndarray) -> np.ndarray:
-    """Return balanced accuracy and malignant sensitivity, (2, b), of summed confusion counts (b, 64)."""
+    """Return balanced accuracy and malignant sensitivity, (2, b), of summed confusion counts (b, k²)."""
     confusion = sums.reshape(-1, N_CLASSES, N_CLASSES)
     return np.stack([balanced_accuracy_of(confusion), malignant_rates(confusion)[0]])
 

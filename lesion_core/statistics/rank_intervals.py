@@ -17,7 +17,7 @@ _EDGE = 1e-9
 
 
 def measure_ranking(class_index: np.ndarray, probs: np.ndarray) -> Ranking:
-    """Return what is measured on the images themselves, as one row (1, 8), at ``SCREENING_SPECIFICITY``."""
+    """Return what is measured on the images themselves, as one row (1, k), at ``SCREENING_SPECIFICITY``."""
     curves = [roc_of(class_index, probs, position) for position in range(N_CLASSES)]
     return Ranking(
         auc=np.array([[np.nan if curve is None else curve.auc for curve in curves]]),
@@ -41,7 +41,7 @@ def resample_ranking(
 
     Args:
         class_index: int (n,), 0-based.
-        probs: float (n, 8).
+        probs: float (n, k).
         groups: (n,) group of each image.
         specificity: At least this for the sensitivity; no threshold is interpolated.
         n_bootstrap: Resamples.

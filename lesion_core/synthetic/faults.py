@@ -15,7 +15,7 @@ from lesion_core import archive_fields
 from lesion_core.synthetic.vocabulary import Row
 
 N_FAULTY_ROWS = 6
-# A real entry of the archive's taxonomy that is none of the eight classes.
+# A real entry of the archive's taxonomy that is none of the classes.
 UNMAPPABLE = ("Indeterminate", "Indeterminate melanocytic proliferations", "Atypical melanocytic neoplasm")
 UNKNOWN_SITE = "Left thigh, see letter"
 
@@ -30,7 +30,7 @@ def plant_faults(folder: Path, rows: list[Row], n_views: Mapping[str, int], rng:
         rng: Chooses the rows.
 
     The faults, in the order in which rows are drawn: a truncated JPEG; a row without an image (the
-    archive's 404); a diagnosis that is none of the eight; a site nobody has heard of; a near-duplicate of
+    archive's 404); a diagnosis that is none of the classes; a site nobody has heard of; a near-duplicate of
     another lesion's image; and the very bytes of one.
     """
     nevi = [

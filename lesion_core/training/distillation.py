@@ -30,7 +30,7 @@ from lesion_core.recipes.sections import Imbalance
 from lesion_core.training.loop.step import Loss
 from lesion_core.training.spec import Distillation
 
-TEACHER = "teacher"  # target beside 'labels': float32 (n, 8), the teacher's logits for the student's prior
+TEACHER = "teacher"  # target beside 'labels': float32 (n, k), the teacher's logits for the student's prior
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -38,7 +38,7 @@ class Teaching:
     """What a teacher says of the training images, and how it is listened to.
 
     Attributes:
-        logits: float32 (n, 8), a row for each image of the training split, in its order; see ``prior_shift``.
+        logits: float32 (n, k), a row for each image of the training split, in its order; see ``prior_shift``.
         settings: Temperature, and the weight of the labels.
     """
 
@@ -70,7 +70,7 @@ class DistillationLoss:
     label_weight: float
 
     def __call__(self, targets: Targets, logits: keras.KerasTensor) -> keras.KerasTensor:
-        """Return the mean loss, a float32 scalar, of logits (n, 8) against 'labels' and 'teacher' (n, 8)."""
+        """Return the mean loss, a float32 scalar, of logits (n, k) against 'labels' and 'teacher' (n, k)."""
         taught = divergence(targets[TEACHER], logits, self.temperature)
         if self.label_weight == 0.0:
             return taught
@@ -81,8 +81,8 @@ def divergence(teacher: keras.KerasTensor, student: keras.KerasTensor, temperatu
     """Return the mean over images of T^2 KL(teacher || student) at temperature T: a float32 scalar, at least 0.
 
     Args:
-        teacher: Logits, float (n, 8).
-        student: Logits, float (n, 8).
+        teacher: Logits, float (n, k).
+        student: Logits, float (n, k).
         temperature: Above 0.
     """
     ops = keras.ops  # float32 also under mixed precision
@@ -94,11 +94,11 @@ def divergence(teacher: keras.KerasTensor, student: keras.KerasTensor, temperatu
 def prior_shift(
     *, student: Imbalance, student_prior: np.ndarray, teacher: Imbalance, teacher_prior: np.ndarray
 ) -> np.ndarray:
-    """Return what is added to the teacher's logits so that they stand for the student's prior: float32 (8,).
+    """Return what is added to the teacher's logits so that they stand for the student's prior: float32 (k,).
 
     Args:
         student: How the student's recipe treats rare classes.
-        student_prior: (8,) shares of the classes in the student's loss, see ``shares_in_loss``.
+        student_prior: (k,) shares of the classes in the student's loss, see ``shares_in_loss``.
         teacher: The same of the teacher's recipe.
         teacher_prior: The same of the teacher's training split.
     """

@@ -176,7 +176,7 @@ def calibrate(onnx: OnnxModel, dataset: OpenDataset, on_progress: ProgressCallba
 
 
 def onnx_logits(onnx: OnnxModel, dataset: OpenDataset, rows: pd.DataFrame, tally: Tally, message: str) -> np.ndarray:
-    """Return the served model's logits, float32 (n, 8); ``tally`` counts the images."""
+    """Return the served model's logits, float32 (n, k); ``tally`` counts the images."""
     tally.tell(message)
     parts = [np.zeros((0, len(CLASS_ORDER)), np.float32)]
     for start in range(0, len(rows), onnx.batch_size):

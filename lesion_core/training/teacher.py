@@ -110,7 +110,7 @@ def teach(
 
 
 def _kept(place: Path, teacher: Teacher, rows: pd.DataFrame, images: ModelImages) -> np.ndarray:
-    """Return the answers for ``rows``, float32 (n, 8), from ``place`` or asked now and put there."""
+    """Return the answers for ``rows``, float32 (n, k), from ``place`` or asked now and put there."""
     subject = hashlib.sha256("\n".join([teacher.ref.sha256, *rows["isic_id"]]).encode()).digest()
     if (known := _read(place, subject)) is not None:
         return known
@@ -155,7 +155,7 @@ def _shift(teacher: Teacher, recipe: Recipe, rows: pd.DataFrame) -> np.ndarray:
 
 
 def _prior_of(folder: ModelFolder, imbalance: Imbalance) -> np.ndarray:
-    """Return the shares of the classes in the loss that a model was trained by: float64 (8,)."""
+    """Return the shares of the classes in the loss that a model was trained by: float64 (k,)."""
     stated = folder.provenance.class_counts
     counts = np.array([int(stated.get("train", stated).get(str(name), 0)) for name in CLASS_ORDER])
     if not counts.any():

@@ -61,7 +61,7 @@ class ListedImage:
     Attributes:
         facts: Canonical JSON of the archive's metadata (``statements``).
         url: Where the file is; ``None`` where the archive names none.
-        diagnosis: The class; ``None`` where it is none of the eight.
+        diagnosis: The class; ``None`` where it is none of the classes.
         is_wanted: Whether it is to be downloaded.
         field: What is in the way, if anything is; ``value`` and ``reason`` say more.
     """

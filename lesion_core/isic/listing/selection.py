@@ -26,7 +26,7 @@ class Choice:
     """What a listed image is for.
 
     Attributes:
-        diagnosis: Its class; ``None`` where it has none of the eight.
+        diagnosis: Its class; ``None`` where it has none of the classes.
         is_wanted: Whether it is to be downloaded.
         obstacle: Why it is left out; ``None`` also for images that a sample did not draw.
     """

@@ -77,7 +77,7 @@ def images_folder(folder: Path, tables: ChallengeTables) -> Path:
 def read_challenge(tables: ChallengeTables) -> list[Mapping[str, str]]:
     """Return one row per image, in the form of the archive's own table: empty cells have no key.
 
-    The class stands under ``challenge_class``, 'UNK' where the image is none of the eight.
+    The class stands under ``challenge_class``, 'UNK' where the image is none of the classes.
 
     Raises:
         ManifestError: Columns are missing, an image is named twice or in one table only, or its row of ones and

@@ -38,7 +38,7 @@ def survey(source: ArchiveSource, *, patience: Patience | None = None) -> Survey
     """Ask an archive how many images match a source, how many bytes, and under which licences.
 
     A handful of small requests; nothing is listed or downloaded. Licences are those of all matches, whether
-    or not their diagnosis is one of the eight classes.
+    or not their diagnosis is one of the classes.
 
     Raises:
         SourceUnavailable: The archive does not answer.

@@ -92,7 +92,7 @@ class TrainingFeed:
         return {**inputs, "image": image}, {LABELS: labels, **{name: values[name] for name in self.targets}}
 
     def varied(self, images: np.ndarray, class_index: np.ndarray, draws: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """Return a batch as the network sees it: images uint8 (n, s, s, 3), labels float32 (n, 8).
+        """Return a batch as the network sees it: images uint8 (n, s, s, 3), labels float32 (n, k).
 
         Args:
             images: uint8 (n, s, s, 3), as recorded.

@@ -20,7 +20,7 @@ from lesion_core.recipes.recipe import Recipe
 from lesion_core.recipes.sections import Imbalance
 
 LABELS = "labels"
-Targets = dict[str, Any]  # 'labels': float32 (n, 8), shares of the classes, each row summing to 1
+Targets = dict[str, Any]  # 'labels': float32 (n, k), shares of the classes, each row summing to 1
 
 # Below this share left over, a class counts as certain: a power of 0 has no derivative that float32 can hold.
 _CERTAIN = 1e-7
@@ -44,10 +44,10 @@ def make_loss(recipe: Recipe, class_index: np.ndarray) -> "AdjustedCrossEntropy"
 
 
 def shares_in_loss(counts: np.ndarray, imbalance: Imbalance) -> np.ndarray:
-    """Return the share of each class in the loss, after sampling and weights: float64 (8,), sum 1.
+    """Return the share of each class in the loss, after sampling and weights: float64 (k,), sum 1.
 
     Args:
-        counts: (8,) images per class in the training split, not all 0.
+        counts: (k,) images per class in the training split, not all 0.
         imbalance: How the classes are drawn and weighed.
     """
     drawn = class_quotas(counts, imbalance.sampling_power)
@@ -71,11 +71,11 @@ def logit_offsets(prior: np.ndarray, strength: float) -> np.ndarray:
     for the prior then raises every class above it, and a class never seen is never favoured for being rare.
 
     Args:
-        prior: (8,) from ``shares_in_loss``.
+        prior: (k,) from ``shares_in_loss``.
         strength: 0 leaves the logits alone, 1 corrects to a flat prior.
 
     Returns:
-        float32 (8,), finite, at most 0.
+        float32 (k,), finite, at most 0.
     """
     prior = np.asarray(prior, np.float64)
     return (strength * np.log(np.where(prior > 0, prior, prior.max()))).astype(np.float32)
@@ -91,13 +91,13 @@ def class_weights(
     A class absent from training, which label smoothing alone can name, weighs as little as the lightest.
 
     Args:
-        counts: (8,) images per class in the training split, not all 0.
-        drawn: (8,) how often an epoch draws each class; 0 exactly where ``counts`` is 0.
+        counts: (k,) images per class in the training split, not all 0.
+        drawn: (k,) how often an epoch draws each class; 0 exactly where ``counts`` is 0.
         power: In [0, 1]; 0 weighs all alike.
         effective_number: Beta, in (0, 1), or None.
 
     Returns:
-        float32 (8,), finite and positive; their mean over what an epoch draws is 1.
+        float32 (k,), finite and positive; their mean over what an epoch draws is 1.
     """
     present = np.maximum(counts, 1).astype(np.float64)
     if effective_number is None:
@@ -121,10 +121,10 @@ class AdjustedCrossEntropy:
     counts less. The mean is over images, not over weights, so that a batch of rare images does count more.
 
     Attributes:
-        offsets: float32 (8,) from ``logit_offsets``.
-        label_smoothing: Share of each label spread evenly over the eight classes (Szegedy et al. 2016,
+        offsets: float32 (k,) from ``logit_offsets``.
+        label_smoothing: Share of each label spread evenly over the classes (Szegedy et al. 2016,
             arXiv:1512.00567).
-        class_weights: float32 (8,) from ``class_weights``.
+        class_weights: float32 (k,) from ``class_weights``.
         focal_gamma: At least 0.
     """
 
@@ -134,7 +134,7 @@ class AdjustedCrossEntropy:
     focal_gamma: float = 0.0
 
     def __call__(self, targets: Targets, logits: keras.KerasTensor) -> keras.KerasTensor:
-        """Return the mean loss, a float32 scalar, of logits (n, 8) against ``targets['labels']`` (n, 8)."""
+        """Return the mean loss, a float32 scalar, of logits (n, k) against ``targets['labels']`` (n, k)."""
         ops = keras.ops
         logits = ops.cast(logits, "float32") + self.offsets  # float32 also under mixed precision
         labels = targets[LABELS] * (1.0 - self.label_smoothing) + self.label_smoothing / N_CLASSES

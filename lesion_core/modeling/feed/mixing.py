@@ -29,12 +29,12 @@ def mix(
 
     Args:
         images: uint8 (n, s, s, 3).
-        labels: float32 (n, 8), rows sum to 1.
+        labels: float32 (n, k), rows sum to 1.
         draws: float32 (n, ``N_MIXING_DRAWS``) in [0, 1). The partners are the batch's own images, once each.
         augmentation: ``mixup`` and ``cutmix``; where both are on, each image has an even chance of either.
 
     Returns:
-        uint8 (n, s, s, 3) and float32 (n, 8), rows sum to 1.
+        uint8 (n, s, s, 3) and float32 (n, k), rows sum to 1.
     """
     partners = _partners(draws[:, 0])
     pasted = _is_pasted(draws[:, 1], augmentation)

@@ -6,7 +6,7 @@ from lesion_core.labels import N_CLASSES
 
 
 def class_counts(class_index: np.ndarray) -> np.ndarray:
-    """Return how many images each class has, int64 (8,), for 0-based class indices (n,)."""
+    """Return how many images each class has, int64 (k,), for 0-based class indices (n,)."""
     return np.bincount(np.asarray(class_index, np.int64), minlength=N_CLASSES)
 
 
@@ -18,11 +18,11 @@ def class_quotas(counts: np.ndarray, power: float) -> np.ndarray:
     drawn at least once.
 
     Args:
-        counts: (8,) images per class, not all 0.
+        counts: (k,) images per class, not all 0.
         power: In [0, 1].
 
     Returns:
-        int64 (8,), summing to ``counts.sum()``.
+        int64 (k,), summing to ``counts.sum()``.
     """
     weights = np.where(counts > 0, np.power(np.maximum(counts, 1).astype(np.float64), 1.0 - power), 0.0)
     exact = counts.sum() * weights / weights.sum()

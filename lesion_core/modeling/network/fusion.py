@@ -1,4 +1,4 @@
-"""Fusion: how feature maps and encoded metadata become logits over the eight classes.
+"""Fusion: how feature maps and encoded metadata become logits over the classes.
 
 'additive' keeps the image's evidence spatial, so each logit is exactly the mean of its evidence map plus the
 metadata's share (the idea of class activation maps, Zhou et al. 2016, arXiv:1512.04150, with the map itself
@@ -35,7 +35,7 @@ def additive_head(maps: list[keras.KerasTensor], metadata: keras.KerasTensor, dr
         dropout: Share of feature channels dropped at training.
 
     Returns:
-        evidence (n, h, w, 8) at the finest map's resolution, metadata_logits (n, 8) with the bias, logits (n, 8),
+        evidence (n, h, w, k) at the finest map's resolution, metadata_logits (n, k) with the bias, logits (n, k),
         embedding (n, c): all float32.
     """
     return _add_up(maps, _metadata_term(metadata), dropout)
@@ -50,7 +50,7 @@ def film_head(maps: list[keras.KerasTensor], metadata: keras.KerasTensor, dropou
     """As ``additive_head``, with every feature scaled and shifted by the metadata first.
 
     Returns:
-        As ``additive_head``, and interaction_logits (n, 8): logits are the mean of evidence, which is that with all
+        As ``additive_head``, and interaction_logits (n, k): logits are the mean of evidence, which is that with all
         metadata unknown, plus metadata_logits plus interaction_logits.
     """
     return _add_up_gated("film", maps, metadata, dropout)
@@ -65,7 +65,7 @@ def concat_head(maps: list[keras.KerasTensor], metadata: keras.KerasTensor, drop
     """Concatenate pooled features and a metadata perceptron; there is no evidence to show.
 
     Returns:
-        logits (n, 8), embedding (n, c): float32.
+        logits (n, k), embedding (n, c): float32.
     """
     layers = keras.layers
     embedding = _embedding(maps)

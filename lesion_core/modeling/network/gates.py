@@ -23,7 +23,7 @@ _SILENT = 1e-3
 
 @keras.saving.register_keras_serializable(package="lesionflow")
 class GatedEvidence(keras.layers.Layer):
-    """One map gated by the metadata and weighed out to the eight classes, in float32 under any policy.
+    """One map gated by the metadata and weighed out to the classes, in float32 under any policy.
 
     'film' is feature-wise linear modulation (Perez et al. 2018, arXiv:1709.07871): scale 1 + W m, shift U m.
 
@@ -36,8 +36,8 @@ class GatedEvidence(keras.layers.Layer):
     W and U start at 0, so that at first the gate is the same for every patient and the head can be trained on a
     frozen backbone as any other.
 
-    Input: [features (n, h, w, c), encoded metadata (n, m)]. Output, float32: ``evidence`` (n, h, w, 8),
-    ``metadata`` (n, 8), ``interaction`` (n, 8).
+    Input: [features (n, h, w, c), encoded metadata (n, m)]. Output, float32: ``evidence`` (n, h, w, k),
+    ``metadata`` (n, k), ``interaction`` (n, k).
     """
 
     def __init__(self, kind: str, **options: Any) -> None:

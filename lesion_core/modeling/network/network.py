@@ -1,4 +1,4 @@
-"""The dual-input network: image and metadata in, logits over the eight classes out."""
+"""The dual-input network: image and metadata in, logits over the classes out."""
 
 import keras
 
@@ -19,10 +19,10 @@ def build_network(recipe: Recipe, *, name: str = NETWORK) -> keras.Model:
     Inputs (dict): ``image`` uint8 (n, s, s, 3) RGB, and the metadata fields: ``age_years`` float32
     (n,), NaN unknown; ``sex_code`` and ``site_code`` int32 (n,), 0 unknown. All of them whatever the head.
 
-    Outputs (dict, float32): ``logits`` (n, 8) and ``embedding`` (n, d); with fusions 'additive' and 'none' also
-    ``evidence`` (n, h, w, 8), h and w at least 8, and ``metadata_logits`` (n, 8), where
+    Outputs (dict, float32): ``logits`` (n, k) and ``embedding`` (n, d); with fusions 'additive' and 'none' also
+    ``evidence`` (n, h, w, k), h and w at least 8, and ``metadata_logits`` (n, k), where
     logits = mean of evidence over h and w + metadata_logits. With 'film' and 'metablock' also ``interaction_logits``
-    (n, 8), which is added to that sum; evidence is then that with all metadata unknown.
+    (n, k), which is added to that sum; evidence is then that with all metadata unknown.
 
     Raises:
         ConfigError: The weights are missing, damaged, or made for another network.

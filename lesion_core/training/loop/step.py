@@ -100,7 +100,7 @@ def make_trainer(
 
 
 def make_logits(model: keras.Model) -> Callable[[Iterable[dict[str, np.ndarray]]], np.ndarray]:
-    """Return a function from batches of inputs to the logits of all of them, float32 (n, 8)."""
+    """Return a function from batches of inputs to the logits of all of them, float32 (n, k)."""
 
     @tf.function(reduce_retracing=True)  # type: ignore[untyped-decorator, unused-ignore]
     def infer(inputs: Inputs) -> tf.Tensor:
