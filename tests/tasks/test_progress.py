@@ -101,13 +101,13 @@ def test_a_server_that_refuses_costs_news_and_no_work(
     monkeypatch.setattr(telling, "_update", refuse)
     with telling.progress("training-progress", "a recipe") as tell:
         tell(Progress(stage="training", done=1, total=2))
-    assert "progress of training could not be determined: Server error '500" in caplog.text
-    assert "progress of finished could not be determined: Server error '500" in caplog.text
+    assert "progress of training could not be reported: Server error '500" in caplog.text
+    assert "progress of finished could not be reported: Server error '500" in caplog.text
     caplog.clear()
     monkeypatch.setattr(telling, "create_progress_artifact", refuse)
     with telling.progress("training-progress", "a recipe") as tell:
         tell(Progress(stage="training", done=1, total=2))
-    assert "progress of training could not be determined: Server error '500" in caplog.text
+    assert "progress of training could not be reported: Server error '500" in caplog.text
 
 
 def test_counts_come_back_from_the_metadata() -> None:
