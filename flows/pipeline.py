@@ -24,7 +24,7 @@ def pipeline_flow(
 ) -> ChannelState | None:
     """Ingest, prepare, train, evaluate, and approve what passes the gate.
 
-    Images come from the archive or a mirror of it. Lesions, patients and look-alikes stay on one side of each
+    Images come from the archive or a mirror of it. Lesions, patients and near-duplicates stay on one side of each
     split. The network is trained in a child process, evaluated once on the test split as it will be served, and
     compared with the approved model on the same images. Each step's output is addressed by what it depends on,
     so a rerun with the same inputs recomputes nothing.

@@ -174,7 +174,7 @@ def _remarks(summary: DatasetSummary, counts: Breakdown, shortcuts: Sequence[Sho
     if n_alone:
         yield (
             f"{n_alone:,} images ({percent(n_alone, n_images)}) name no lesion: each stands for itself unless a "
-            "look-alike joins it, so some lesions may be counted twice."
+            "near-duplicate joins it, so some lesions may be counted twice."
         )
     yield from _placeholders(counts)
     if summary.n_quarantined:

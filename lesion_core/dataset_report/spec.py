@@ -51,7 +51,7 @@ class Shown:
 
 PEOPLE = tuple(field for field in categories() if field != SITE)  # drawn side by side; the site has its own figure
 FIGURES: tuple[Shown, ...] = (
-    Shown("classes", "Classes", "Lesions, patients and look-alikes stay in one split."),
+    Shown("classes", "Classes", "Lesions, patients and near-duplicates stay in one split."),
     Shown(
         "samples",
         "Samples",

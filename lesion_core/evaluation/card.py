@@ -201,7 +201,7 @@ def _test_data(metrics: Metrics, dataset: DatasetSummary) -> str:
     missing = ", ".join(f"{name} {share:.2f}" for name, share in sorted(dataset.missing.items()))
     return (
         f"Dataset {code(metrics.subject.dataset_id)}, images by class and split{_of_fold(metrics)}. Lesions, "
-        "patients, identical files and look-alikes stay in one split.\n\n"
+        "patients, identical files and near-duplicates stay in one split.\n\n"
         f"{table(('Class', *splits), [*rows, total])}\n\n"
         f"Share of images without a value: {missing}."
     )

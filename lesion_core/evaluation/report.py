@@ -50,7 +50,7 @@ class Subject(Value):
     n_seen_in_training: int = Field(
         default=0, ge=0, description="Images of the split that went into the model: trained, chosen or calibrated on"
     )
-    n_groups: int = Field(ge=1, description="Patients, lesions and look-alikes joined; what is resampled")
+    n_groups: int = Field(ge=1, description="Patients, lesions and near-duplicates joined; what is resampled")
     classes_present: tuple[Diagnosis, ...]
     absent_classes: tuple[Diagnosis, ...] = Field(description="Classes without an image in the split")
     synthetic: bool = Field(description="Whether the model or the images are generated: no clinical meaning")

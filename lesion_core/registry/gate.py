@@ -95,7 +95,7 @@ def _check_certificate(store: Store, dataset: DatasetRef, role: str) -> GateChec
         name=name,
         passed=n_overlaps == 0,
         detail=f"{dataset.id}: {certificate.n_images:,} images in {certificate.n_groups:,} groups, {n_overlaps:,} "
-        "lesions, patients, files or look-alikes in two splits or folds, 0 allowed; test split "
+        "lesions, patients, files or near-duplicates in two splits or folds, 0 allowed; test split "
         f"{certificate.test.name!r} of {certificate.test.n_images:,} images",
     )
 

@@ -14,7 +14,8 @@ from lesion_core.markup import escape_markdown
 from lesion_core.serving import wording
 from tests.faults import decoder_table
 from tests.faults.acts import Bench, made_ready, try_answers, try_images, try_table
-from tests.faults.answer_cases import ANSWER_CASES, BULK_CASES
+from tests.faults.answer_cases import ANSWER_CASES
+from tests.faults.bulk_cases import BULK_CASES
 from tests.faults.case import AnswerCase, ImageCase, TableCase
 from tests.faults.expected import Outcome, cleaned
 from tests.faults.image_cases import IMAGE_CASES

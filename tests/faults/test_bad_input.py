@@ -20,7 +20,8 @@ from lesion_core.settings import LesionSettings
 from lesion_core.stores.local import LocalStore
 from tests.core.isic.folders import isic_id
 from tests.faults.acts import Bench, try_answers, try_images, try_table
-from tests.faults.answer_cases import ANSWER_CASES, BULK_CASES
+from tests.faults.answer_cases import ANSWER_CASES
+from tests.faults.bulk_cases import BULK_CASES
 from tests.faults.case import AnswerCase, TableCase, serve_files
 from tests.faults.expected import Outcome, Used, cleaned
 from tests.faults.image_cases import IMAGE_CASES

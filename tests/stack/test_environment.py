@@ -85,7 +85,7 @@ def test_this_process_sends_the_stacks_server_no_key_meant_for_another() -> None
         PREFECT_API_KEY: "pnu_secret",
         PREFECT_API_AUTH_STRING: "user:secret",
         PREFECT_CLIENT_CUSTOM_HEADERS: {"Authorization": "Bearer secret", "X-Token": "secret"},
-        PREFECT_SERVER_DATABASE_CONNECTION_URL: "sqlite+aiosqlite:////tmp/foreign.db",
+        PREFECT_SERVER_DATABASE_CONNECTION_URL: "sqlite+aiosqlite:////nowhere/foreign.db",
     }
     with temporary_settings(planted):
         with get_client(sync_client=True) as client:

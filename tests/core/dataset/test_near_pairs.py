@@ -1,4 +1,4 @@
-"""The search for look-alikes: no pair is missed, in whatever orientation, and few are looked at in vain."""
+"""The search for near-duplicates: no pair is missed, in whatever orientation, and few are looked at in vain."""
 
 from collections.abc import Callable
 

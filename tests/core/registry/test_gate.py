@@ -86,7 +86,8 @@ def test_a_good_first_model_passes_with_every_number_in_words(world: World) -> N
     assert "0.143" in chance
     assert "VASC" in chance  # named, not fatal
     assert (
-        "0 lesions, patients, files or look-alikes in two splits or folds" in check_of(decision, "certificate").detail
+        "0 lesions, patients, files or near-duplicates in two splits or folds"
+        in check_of(decision, "certificate").detail
     )
 
 
