@@ -238,7 +238,7 @@ def _training(dataset: OpenDataset, recipe: Any) -> Callable[[], float]:
 
 
 def _cold_reading(dataset: OpenDataset, batch_size: int) -> Callable[[], float]:
-    """Read shuffled records of files that the system was told to forget, as where a dataset exceeds the memory."""
+    """Read shuffled records of files that the system holds no more, as where a dataset exceeds the memory."""
     order = np.random.default_rng(3).permutation(len(dataset.rows))
     shards, places = dataset.rows["shard"].to_numpy()[order], dataset.rows["row"].to_numpy()[order]
 

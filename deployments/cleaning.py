@@ -12,7 +12,7 @@ _SHOWN = 10
 
 
 def clean(store: Store, *, retention_days: int, delete: bool, say: Callable[[str], None]) -> None:
-    """Print what may go from a store and, if told so, delete it.
+    """Print what may go from a store and, if asked to, delete it.
 
     Raises:
         ArtifactCorrupt: What is needed cannot be determined; nothing is deleted.

@@ -24,7 +24,7 @@ class Update:
     """What the artifact is to say.
 
     Attributes:
-        news: What was told.
+        news: What was reported.
         share: Of the present stage, 0 to 100.
         description: In words.
     """

@@ -1,4 +1,4 @@
-"""What a step told of itself, stage by stage."""
+"""What a step reported of itself, stage by stage."""
 
 from collections.abc import Sequence
 from itertools import groupby, pairwise

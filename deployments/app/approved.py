@@ -114,15 +114,15 @@ class ApprovedModel:
             self._watcher.join()
 
     def _watch(self) -> None:
-        told = ""
+        logged = ""
         while not self._stopped.is_set():
             try:
-                told = self.current().approval.model_id
+                logged = self.current().approval.model_id
                 self._look_for_limits()
             except ModelNotReady as error:
-                if str(error) != told:
+                if str(error) != logged:
                     log.info("%s", error)
-                told = str(error)
+                logged = str(error)
             except Exception:
                 log.exception("looking for the approved model failed; trying again")
             self._stopped.wait(self._poll_seconds)

@@ -148,12 +148,12 @@ class _Page:
         standing = self._service.standing(answer.model_id if answer else None)
         texts = {element: write(standing) for element, write in self._of_standing.items()}
         empty = markup.write_empty() if standing.served else ""
-        told = (*texts.values(), empty)
-        if told == shown:
+        current = (*texts.values(), empty)
+        if current == shown:
             return {self._shown: gr.skip()}
         if answer is None:
             texts[self._result] = empty
-        return {**{element: _say(text) for element, text in texts.items()}, self._shown: told}
+        return {**{element: _say(text) for element, text in texts.items()}, self._shown: current}
 
     def _on_upload(self, path: str | None) -> Updates:
         """Take an upload into memory and delete its file at once; say at once where it is no image.

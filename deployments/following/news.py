@@ -49,7 +49,7 @@ class TaskNews:
         attempt: From 1; higher after a retry.
         parent: Id of the task run that stands for its subflow; ``None`` for a task of the run itself.
         what: Subject of its progress, such as a recipe's name.
-        progress: The latest that it told.
+        progress: The latest that it reported.
         message: Of its state: why it failed or is tried again.
     """
 
@@ -76,8 +76,8 @@ class RunNews:
 async def read_news(client: PrefectClient, run: FlowRun) -> RunNews:
     """Ask the server for all tasks of ``run`` and of its subflows."""
     parents = await _flow_runs(client, run)
-    told = await _progress(client, list(parents))
-    tasks = [_task_news(task, parents, told) for task in await _task_runs(client, list(parents))]
+    reported = await _progress(client, list(parents))
+    tasks = [_task_news(task, parents, reported) for task in await _task_runs(client, list(parents))]
     return RunNews(run.state.name or "" if run.state else "", tuple(tasks))
 
 
@@ -123,18 +123,18 @@ async def _progress(client: PrefectClient, flow_runs: list[UUID]) -> dict[UUID, 
         sort=ArtifactSort.UPDATED_DESC,
         limit=_PAGE,
     )
-    told: dict[UUID, tuple[str, Progress]] = {}
+    reported: dict[UUID, tuple[str, Progress]] = {}
     for artifact in artifacts:
         read = read_progress(artifact.metadata_)
         if artifact.task_run_id is not None and read is not None:
-            told.setdefault(artifact.task_run_id, read)
-    return told
+            reported.setdefault(artifact.task_run_id, read)
+    return reported
 
 
 def _task_news(
-    task: TaskRun, parents: Mapping[UUID, str | None], told: Mapping[UUID, tuple[str, Progress]]
+    task: TaskRun, parents: Mapping[UUID, str | None], reported: Mapping[UUID, tuple[str, Progress]]
 ) -> TaskNews:
-    what, progress = told.get(task.id, ("", None))
+    what, progress = reported.get(task.id, ("", None))
     status = _status_of(task.state)
     spent = task.total_run_time if status in ENDED else task.estimated_run_time
     return TaskNews(

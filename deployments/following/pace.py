@@ -22,7 +22,7 @@ class Pace:
     _seen: deque[tuple[float, int]] = field(default_factory=deque)  # time and count of each change
 
     def note(self, news: Progress, at: float) -> None:
-        """Take in what was told by time ``at`` (seconds of any clock that does not go back)."""
+        """Take in what was reported by time ``at`` (seconds of any clock that does not go back)."""
         if news.stage != self._stage or (self._seen and news.done < self._seen[-1][1]):
             self._stage = news.stage
             self._seen.clear()

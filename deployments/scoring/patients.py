@@ -201,9 +201,9 @@ def _agreed(where: str, readings: Sequence[tuple[str, _Value | Unmapped | None]]
     """
     values = {column: value for column, value in readings if value is not None and not isinstance(value, Unmapped)}
     if len(set(values.values())) > 1:
-        told = " and ".join(f"{value:g}" if isinstance(value, float) else value for value in values.values())
+        given = " and ".join(f"{value:g}" if isinstance(value, float) else value for value in values.values())
         raise ManifestError(
-            f"expected columns with the same meaning to agree, but in {where} {' and '.join(values)} say {told}; "
+            f"expected columns with the same meaning to agree, but in {where} {' and '.join(values)} say {given}; "
             "correct the row, or keep one of the columns"
         )
     problem = "; ".join(_words(column, value) for column, value in readings if isinstance(value, Unmapped))

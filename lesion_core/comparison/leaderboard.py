@@ -210,8 +210,8 @@ def _check_reports(job: ComparisonJob) -> None:
                 f"expected reports on the {job.request.split} split of each run's own model, got {report.id} on the "
                 f"{report.split} split of {report.model.id}; evaluate the models on the {job.request.split} split"
             )
-        told = run.recipe.model_dump(mode="json", exclude={"seed", "description", "gate"})
-        if recipes.setdefault(run.recipe.name, told) != told:
+        compared = run.recipe.model_dump(mode="json", exclude={"seed", "description", "gate"})
+        if recipes.setdefault(run.recipe.name, compared) != compared:
             raise DataError(
                 f"expected one recipe called {run.recipe.name!r}, got runs of different ones, among them "
                 f"{report.model.id}; compare models of one version, or rename the recipes"

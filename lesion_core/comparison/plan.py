@@ -43,9 +43,9 @@ def plan_comparison(request: CompareRequest, store: Store, settings: LesionSetti
     )
     if request.split != "test" or request.again:
         return ComparisonPlan(request=request, recipes=recipes, runs=runs)
-    looks = list(_looks(runs, store))
-    check_first_access(store, looks)
-    companions = tuple(look.model_id for look in looks)
+    planned = list(_planned_accesses(runs, store))
+    check_first_access(store, planned)
+    companions = tuple(access.model_id for access in planned)
     return ComparisonPlan(request=request, recipes=recipes, runs=runs, companions=companions)
 
 
@@ -100,7 +100,7 @@ def _measured_images(store: Store, dataset: DatasetRef, fold: int | None, split:
     return chosen[["isic_id", "group", "class_index"]].sort_values("isic_id", ignore_index=True)
 
 
-def _looks(runs: tuple[Run, ...], store: Store) -> Iterator[PlannedAccess]:
+def _planned_accesses(runs: tuple[Run, ...], store: Store) -> Iterator[PlannedAccess]:
     for run in runs:
         job = TrainJob(recipe=run.recipe, dataset=run.dataset, fold=run.fold)
         test = name_test(store, run.dataset, run.fold)

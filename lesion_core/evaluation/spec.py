@@ -21,7 +21,7 @@ class EvaluateJob(Value):
     reason: str = Field(
         default="",
         max_length=2000,
-        description="Why the recipe looks at these test images again; noted, no part of the report's name",
+        description="Why the recipe is measured on these test images again; noted, no part of the report's name",
     )
     companions: tuple[str, ...] | None = Field(
         default=None,

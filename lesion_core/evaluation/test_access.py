@@ -39,12 +39,12 @@ class AccessEntry(Value):
     recipe: Slug
     model_id: str
     report_key: StoreKey = Field(description="Where the report is, or was to be")
-    reason: str = Field(default="", description="Why it looked again, where the recipe had looked before")
+    reason: str = Field(default="", description="Why it was measured again, where the recipe had been before")
     at: str = Field(description="ISO 8601, UTC")
 
 
 class AccessCounts(Value):
-    """How often a test split had been looked at before a report was made."""
+    """How many models had been measured on a test split before a report was made."""
 
     same_recipe: int = Field(ge=0, description="Other models of the recipe's name")
     any_recipe: int = Field(ge=0, description="Other models of any recipe, those included")
@@ -58,7 +58,7 @@ class AccessCounts(Value):
 
 @dataclass(frozen=True, slots=True)
 class PlannedAccess:
-    """A look that somebody means to take."""
+    """A planned measurement on a test split."""
 
     test: str
     dataset: DatasetRef
@@ -81,10 +81,11 @@ def name_test(store: Store, dataset: DatasetRef, fold: int | None) -> str:
 def record_access(
     job: EvaluateJob, store: Store, *, clock: Callable[[], datetime.datetime] = utc_now
 ) -> AccessCounts:
-    """Note that a model is about to be measured on a test split, and return who had looked before.
+    """Note that a model is about to be measured on a test split, and return how many were before.
 
-    The same evaluation again, after an interruption, is the same look. Where the job names companions, it must be the
-    first access but for theirs: between a plan and its measurements lie the trainings, in which others may have come.
+    The same evaluation again, after an interruption, is the same access. Where the job names companions, it must be
+    the first access but for theirs: between a plan and its measurements lie the trainings, in which others may have
+    come.
 
     Raises:
         ArtifactCorrupt: A note in the log is none.
@@ -94,9 +95,9 @@ def record_access(
     if job.companions is not None:
         planned = PlannedAccess(test, job.dataset, job.model.recipe, job.model.id)
         check_first_access(store, [planned], companions=job.companions)
-    others = [look for look in read_accesses(store, job.dataset.name) if look.model_id != job.model.id]
-    before = [look for look in others if look.test == test]
-    look = AccessEntry(
+    others = [entry for entry in read_accesses(store, job.dataset.name) if entry.model_id != job.model.id]
+    before = [entry for entry in others if entry.test == test]
+    entry = AccessEntry(
         dataset=job.dataset.name,
         test=test,
         dataset_id=job.dataset.id,
@@ -106,10 +107,10 @@ def record_access(
         reason=job.reason,
         at=clock().astimezone(datetime.UTC).isoformat(timespec="seconds"),
     )
-    place = test_access_key(look.dataset, test, digest_of(key))
+    place = test_access_key(entry.dataset, test, digest_of(key))
     if store.stat(place) is None:
         with contextlib.suppress(StoreConflict):  # another process notes the very same evaluation
-            store.create(place, canonical_json(look.model_dump(mode="json")))
+            store.create(place, canonical_json(entry.model_dump(mode="json")))
     return AccessCounts(
         same_recipe=len({each.model_id for each in before if each.recipe == job.model.recipe}),
         any_recipe=len({each.model_id for each in before}),
@@ -130,7 +131,7 @@ def read_accesses(store: Store, dataset: str = "", test: str = "") -> list[Acces
     """
     prefix = "/".join([LOOKS, *(part for part in (dataset, test) if part), ""])
     notes = [_parsed(key, store.read(key)) for key in store.list(prefix)]
-    return sorted(notes, key=lambda look: (look.at, look.dataset, look.test, look.report_key))
+    return sorted(notes, key=lambda entry: (entry.at, entry.dataset, entry.test, entry.report_key))
 
 
 def check_first_access(store: Store, planned: Iterable[PlannedAccess], *, companions: Collection[str] = ()) -> None:
@@ -145,15 +146,15 @@ def check_first_access(store: Store, planned: Iterable[PlannedAccess], *, compan
         companions: Ids of models that belong to the same experiment, beside those of ``planned``.
 
     Raises:
-        ConfigError: A recipe of this name looked before; the message names the models and the way out.
+        ConfigError: A recipe of this name was measured before; the message names the models and the way out.
     """
-    looks = list(planned)
-    ours = {look.model_id for look in looks}.union(companions)
-    tests = sorted({(look.dataset.name, look.test) for look in looks})
+    planned = list(planned)
+    ours = {access.model_id for access in planned}.union(companions)
+    tests = sorted({(access.dataset.name, access.test) for access in planned})
     earlier = [
         each
         for test in tests
-        for each in _in_the_way(read_accesses(store, *test), looks)
+        for each in _in_the_way(read_accesses(store, *test), planned)
         if each.model_id not in ours
     ]
     if earlier:
@@ -161,37 +162,37 @@ def check_first_access(store: Store, planned: Iterable[PlannedAccess], *, compan
             f"{each.model_id} on {each.test} of {each.dataset} at {each.at}" for each in earlier[:_MAX_NAMED]
         )
         raise ConfigError(
-            f"expected the first look of these recipes at their test images, but other versions of the same name "
-            f"looked before: {named}{'; …' if len(earlier) > _MAX_NAMED else ''}. Choose on the validation split, or "
-            "say again=True with a reason, which is kept",
+            f"expected the first access of these recipes to their test images, but other versions of the same name "
+            f"were measured before: {named}{'; …' if len(earlier) > _MAX_NAMED else ''}. Choose by validation, "
+            "or say again=True with a reason, which is kept",
             models=sorted({each.model_id for each in earlier}),
         )
 
 
 def _in_the_way(noted: list[AccessEntry], planned: Iterable[PlannedAccess]) -> list[AccessEntry]:
-    """Return the notes on one test split by recipes of which a model is to look there for the first time."""
+    """Return the notes on one test split by recipes of which a model is to be measured there for the first time."""
     known = {(each.dataset, each.test, each.model_id) for each in noted}
     new = {
-        (look.dataset.name, look.test, look.recipe)
-        for look in planned
-        if (look.dataset.name, look.test, look.model_id) not in known
+        (access.dataset.name, access.test, access.recipe)
+        for access in planned
+        if (access.dataset.name, access.test, access.model_id) not in known
     }
     return [each for each in noted if (each.dataset, each.test, each.recipe) in new]
 
 
 def _parsed(key: StoreKey, body: bytes) -> AccessEntry:
     try:
-        look = AccessEntry.model_validate_json(body)
+        entry = AccessEntry.model_validate_json(body)
     except ValidationError as error:
         raise ArtifactCorrupt(
             f"expected an access to a test split at {key!r}, got something else ({error.error_count()} fields "
             "wrong); restore it from a backup",
             key=key,
         ) from error
-    if test_access_key(look.dataset, look.test, PurePosixPath(key).stem) != key:
+    if test_access_key(entry.dataset, entry.test, PurePosixPath(key).stem) != key:
         raise ArtifactCorrupt(
-            f"expected an access to the test split that {key!r} names, got one at {look.test} of {look.dataset}; it "
-            "was moved or changed: restore it from a backup",
+            f"expected an access to the test split that {key!r} names, got one at {entry.test} of {entry.dataset}; "
+            "it was moved or changed: restore it from a backup",
             key=key,
         )
-    return look
+    return entry

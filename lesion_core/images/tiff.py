@@ -91,7 +91,7 @@ def _layout(data: bytes, number: int, page: Directory, order: str) -> Layout:
     if page.first(SAMPLES, 1) == 2 and page.first(PLANAR, 1) == 2:  # Pillow 12 takes the alpha of it for grey
         raise Unusable(words_of_layout(page))
     is_turned_over = is_deep and page.first(PHOTOMETRIC) == _WHITE_IS_ZERO and PHOTOMETRIC in page.places
-    if is_turned_over:  # Pillow 12 does not turn it over, or does not read it: it is told that black is zero
+    if is_turned_over:  # Pillow 12 does not turn it over, or does not read it: the tag is changed to "black is zero"
         changed = bytearray(data)
         at, form = page.places[PHOTOMETRIC]
         struct.pack_into(f"{order}{form}", changed, at, _BLACK_IS_ZERO)

@@ -1,6 +1,6 @@
 """Channels: the only mutable objects. Each points at a model version and keeps its history.
 
-How they lie in the store, and why a crash loses nothing, is told in ``registry/channel_history.py``.
+How they lie in the store, and why a crash loses nothing, is described in ``registry/channel_history.py``.
 """
 
 import dataclasses

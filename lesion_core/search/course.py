@@ -1,4 +1,4 @@
-"""The course of a study: trials are started while there is room, heard, judged and told, until all are told."""
+"""The course of a study: trials are started, listened to, pruned and reported to Optuna until all have ended."""
 
 import contextlib
 import csv
@@ -47,7 +47,7 @@ def conduct(
 ) -> StudyRecord:
     """Run what a study still lacks of its trials and return all of them.
 
-    Where this is ended by an error, a signal or Ctrl-C, the trials that run are told to end too; they keep their
+    Where this is ended by an error, a signal or Ctrl-C, the trials that run are stopped too; they keep their
     checkpoints and are continued when the study is run again.
 
     Args:
@@ -55,7 +55,7 @@ def conduct(
         store: Shared with whoever runs the trials.
         settings: How many trials at a time, and where the study is kept.
         start: Starts a trial and returns how to ask for its outcome.
-        on_progress: Hears how many trials are told, and the best score so far.
+        on_progress: Hears how many trials have ended, and the best score so far.
         clock: Seconds, for the study's time limit.
         sleep: Waits between two looks at the trials.
 
@@ -93,7 +93,7 @@ class _Course:
         on_progress: ProgressCallback,
         sleep: Callable[[float], None],
     ) -> None:
-        """Start, hear and tell until all trials are told or the time is up."""
+        """Start trials, listen and report to Optuna until all have ended or the time is up."""
         on_progress(self._news())
         while True:
             self._fill(at_once if self.clock() < deadline else 0)

@@ -199,8 +199,8 @@ def with_values(recipe: Recipe, values: Values) -> Recipe:
         for section in sections:
             place = place[section]
         place[field] = value
-    told = ", ".join(f"{path} = {value!r}" for path, value in values.items())
-    return parse_recipe(content, source=f"{recipe.name!r} with {told}")
+    changed = ", ".join(f"{path} = {value!r}" for path, value in values.items())
+    return parse_recipe(content, source=f"{recipe.name!r} with {changed}")
 
 
 def _own_value(recipe: Recipe, path: str) -> Plain:

@@ -17,7 +17,7 @@ _LICENCES: tuple[Licence, ...] = ("CC-0", "CC-BY", "CC-BY-NC")
 
 @dataclass(frozen=True, slots=True)
 class Patient:
-    """One invented person; an ``identifier`` of ``None`` is one the archive was not told."""
+    """One invented person; an ``identifier`` of ``None`` is one that the archive does not have."""
 
     identifier: str | None
     age_years: int

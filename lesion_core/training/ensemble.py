@@ -63,7 +63,7 @@ def fit_members(
             network = build_network(built, name=member_name(number, recipe.ensemble_size))
             if start is not None:
                 _set_weights(network, start[number], recipe)
-        told = on_progress if recipe.ensemble_size == 1 else _as_part(on_progress, number, recipe.ensemble_size)
+        report = on_progress if recipe.ensemble_size == 1 else _as_part(on_progress, number, recipe.ensemble_size)
         checkpoints = member_checkpoints(scratch, number)
         is_tuning = start is not None
         fits.append(
@@ -72,7 +72,7 @@ def fit_members(
                 own,
                 dataset,
                 checkpoints=checkpoints,
-                on_progress=told,
+                on_progress=report,
                 teaching=teaching,
                 is_tuning=is_tuning,
             )

@@ -174,15 +174,16 @@ def _made_before(store: LocalStore, folder: Path, image: bytes) -> dict[str, Any
     dataset = open_dataset(store, latest_dataset(store, "before"), folder / "cache")
     verify_certificate(dataset)
     predictor = Predictor.load(folder / "model", threads=1)
-    told, untold = (
+    with_metadata, without_metadata = (
         predictor.predict_bytes(image, PatientMetadata(age_years=61, **known)) for known in ({"skin_type": "V"}, {})
     )
     encoding = MetadataEncoding.from_config({"name": "metadata_encoding", "n_sexes": 2, "n_sites": 8})
     return {
         "codes": sorted(int(code) for code in dataset.rows["skin_type_code"].unique()),
         "missing": describe(dataset).missing["skin_type"],
-        "is_alike": [one.probability for one in told.classes] == [one.probability for one in untold.classes],
-        "words": markup.write_answer(told),
+        "is_alike": [one.probability for one in with_metadata.classes]
+        == [one.probability for one in without_metadata.classes],
+        "words": markup.write_answer(with_metadata),
         "n_features": [each.n_features for each in (encoding, MetadataEncoding())],
         "n_unknown": len(unknown_encoding(encoding.n_features)),
     }

@@ -72,12 +72,12 @@ def test_cleaning_says_what_goes_and_what_stays_and_deletes_only_when_told(
 
     monkeypatch.setenv("LESION_STORE", str(made.root))
 
-    def told(*arguments: str) -> str:
+    def printed(*arguments: str) -> str:
         outcome = CliRunner().invoke(app, arguments)
         assert outcome.exit_code == 0, outcome.exception
         return outcome.stdout
 
-    dry = told("gc")
+    dry = printed("gc")
     assert "archive              1" in dry
     assert "withdrawn by the archive" in dry
     assert f"{made.old.dataset.key} stays and holds pixels of 1 withdrawn images ({made.withdrawn})" in dry
@@ -86,14 +86,14 @@ def test_cleaning_says_what_goes_and_what_stays_and_deletes_only_when_told(
     assert "A dry run: nothing was deleted" in dry
     assert set(store.list("")) == kept_bytes
 
-    assert "Deleted 1 objects" in told("gc", "--delete")
+    assert "Deleted 1 objects" in printed("gc", "--delete")
     assert kept_bytes - set(store.list("")) == {key for key in kept_bytes if f"archive/{made.withdrawn}/" in key}
-    assert "Nothing to delete" in told("gc", "--delete")
-    warned = told("models").splitlines()
+    assert "Nothing to delete" in printed("gc", "--delete")
+    warned = printed("models").splitlines()
     place = next(number for number, line in enumerate(warned) if line.startswith(model.id))
     assert "WITHDRAWN: saw 1 of the images that the archive withdrew" in warned[place + 1]
-    assert f"For training (1): {made.withdrawn}" in told("card", model.id)
-    assert not any("WITHDRAWN" in line for line in told("models").splitlines() if made.new.model.id in line)
+    assert f"For training (1): {made.withdrawn}" in printed("card", model.id)
+    assert not any("WITHDRAWN" in line for line in printed("models").splitlines() if made.new.model.id in line)
 
 
 def test_a_file_of_weights_is_put_where_a_recipe_finds_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -283,7 +283,7 @@ def test_the_command_keeps_standard_output_for_the_summary(
 
 
 def test_refusals_cost_no_time(empty_settings: LesionSettings, image_folder: Path, tmp_path: Path) -> None:
-    """A fault of the table is told at once, however many images there are."""
+    """A fault of the table is reported at once, however many images there are."""
     for number in range(3000):
         os.link(image_folder / "a.jpg", image_folder / f"{number}.jpg")
     table = tmp_path / "known.csv"

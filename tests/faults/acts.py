@@ -59,11 +59,11 @@ class Trial:
             return Outcome("refused", error=self.error, words=self.words)
         image = self.images.loc[isic_id(number)] if isic_id(number) in self.images.index else None
         body = None if image is None else self.store.read(str(image.image_key))
-        told = self.issues[self.issues["isic_id"].isin(["", isic_id(number)])]
-        if told.empty:
+        named_rows = self.issues[self.issues["isic_id"].isin(["", isic_id(number)])]
+        if named_rows.empty:
             return Outcome("used", image=image, body=body)
-        words = "; ".join(told["reason"])
-        return Outcome(_happened(told.iloc[0]), words=cleaned(words), image=image, body=body)
+        words = "; ".join(named_rows["reason"])
+        return Outcome(_happened(named_rows.iloc[0]), words=cleaned(words), image=image, body=body)
 
 
 def _happened(issue: pd.Series) -> Happening:
@@ -161,8 +161,8 @@ def _meet(
     named = issues[issues["isic_id"] != ""]
     assert is_short == (len(named) < len(issues) or issues["stage"].isin(["download", "decode"]).any())
     assert snapshot.n_excluded == (named["outcome"] == "excluded").sum() or len(named) < len(issues)
-    told = set(images.index) | set(named["isic_id"])
-    assert told == {isic_id(number) for number in numbers(spoiled)} or len(named) < len(issues)
+    named_rows = set(images.index) | set(named["isic_id"])
+    assert named_rows == {isic_id(number) for number in numbers(spoiled)} or len(named) < len(issues)
     return Trial(store, images=images, issues=issues)
 
 

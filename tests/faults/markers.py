@@ -132,9 +132,9 @@ def unpacked(path: Path) -> Iterator[bytes]:
 
 def leaks(folder: Path) -> dict[str, set[str]]:
     """Return the files below a folder that hold a mark, or have it in their name, with the places it came from."""
-    told = {}
+    found_by_kind = {}
     for path in sorted(item for item in folder.rglob("*") if item.is_file()):
         name = str(path.relative_to(folder))
         if found := set().union(*map(found_in, unpacked(path)), found_in(name.encode())):
-            told[name] = found
-    return told
+            found_by_kind[name] = found
+    return found_by_kind

@@ -152,8 +152,8 @@ def upright(orientation: int, pixels: np.ndarray) -> np.ndarray:
 def oriented_png(*, behind: bool = False) -> Mapping[str, File]:
     files = {}
     for number in range(1, 9):
-        told = [(b"eXIf", exif_of(number).tobytes().removeprefix(b"Exif\0\0"))]
-        body = png(colours(), RGB, 8, after=told) if behind else png(colours(), RGB, 8, *told)
+        chunks = [(b"eXIf", exif_of(number).tobytes().removeprefix(b"Exif\0\0"))]
+        body = png(colours(), RGB, 8, after=chunks) if behind else png(colours(), RGB, 8, *chunks)
         files[str(number)] = File(body, upright(number, colours()))
     return files
 

@@ -117,5 +117,5 @@ def test_a_scored_folder_has_the_same_words(
     refused = pd.read_csv(tmp_path / "out.csv")["refused"]
     expected = [image_outcomes[case.came].words for case in IMAGE_CASES]
     assert (summary.n_scored, summary.n_refused) == (expected.count(""), len(expected) - expected.count(""))
-    for words, told in zip(expected, refused, strict=True):
-        assert pd.isna(told) if not words else words in cleaned(str(told))
+    for words, reason in zip(expected, refused, strict=True):
+        assert pd.isna(reason) if not words else words in cleaned(str(reason))

@@ -58,10 +58,10 @@ def test_chromium_shows_the_same(number: int, made: Made, came: Decoded, shown: 
 @NUMBERS
 def test_the_documentation_says_so(number: int, made: Made, came: Decoded, shown: tuple[str, Shown]) -> None:
     row = row_of(DECODER_CASES[number], made[number], came[number], shown[1][number])
-    told = committed("decoder")[number]
-    assert row[:-1] == told[:-1]
+    recorded = committed("decoder")[number]
+    assert row[:-1] == recorded[:-1]
     if compared_with("decoder") == f"Chromium {shown[0]}":
-        assert row == told
+        assert row == recorded
 
 
 def test_the_documentation_has_these_rows_and_no_others() -> None:

@@ -63,9 +63,9 @@ def test_the_marks_are_where_they_should_be_found() -> None:
 def test_marks_are_found_in_what_is_packed(tmp_path: Path) -> None:
     (tmp_path / "marked.png").write_bytes(FILES["a PNG"])
     pd.DataFrame({"said": [MARKERS["Artist"]] * 300}).to_parquet(tmp_path / "table.parquet", compression="zstd")
-    told = leaks(tmp_path)
-    assert {"PngPackedText", "Artist"} <= told["marked.png"]
-    assert told["table.parquet"] == {"Artist"}
+    found = leaks(tmp_path)
+    assert {"PngPackedText", "Artist"} <= found["marked.png"]
+    assert found["table.parquet"] == {"Artist"}
 
 
 def test_only_raw_bytes_keep_what_a_camera_wrote(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:

@@ -154,11 +154,11 @@ def profiles() -> Mapping[str, File]:
 def oriented() -> Mapping[str, File]:
     files = {}
     for number in range(1, 9):
-        told = {f"t{ORIENTATION}": number}
+        tags = {f"t{ORIENTATION}": number}
         turned, deeper = upright(number, colours()), upright(number, rgb(grey()))
-        files[f"{number}"] = File(tiff(page(colours(), RGB, rows=7, **told)), turned)
+        files[f"{number}"] = File(tiff(page(colours(), RGB, rows=7, **tags)), turned)
         files[f"{number}, 16 bits"] = File(
-            tiff(page(65535 - grey().astype(int) * 257, WHITE_0, bits=16, deflate=True, **told)), deeper
+            tiff(page(65535 - grey().astype(int) * 257, WHITE_0, bits=16, deflate=True, **tags)), deeper
         )
     return files
 

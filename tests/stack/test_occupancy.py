@@ -1,4 +1,4 @@
-"""One stack in a folder: the second is told who is there; a killed one is no obstacle."""
+"""One stack in a folder: the second gets an error that names the first; a killed one is no obstacle."""
 
 import os
 import signal

@@ -62,7 +62,7 @@ def test_a_server_that_answers_nothing_costs_seconds_at_the_end_and_no_work() ->
 
 @pytest.fixture
 def sent(monkeypatch: pytest.MonkeyPatch) -> list[Update]:
-    """What the artifact was told, in the place of a server."""
+    """What was written into the artifact, in the place of a server."""
     updates: list[Update] = []
     monkeypatch.setattr(telling, "create_progress_artifact", lambda **_: "an id")
     monkeypatch.setattr(telling, "_update", lambda artifact, what, update: updates.append(update))

@@ -28,7 +28,7 @@ log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
-class _Look:
+class _Reading:
     """One reading: what the archive counted, and how its two files fit each other.
 
     Attributes:
@@ -63,29 +63,29 @@ def read_bulk(client: ArchiveClient, source: ArchiveSource, catalogue: Catalogue
         SourceResponseError: It refuses the query, does not offer this, or answers outside its contract.
     """
     token = client.bulk_token(source.query, source.collections)
-    looks: list[_Look] = []
+    readings: list[_Reading] = []
     while True:
         catalogue.clear()
-        looks.append(_look(client, source, token, catalogue))
-        if not _differs(looks) or looks[-1].is_no_change or len(looks) == MOST_READINGS:
+        readings.append(_read(client, source, token, catalogue))
+        if not _differs(readings) or readings[-1].is_no_change or len(readings) == MOST_READINGS:
             break
-        log.info("The archive's bulk answers differ (%s); reading them again.", _in_words(looks[-1]))
-    notes = tuple(_settle(looks, catalogue))
-    restore(client, source, catalogue, looks[-1].gaps)
-    strange = _in_all([look.strange for look in looks])
+        log.info("The archive's bulk answers differ (%s); reading them again.", _in_words(readings[-1]))
+    notes = tuple(_settle(readings, catalogue))
+    restore(client, source, catalogue, readings[-1].gaps)
+    strange = _in_all([reading.strange for reading in readings])
     return Reading(
         "bulk",
-        looks[-1].n_stated,
-        n_repeated=looks[-1].n_repeated,
-        n_short=min(look.n_short for look in looks),
-        n_strange=looks[-1].n_strange if looks[-1].is_no_change else len(strange),
+        readings[-1].n_stated,
+        n_repeated=readings[-1].n_repeated,
+        n_short=min(reading.n_short for reading in readings),
+        n_strange=readings[-1].n_strange if readings[-1].is_no_change else len(strange),
         strange=tuple(sorted(strange)[:_SHOWN]),
-        n_readings=len(looks),
+        n_readings=len(readings),
         notes=notes,
     )
 
 
-def _look(client: ArchiveClient, source: ArchiveSource, token: str, catalogue: Catalogue) -> _Look:
+def _read(client: ArchiveClient, source: ArchiveSource, token: str, catalogue: Catalogue) -> _Reading:
     gaps = Gaps()
     n_stated = client.count(source.query, source.collections)
     with tempfile.TemporaryFile() as table:
@@ -97,7 +97,7 @@ def _look(client: ArchiveClient, source: ArchiveSource, token: str, catalogue: C
         strange = _strange(listing, catalogue) if n_files > n_located else frozenset[str]()
     require_files(n_new, n_files)
     bare = frozenset(catalogue.without_file(_MOST_CHANGES))
-    return _Look(n_stated, n_new, n_rows - n_new, n_files - n_located, strange, bare, gaps)
+    return _Reading(n_stated, n_new, n_rows - n_new, n_files - n_located, strange, bare, gaps)
 
 
 def _strange(listing: BinaryIO, catalogue: Catalogue) -> frozenset[str]:
@@ -119,25 +119,27 @@ def _counted(rows: Iterator[_Row], take: Callable[[Iterator[_Row]], int]) -> tup
     return n_rows, n_taken
 
 
-def _differs(looks: Sequence[_Look]) -> bool:
+def _differs(readings: Sequence[_Reading]) -> bool:
     """Return whether anything differs in every reading."""
-    is_short = all(look.n_short for look in looks)
-    return is_short or bool(_in_all([look.strange for look in looks]) or _in_all([look.bare for look in looks]))
+    is_short = all(reading.n_short for reading in readings)
+    return is_short or bool(
+        _in_all([reading.strange for reading in readings]) or _in_all([reading.bare for reading in readings])
+    )
 
 
 def _in_all(sets: Sequence[frozenset[str]]) -> frozenset[str]:
     return frozenset.intersection(*sets)
 
 
-def _settle(looks: Sequence[_Look], catalogue: Catalogue) -> Iterator[str]:
+def _settle(readings: Sequence[_Reading], catalogue: Catalogue) -> Iterator[str]:
     """Leave out what was withdrawn while the last reading went on, and yield what was withdrawn, in words.
 
     An image that only the last list of files has is newer than its table, and is no loss.
     """
-    gone = set[str]().union(*(look.bare for look in looks)) - _in_all([look.bare for look in looks])
-    catalogue.remove(gone & looks[-1].bare)
+    gone = set[str]().union(*(reading.bare for reading in readings)) - _in_all([reading.bare for reading in readings])
+    catalogue.remove(gone & readings[-1].bare)
     withdrawn = sorted(catalogue.missing_of(gone))
-    n_fewer = looks[0].n_short - min(look.n_short for look in looks)
+    n_fewer = readings[0].n_short - min(reading.n_short for reading in readings)
     if withdrawn:
         shown = ", ".join(withdrawn[:_SHOWN]) + (", …" if len(withdrawn) > _SHOWN else "")
         yield _said(f"{len(withdrawn)} images were withdrawn from the archive while it was read: {shown}")
@@ -150,8 +152,8 @@ def _said(note: str) -> str:
     return note
 
 
-def _in_words(look: _Look) -> str:
+def _in_words(reading: _Reading) -> str:
     return (
-        f"{look.n_stated} images counted, {look.n_listed} listed; {look.n_strange} files without a row, "
-        f"{len(look.bare)} rows without a file"
+        f"{reading.n_stated} images counted, {reading.n_listed} listed; {reading.n_strange} files without a row, "
+        f"{len(reading.bare)} rows without a file"
     )

@@ -254,7 +254,7 @@ async def _answer_server_fault(request: Request, error: Exception) -> Response:
 
 
 def serve_mirror(folder: Path, host: str = "127.0.0.1", port: int = 8011) -> None:
-    """Serve a folder until the process is told to stop.
+    """Serve a folder until the process gets a signal to stop.
 
     Raises:
         ManifestError: The folder has no usable ``metadata.csv``, or none of its images.

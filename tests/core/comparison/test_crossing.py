@@ -48,8 +48,8 @@ def test_axes_changed_one_at_a_time_leave_the_others_as_in_the_base() -> None:
             recipe.test_time_augmentation != BASE.test_time_augmentation,
         ]
         assert sum(differs) == 1
-    told = [what_changed(recipe.name, recipe.description) for recipe in recipes]
-    assert told[:3] == ["nothing: base", "fusion = none", "optimisation.ema_decay = 0.9"]
+    named = [what_changed(recipe.name, recipe.description) for recipe in recipes]
+    assert named[:3] == ["nothing: base", "fusion = none", "optimisation.ema_decay = 0.9"]
     request = CompareRequest(name="x", base=BASE, axes={"test_time_augmentation": (1, 8)}, one_at_a_time=True)
     assert [recipe.test_time_augmentation for recipe in recipes_of(request, ROOT)] == [1, 8]
 

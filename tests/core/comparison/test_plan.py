@@ -95,7 +95,7 @@ def test_the_models_of_one_comparison_may_look_together(store: LocalStore, datas
         record_access(EvaluateJob(model=model, dataset=dataset_ref, companions=plan.companions), store)
     alone = plan_comparison(_request(recipe, split="test", folds=[3], seeds=[1]), store, SETTINGS)
     assert alone.companions == (models[0].id,)  # it has looked already: its report is found again
-    with pytest.raises(ConfigError, match=rf"looked before: {models[1].id} on fold\.3"):
+    with pytest.raises(ConfigError, match=rf"were measured before: {models[1].id} on fold\.3"):
         plan_comparison(_request(recipe, split="test", folds=[3], seeds=[1, 4]), store, SETTINGS)
     asked = {"folds": [3], "seeds": [4]}
     again = _request(recipe, split="test", again=True, reason="a third seed", **asked)
@@ -109,7 +109,7 @@ def test_a_second_look_is_refused_unless_it_is_told_why(store: LocalStore, datas
     plan_comparison(_request(old, split="test", folds=[1]), store, SETTINGS)  # the very same version
     plan_comparison(_request(new, split="test", folds=[0, 2]), store, SETTINGS)
     plan_comparison(_request(new, split="validation", folds=[1]), store, SETTINGS)
-    with pytest.raises(ConfigError, match=r"looked before: looker/.* on fold\.1 of noise"):
+    with pytest.raises(ConfigError, match=r"were measured before: looker/.* on fold\.1 of noise"):
         plan_comparison(_request(new, split="test", folds=[0, 1]), store, SETTINGS)
     again = _request(new, split="test", folds=[1], again=True, reason="the first had a wrong size")
     assert plan_comparison(again, store, SETTINGS).request.reason == "the first had a wrong size"

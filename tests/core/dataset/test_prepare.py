@@ -193,10 +193,10 @@ def test_a_withdrawn_patient_keeps_the_split(clinic: Clinic) -> None:
 
 
 def test_progress_is_told(clinic: Clinic) -> None:
-    told: list[Progress] = []
+    reports: list[Progress] = []
     snapshot = clinic.snapshot(simple_images(range(20)))
-    prepare(snapshot, OPTIONS, clinic.store, workdir=clinic.work, on_progress=told.append)
-    parts = finished_stages(told)
+    prepare(snapshot, OPTIONS, clinic.store, workdir=clinic.work, on_progress=reports.append)
+    parts = finished_stages(reports)
     assert list(parts) == [
         "records", "near-duplicates", "near-duplicates, verified", "groups and splits", "border colours",
         "shortcut audit", "publish",
@@ -205,10 +205,10 @@ def test_progress_is_told(clinic: Clinic) -> None:
 
 
 def test_progress_moves_within_a_shard_of_records(clinic: Clinic) -> None:
-    told: list[Progress] = []
+    reports: list[Progress] = []
     snapshot = clinic.snapshot(simple_images(range(70)))
-    prepare(snapshot, OPTIONS, clinic.store, workdir=clinic.work, on_progress=told.append)
-    assert [each.done for each in told if each.stage == "records"] == [32, 64, 70]
+    prepare(snapshot, OPTIONS, clinic.store, workdir=clinic.work, on_progress=reports.append)
+    assert [each.done for each in reports if each.stage == "records"] == [32, 64, 70]
 
 
 @pytest.fixture

@@ -63,14 +63,14 @@ def images(store: LocalStore) -> pd.DataFrame:
     return frame([row for row, _ in made])
 
 
-def make(store: LocalStore, images: pd.DataFrame, place: Path, told: list[int] | None = None) -> np.ndarray:
+def make(store: LocalStore, images: pd.DataFrame, place: Path, reports: list[int] | None = None) -> np.ndarray:
     return write_shards(
         store,
         images,
         SIZE,
         place / "out",
         thumbnails_folder=place / "thumbnails",
-        on_progress=(lambda news: told.append(news.done)) if told is not None else ignore_progress,
+        on_progress=(lambda news: reports.append(news.done)) if reports is not None else ignore_progress,
     )
 
 
@@ -93,9 +93,9 @@ def counted(monkeypatch: pytest.MonkeyPatch) -> list[str]:
 def test_pixels_and_thumbnails_are_those_of_the_one_preprocessing(
     store: LocalStore, images: pd.DataFrame, tmp_path: Path
 ) -> None:
-    told: list[int] = []
-    thumbnails = make(store, images, tmp_path, told)
-    assert told == [8, 16, 20]
+    reports: list[int] = []
+    thumbnails = make(store, images, tmp_path, reports)
+    assert reports == [8, 16, 20]
     for place, row in enumerate(images.itertuples()):
         data = store.read(str(row.image_key))
         np.testing.assert_array_equal(pixels(tmp_path)[place], preprocess(data, SIZE, image_id="x"))
@@ -118,10 +118,10 @@ def test_a_killed_preparation_continues_with_the_shards_that_were_whole(
     assert len(left) == 3
     assert left[0].endswith(".partial")
 
-    decoded, told = counted(monkeypatch), list[int]()
-    thumbnails = make(store, images, tmp_path, told)
+    decoded, reports = counted(monkeypatch), list[int]()
+    thumbnails = make(store, images, tmp_path, reports)
     assert sorted(decoded) == [f"ISIC_{number:07d}" for number in range(16, 20)]
-    assert told == [8, 16, 20]
+    assert reports == [8, 16, 20]
     assert not list((tmp_path / "out").rglob(".*"))
     np.testing.assert_array_equal(thumbnails, make(store, images, tmp_path / "fresh"))
     np.testing.assert_array_equal(pixels(tmp_path), pixels(tmp_path / "fresh"))

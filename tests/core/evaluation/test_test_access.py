@@ -79,7 +79,7 @@ def test_a_test_split_leaves_a_note_and_another_split_none(
 def test_the_note_is_there_before_the_first_prediction(
     store: LocalStore, make_model: Callable[..., ModelRef], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """An evaluation that dies has looked, and goes on as the same look."""
+    """An evaluation that dies has left its entry, and goes on as the same access."""
     model = make_model(seed=22)
     with monkeypatch.context() as broken:
         broken.setattr(evaluation, "_evaluate", lambda *_: 1 / 0)
@@ -138,7 +138,9 @@ def test_a_second_look_of_the_same_recipe_is_refused(
     record_access(EvaluateJob(model=old, dataset=old.dataset), store)
     check_first_access(store, [_planned(store, old)])
     check_first_access(store, [_planned(store, old), _planned(store, new)])
-    with pytest.raises(ConfigError, match=rf"looked before: {old.id} on fold\.2 of small at .* say again=True"):
+    with pytest.raises(
+        ConfigError, match=rf"were measured before: {old.id} on fold\.2 of small at .* say again=True"
+    ):
         check_first_access(store, [_planned(store, new)])
     check_first_access(store, [_planned(store, make_model(seed=42, fold=3))])
     check_first_access(store, [_planned(store, make_model(seed=42, fold=2, recipe="renamed"))])
@@ -150,7 +152,7 @@ def test_a_model_that_has_looked_takes_no_new_look(store: LocalStore, make_model
         record_access(EvaluateJob(model=model, dataset=model.dataset), store)
     check_first_access(store, [_planned(store, one)])  # though the other one looked, too
     late = make_model(seed=45, fold=2)
-    with pytest.raises(ConfigError, match=rf"looked before: {other.id} on fold\.2"):
+    with pytest.raises(ConfigError, match=rf"were measured before: {other.id} on fold\.2"):
         check_first_access(store, [_planned(store, one), _planned(store, late)])
 
 
@@ -165,7 +167,7 @@ def test_who_planned_the_first_look_and_comes_second_is_refused(
     _evaluate(store, mine, tmp_path, companions=together)
     _evaluate(store, seed, tmp_path, companions=together)
     before = read_accesses(store)
-    with pytest.raises(ConfigError, match=rf"looked before: {mine.id} .* say again=True"):
+    with pytest.raises(ConfigError, match=rf"were measured before: {mine.id} .* say again=True"):
         _evaluate(store, theirs, tmp_path, companions=(theirs.id,))
     assert read_accesses(store) == before  # it was refused before it looked
     _evaluate(store, mine, tmp_path, companions=together, n_bootstrap=101)

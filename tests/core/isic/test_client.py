@@ -17,7 +17,7 @@ QUICK = Patience(attempts=3, first_wait_seconds=0.01, connect_seconds=2, read_se
 
 @pytest.fixture
 def waits() -> list[float]:
-    """The seconds that the client was told to wait, in order."""
+    """The seconds that the client was asked to wait, in order."""
     return []
 
 

@@ -72,8 +72,8 @@ def taken_in(
     with running_mirror(folder) as url:
         snapshot = ingest(ArchiveSource(url=url, **options), store)
     issues = read_issues(store, snapshot, place / "cache")
-    told = issues[["isic_id", "stage", "outcome", "field", "value"]].itertuples(index=False, name=None)
-    return read_images(store, snapshot, place / "cache").set_index("isic_id"), list(told)
+    listed = issues[["isic_id", "stage", "outcome", "field", "value"]].itertuples(index=False, name=None)
+    return read_images(store, snapshot, place / "cache").set_index("isic_id"), list(listed)
 
 
 @pytest.mark.parametrize("listing", ["bulk", "pages"])

@@ -132,9 +132,9 @@ def test_each_kind_of_change_is_told_with_its_images(archive: Archive) -> None:
         ("diagnosis_3", "Blue nevus", 0),
     }
     assert ("copyright_license", "CC-BY", 1) in {(e.field, e.value, e.n_mapped) for e in changes.new_values}
-    told = {str(each["change"]): each for each in report.rows()}
-    assert told["new field"]["examples"] == "tbp_tile_type"
-    assert isic_id(0) in str(told["withdrawn"]["examples"])
+    rows = {str(each["change"]): each for each in report.rows()}
+    assert rows["new field"]["examples"] == "tbp_tile_type"
+    assert isic_id(0) in str(rows["withdrawn"]["examples"])
     assert "1 new images, 1 withdrawn, 1 relabelled, 1 under another licence" in report.in_words()
     report.require_steady()  # single images are corrected all the time
 
@@ -146,7 +146,7 @@ def test_a_withdrawn_image_is_noted_for_good(archive: Archive, store: LocalStore
     note = read_withdrawal(store, isic_id(0))
     assert note.last_seen == snapshot
     assert note.archive.startswith("http://127.0.0.1")
-    assert archive.watch(many()[2:]).withdrawn == (isic_id(0), isic_id(1))  # until the next snapshot, told again
+    assert archive.watch(many()[2:]).withdrawn == (isic_id(0), isic_id(1))  # until the next snapshot, reported again
     assert read_withdrawal(store, isic_id(0)) == note
     assert archive.watch(many()).listed_again == (isic_id(0), isic_id(1))
 

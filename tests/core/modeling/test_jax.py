@@ -16,7 +16,7 @@ from lesion_core.modeling.feed.losses import make_loss
 from lesion_core.modeling.network.network import build_network
 from lesion_core.recipes.recipe import Recipe
 
-told = {{}}
+results = {{}}
 trained = sys.argv[1].split(",")
 for fusion in sys.argv[2:]:
     recipe = Recipe(
@@ -48,7 +48,7 @@ for fusion in sys.argv[2:]:
 
     weights = [variable.value for variable in model.trainable_variables]
     (_, _), gradients = jax.eval_shape(differentiate, weights, [v.value for v in model.non_trainable_variables])
-    told[fusion] = {{"is_traced": [g.shape for g in gradients] == [tuple(w.shape) for w in weights]}}
+    results[fusion] = {{"is_traced": [g.shape for g in gradients] == [tuple(w.shape) for w in weights]}}
     if fusion not in trained:
         continue
     trainable = first = [variable.value for variable in model.trainable_variables]
@@ -58,15 +58,15 @@ for fusion in sys.argv[2:]:
         now, others, (trainable, state) = step(trainable, others, state)
         losses.append(float(now))
     still = [v.path for v, a, b in zip(model.trainable_variables, first, trainable) if np.array_equal(a, b)]
-    told[fusion] |= {{"losses": losses, "still": still}}
-print(json.dumps(told))
+    results[fusion] |= {{"losses": losses, "still": still}}
+print(json.dumps(results))
 """
 _FUSIONS = ("additive", "concat", "film", "metablock", "none")
 _TRAINED = "film"  # the others are compiled and trained at night
-Told = dict[str, dict[str, Any]]
+Results = dict[str, dict[str, Any]]
 
 
-def _tell(trained: tuple[str, ...], fusions: tuple[str, ...]) -> Told:
+def _results_of(trained: tuple[str, ...], fusions: tuple[str, ...]) -> Results:
     environment = {**os.environ, "KERAS_BACKEND": "jax", "JAX_PLATFORMS": "cpu"}
     done = subprocess.run(
         [sys.executable, "-W", "ignore", "-c", _CHILD, ",".join(trained), *fusions],
@@ -75,39 +75,39 @@ def _tell(trained: tuple[str, ...], fusions: tuple[str, ...]) -> Told:
         text=True,
     )
     assert done.returncode == 0, done.stderr[-2000:]
-    answer: Told = json.loads(done.stdout.splitlines()[-1])
+    answer: Results = json.loads(done.stdout.splitlines()[-1])
     return answer
 
 
 @pytest.fixture(scope="module")
-def told() -> Told:
+def results() -> Results:
     """What a process on JAX says of the gradients of every fusion, and of a few steps of training with one."""
-    return _tell((_TRAINED,), _FUSIONS)
+    return _results_of((_TRAINED,), _FUSIONS)
 
 
 @pytest.fixture(scope="module")
-def told_of_others() -> Told:
+def results_of_others() -> Results:
     """What it says of training with each of the others."""
     others = tuple(fusion for fusion in _FUSIONS if fusion != _TRAINED)
-    return _tell(others, others)
+    return _results_of(others, others)
 
 
 @pytest.mark.parametrize("fusion", _FUSIONS)
-def test_network_and_loss_are_traced_and_differentiated_on_jax(told: Told, fusion: str) -> None:
-    assert told[fusion]["is_traced"]
+def test_network_and_loss_are_traced_and_differentiated_on_jax(results: Results, fusion: str) -> None:
+    assert results[fusion]["is_traced"]
 
 
-def test_steps_on_jax_move_every_weight_and_lower_the_loss(told: Told) -> None:
-    _assert_learnt(told[_TRAINED])
+def test_steps_on_jax_move_every_weight_and_lower_the_loss(results: Results) -> None:
+    _assert_learnt(results[_TRAINED])
 
 
 @pytest.mark.nightly
 @pytest.mark.parametrize("fusion", [fusion for fusion in _FUSIONS if fusion != _TRAINED])
-def test_with_every_other_fusion_as_well(told_of_others: Told, fusion: str) -> None:
-    _assert_learnt(told_of_others[fusion])
+def test_with_every_other_fusion_as_well(results_of_others: Results, fusion: str) -> None:
+    _assert_learnt(results_of_others[fusion])
 
 
-def _assert_learnt(told: dict[str, Any]) -> None:
-    assert told["still"] == []
-    losses = told["losses"]
+def _assert_learnt(results: dict[str, Any]) -> None:
+    assert results["still"] == []
+    losses = results["losses"]
     assert losses[-1] < 0.8 * losses[0]

@@ -252,7 +252,7 @@ def test_of_many_decisions_upon_one_state_exactly_one_holds(store: Store, tmp_pa
         with ThreadPoolExecutor(n_deciders) as pool:
             answers = [model for model in pool.map(decide, shift) if model is not None]
         winner = approved_model(store)
-        # Whoever asked for what was there already was told so; that moved nothing.
+        # Whoever asked for what was there already got that answer; that moved nothing.
         assert [model for model in answers if present is None or model != present.model] == [winner]
         assert [event.number for event in history(store, "approved")] == list(range(1, number + 2))
 

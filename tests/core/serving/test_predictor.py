@@ -116,28 +116,34 @@ def test_shares_add_up_to_the_calibrated_value(
 
 def test_metadata_changes_the_answer_and_the_difference_is_told(tmp_path: Path) -> None:
     predictor = Predictor.load(write_model_folder(tmp_path / "a"))
-    told = predictor.predict_bytes(_jpeg(), KNOWN)
-    untold = predictor.predict_bytes(_jpeg(), PatientMetadata())
+    with_metadata = predictor.predict_bytes(_jpeg(), KNOWN)
+    without_metadata = predictor.predict_bytes(_jpeg(), PatientMetadata())
     for diagnosis in CLASS_ORDER:
-        assert told.of(diagnosis).probability_without_metadata == pytest.approx(untold.of(diagnosis).probability)
-        assert untold.of(diagnosis).added_by_metadata == 0
-        assert untold.of(diagnosis).metadata_share == 0
-    assert max(abs(item.added_by_metadata) for item in told.classes) > 0.01
+        assert with_metadata.of(diagnosis).probability_without_metadata == pytest.approx(
+            without_metadata.of(diagnosis).probability
+        )
+        assert without_metadata.of(diagnosis).added_by_metadata == 0
+        assert without_metadata.of(diagnosis).metadata_share == 0
+    assert max(abs(item.added_by_metadata) for item in with_metadata.classes) > 0.01
 
 
 def test_what_patient_and_image_say_together_is_a_share_of_its_own(tmp_path: Path) -> None:
     predictor = Predictor.load(write_model_folder(tmp_path / "a", fusion="film"))
     known = predictor.predict(_pixels(), _columns_of(KNOWN))
     assert known.interaction_logits is not None
-    told = explain_answer(predictor, _pixels()[0], KNOWN)
+    with_metadata = explain_answer(predictor, _pixels()[0], KNOWN)
     expected = centre(known.interaction_logits[0]) / predictor.temperature
-    assert [told.of(item).interaction_share for item in CLASS_ORDER] == pytest.approx(list(expected), abs=1e-5)
+    assert [with_metadata.of(item).interaction_share for item in CLASS_ORDER] == pytest.approx(
+        list(expected), abs=1e-5
+    )
     assert np.abs(expected).max() > 0.01
-    other = explain_answer(predictor, 255 - _pixels()[0], told.metadata)
+    other = explain_answer(predictor, 255 - _pixels()[0], with_metadata.metadata)
     for diagnosis in CLASS_ORDER:  # what the patient says alone does not hang on the image
-        assert other.of(diagnosis).metadata_share == pytest.approx(told.of(diagnosis).metadata_share, abs=1e-5)
-    untold = explain_answer(predictor, _pixels()[0], PatientMetadata())
-    assert all(item.interaction_share == 0 for item in untold.classes)
+        assert other.of(diagnosis).metadata_share == pytest.approx(
+            with_metadata.of(diagnosis).metadata_share, abs=1e-5
+        )
+    without_metadata = explain_answer(predictor, _pixels()[0], PatientMetadata())
+    assert all(item.interaction_share == 0 for item in without_metadata.classes)
 
 
 def test_an_image_only_model_is_served_and_takes_nothing_from_metadata(tmp_path: Path) -> None:

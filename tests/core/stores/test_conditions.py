@@ -60,7 +60,7 @@ def test_a_plain_write_between_reading_and_replacing_is_not_lost(honouring: Stor
 
 
 def race(write: Callable[[bytes], str], pool: ThreadPoolExecutor) -> list[bytes]:
-    """Let all writers write at once, each a body that never was; return those that were told they won."""
+    """Let all writers write at once, each a body that never was; return those whose write succeeded."""
     start = Barrier(N_WRITERS)
 
     def attempt(number: int) -> bytes | None:

@@ -192,11 +192,11 @@ def test_views_are_served_and_left_behind_in_fine_tuning(
     assert "views averaged              4" in read_file(store, trained[0], "summary.txt").decode()
     metadata = _patients(3)
     images = np.random.default_rng(0).integers(0, 256, (3, 32, 32, 3), dtype=np.uint8)
-    told = Predictor.load(materialise(store, trained[0], tmp_path)).predict(images, metadata)
+    with_metadata = Predictor.load(materialise(store, trained[0], tmp_path)).predict(images, metadata)
     mirrored = np.ascontiguousarray(images[:, ::-1])
     np.testing.assert_allclose(
         Predictor.load(materialise(store, trained[0], tmp_path)).predict(mirrored, metadata).logits,
-        told.logits,
+        with_metadata.logits,
         atol=1e-4,
     )
     single = load_network(materialise(store, tuned[0], tmp_path) / "model.keras")

@@ -56,8 +56,8 @@ def _score(place: Place, without: str = "", **variables: str) -> None:
         (images / name).write_bytes(noise())
     output = place.folder / "answers.csv"
     paths = {"LESION_STORE": str(store.root), "LESION_WORK": str(place.folder / "work")}
-    told = _command("predict", str(images), "--output", str(output), without=without, **paths, **variables)
-    assert told.startswith("2 images scored, 0 refused")
+    printed = _command("predict", str(images), "--output", str(output), without=without, **paths, **variables)
+    assert printed.startswith("2 images scored, 0 refused")
     assert set(pd.read_csv(output)["image"]) == {"links.jpg", "größer.jpg"}
 
 
