@@ -18,7 +18,7 @@ from lesion_core.errors import LesionError
 
 StageCallback = Callable[[str, float], None]
 _POLL_SECONDS = 1.0
-_SECONDS_TO_TELL = 5.0  # for the tasks of a run that ended
+_SECONDS_TO_END = 5.0  # for the tasks of a run that ended
 SECONDS_UNANSWERED = 90.0  # after which the server counts as gone
 
 
@@ -59,7 +59,7 @@ class _Following:
     def __init__(self, server: str, deployment: str, screen: Screen, on_stage: StageCallback) -> None:
         self._server, self._deployment, self._screen, self._on_stage = server, deployment, screen, on_stage
         self._silence = Silence()
-        self._told: set[str] = set()
+        self._reported: set[str] = set()
 
     async def run(self, parameters: Mapping[str, Any], timeout_seconds: float | None) -> FlowRun:
         async with get_client(httpx_settings=DIRECT) as client:
@@ -74,7 +74,7 @@ class _Following:
                 await self._tell_silence(client, run, news)
                 if run.state is not None and run.state.is_final():
                     ended = ended or time.monotonic()
-                    if _is_told(news) or time.monotonic() - ended > _SECONDS_TO_TELL:
+                    if _all_have_ended(news) or time.monotonic() - ended > _SECONDS_TO_END:
                         return _completed(run, self._deployment)
                 await asyncio.sleep(_POLL_SECONDS)
         raise LesionError(
@@ -105,8 +105,8 @@ class _Following:
 
     def _tell_stages(self, news: RunNews) -> None:
         for task in news.tasks:
-            if task.status == "done" and task.id not in self._told:
-                self._told.add(task.id)
+            if task.status == "done" and task.id not in self._reported:
+                self._reported.add(task.id)
                 self._on_stage(task.task, task.seconds)
 
     def _check_answered(self, since: float, error: Exception, run: FlowRun) -> None:
@@ -127,7 +127,7 @@ async def _look(client: PrefectClient, run: FlowRun) -> tuple[FlowRun, RunNews]:
     return run, await read_news(client, run)
 
 
-def _is_told(news: RunNews) -> bool:
+def _all_have_ended(news: RunNews) -> bool:
     """Say whether every task of a run that ended says so too: the server learns of it a moment later."""
     return all(task.status in ENDED for task in news.tasks)
 

@@ -36,7 +36,7 @@ class ScoringProgress:
         self._every_seconds = every_seconds
         self._clock = clock
         self._last = Progress(stage="", done=0)
-        self._started = self._told = clock()
+        self._started = self._reported = clock()
         self._bar: Bar | None = None
         self._task = TaskID(0)
 
@@ -69,8 +69,8 @@ class ScoringProgress:
             if is_new:
                 self._bar.reset(self._task, description=progress.stage, total=progress.total, visible=True)
             self._bar.update(self._task, completed=progress.done)
-        elif is_new or progress.done == progress.total or now - self._told >= self._every_seconds:
-            self._told = now
+        elif is_new or progress.done == progress.total or now - self._reported >= self._every_seconds:
+            self._reported = now
             self._print(self._line(now - self._started))
 
     def _line(self, seconds: float) -> str:

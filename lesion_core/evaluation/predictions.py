@@ -48,12 +48,12 @@ def count_seen(store: Store, model: ModelRef, dataset: OpenDataset, rows: pd.Dat
             images, so that nobody can tell.
     """
     files = read_files(dataset.folder).loc[rows["isic_id"]]
-    lineage, untold = lineage_of(store, model)
-    if untold:
+    lineage, unknown = lineage_of(store, model)
+    if unknown:
         raise ArtifactNotFound(
             f"expected the models that {model.id} started from, to tell which images it has seen, found no "
-            f"{', '.join(untold)}; restore them, or train from other weights",
-            key=f"models/{untold[0]}",
+            f"{', '.join(unknown)}; restore them, or train from other weights",
+            key=f"models/{unknown[0]}",
         )
     seen = np.zeros(len(files), bool)
     for made_from in lineage:

@@ -31,7 +31,7 @@ class Exposure(Value):
     """What a model saw of the images that the archive withdrew."""
 
     images: dict[str, tuple[str, ...]] = Field(description="Withdrawn images by split, each split sorted")
-    untold: tuple[str, ...] = Field(
+    unknown: tuple[str, ...] = Field(
         description="Ids of datasets and models that went into it and are stored no more, so nobody can tell"
     )
 
@@ -43,7 +43,7 @@ class Exposure(Value):
     def in_words(self) -> str:
         """Return one line for a terminal; empty where there is nothing to say."""
         said = [f"saw {self.n_images:,} of the images that the archive withdrew"] if self.n_images else []
-        said += [f"what it saw in {', '.join(self.untold)} is not known"] if self.untold else []
+        said += [f"what it saw in {', '.join(self.unknown)} is not known"] if self.unknown else []
         return "; ".join(said)
 
 
@@ -57,40 +57,40 @@ def find_exposure(store: Store, model: ModelRef, withdrawn: Collection[str] | No
     """
     taken_back = withdrawn_ids(store) if withdrawn is None else withdrawn
     if not taken_back:
-        return Exposure(images={}, untold=())
+        return Exposure(images={}, unknown=())
     seen: dict[str, set[str]] = {split: set() for split in MADE_FROM}
-    lineage, untold = lineage_of(store, model)
+    lineage, unknown = lineage_of(store, model)
     for made_from in {(each.dataset.id, each.fold): each for each in lineage}.values():
         try:
             members = read_splits(store, made_from.dataset, fold=made_from.fold)
         except ArtifactNotFound:
-            untold.append(made_from.dataset.id)
+            unknown.append(made_from.dataset.id)
             continue
         taken = members[members["isic_id"].isin(taken_back)]
         for split in MADE_FROM:
             seen[split].update(taken.loc[taken["split"] == split, "isic_id"])
     return Exposure(
-        images={split: tuple(sorted(ids)) for split, ids in seen.items() if ids}, untold=tuple(sorted(set(untold)))
+        images={split: tuple(sorted(ids)) for split, ids in seen.items() if ids}, unknown=tuple(sorted(set(unknown)))
     )
 
 
 def lineage_of(store: Store, model: ModelRef) -> tuple[list[ModelRef], list[str]]:
     """Return the model and those it started or learnt from, nearest first, and the ids of those stored no more."""
-    lineage, untold = [model], list[str]()
+    lineage, unknown = [model], list[str]()
     for each in lineage:  # grows while it is walked
         try:
             _, index = get_index(store, each.key)
         except ArtifactNotFound:
             continue
         for earlier in (index.inputs.get("start_from"), index.inputs.get("teacher")):
-            if not isinstance(earlier, str) or earlier in {one.id for one in lineage} | set(untold):
+            if not isinstance(earlier, str) or earlier in {one.id for one in lineage} | set(unknown):
                 continue
             ref = find_reference(store, ModelRef, f"models/{earlier}")
             if ref is None:
-                untold.append(earlier)
+                unknown.append(earlier)
             else:
                 lineage.append(ref)
-    return lineage, untold
+    return lineage, unknown
 
 
 def read_image_list(store: Store, dataset: DatasetRef | StoreKey, *, fold: int | None = None) -> pd.DataFrame:

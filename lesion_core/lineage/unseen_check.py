@@ -90,9 +90,9 @@ def check_unseen(
         ArtifactNotFound: A model or dataset that went into them is stored no more, so that nobody can tell.
     """
     for model in models:
-        lineage, untold = lineage_of(store, model)
-        if untold:
-            raise _untold(role, model, untold[0], f"models/{untold[0]}")
+        lineage, unknown = lineage_of(store, model)
+        if unknown:
+            raise _unknown(role, model, unknown[0], f"models/{unknown[0]}")
         for each in lineage:
             if (each.dataset.sha256, each.fold) != (dataset.ref.sha256, fold):  # else its certificate excludes it
                 _check_one(store, model, each, dataset, role)
@@ -126,7 +126,7 @@ def _check_one(store: Store, model: ModelRef, each: ModelRef, dataset: OpenDatas
     try:
         members = _read_image_list(store, each)
     except ArtifactNotFound as error:
-        raise _untold(role, model, each.dataset.id, each.dataset.key) from error
+        raise _unknown(role, model, each.dataset.id, each.dataset.key) from error
     seen = count_seen_groups(members, _with_evidence(dataset.rows, dataset.folder / MANIFEST_NAME))
     if not any(seen.values()):
         return
@@ -155,7 +155,7 @@ def _with_evidence(rows: pd.DataFrame, manifest: Path | bytes) -> pd.DataFrame:
     return rows[["isic_id", "group", "split"]].merge(evidence, on="isic_id", validate="1:1")
 
 
-def _untold(role: str, model: ModelRef, missing: str, key: str) -> ArtifactNotFound:
+def _unknown(role: str, model: ModelRef, missing: str, key: str) -> ArtifactNotFound:
     return ArtifactNotFound(
         f"expected everything that {role} {model.id} was made from, to tell which images it has seen, found no "
         f"{missing} in the store; restore it, or take another {role}",

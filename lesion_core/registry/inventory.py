@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from pydantic import ValidationError
 
 from lesion_core.errors import ArtifactCorrupt, ArtifactNotFound
-from lesion_core.keys import COMPARISONS, DIGEST_LENGTH, LOOKS, id_of, index_key
+from lesion_core.keys import CLAIMS, COMPARISONS, DIGEST_LENGTH, LOOKS, id_of, index_key
 from lesion_core.stores.folders import FolderIndex, files_folder, find
 from lesion_core.stores.protocol import ObjectEntry, Store
 from lesion_core.types import Sha256, StoreKey
@@ -35,7 +35,7 @@ GATES, SIGNALS, ARCHIVE = "gates", "signals", "archive"
 # Never touched: what was decided, noted and answered, the channels themselves, and pretrained weights that somebody
 # put there. A comparison is a record, too: it keeps its numbers and figures, which show no image, but holds none of
 # the models and reports that it was made from.
-UNTOUCHED = ("channels", "events", "withdrawn", "members", "audit", "weights", COMPARISONS, LOOKS)
+UNTOUCHED = ("channels", "events", "withdrawn", "members", "audit", "weights", COMPARISONS, LOOKS, CLAIMS)
 # Holds a folder's index while the folder is being removed: without ``index.json`` it exists for no reader, and
 # whoever finds this note can still tell what it was.
 CONDEMNED_NAME = "condemned.json"
@@ -124,7 +124,7 @@ class Inventory:
 def take_inventory(store: Store) -> Inventory:
     """List a store once and read every index in it."""
     inventory = Inventory()
-    for folder_key, entries in itertools.groupby(_told(store), key=lambda entry: _folder_of(entry.key)):
+    for folder_key, entries in itertools.groupby(_entries(store), key=lambda entry: _folder_of(entry.key)):
         if folder_key:
             _add_folder(store, inventory, folder_key, tuple(entries))
         else:
@@ -132,7 +132,7 @@ def take_inventory(store: Store) -> Inventory:
     return inventory
 
 
-def _told(store: Store) -> Iterator[ObjectEntry]:
+def _entries(store: Store) -> Iterator[ObjectEntry]:
     for entry in store.entries(""):
         if entry.key.partition("/")[0] not in UNTOUCHED and not is_raw(entry.key):
             yield entry

@@ -60,7 +60,7 @@ def test_a_known_problem_is_one_sentence(
     assert "Traceback" not in outcome.stderr
 
 
-def test_cleaning_says_what_goes_and_what_stays_and_deletes_only_when_told(
+def test_cleaning_says_what_goes_and_what_stays_and_deletes_only_when_asked(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     made = make_generations(tmp_path)

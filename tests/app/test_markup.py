@@ -112,7 +112,7 @@ def test_the_leading_class_and_the_kinds_are_marked() -> None:
     assert "lf-quality" not in page
 
 
-def test_metadata_is_told_by_what_it_did() -> None:
+def test_metadata_is_reported_by_what_it_did() -> None:
     assert markup.write_metadata(_answer(metadata=PatientMetadata())).count("<table") == 0
     unused = tuple(replace(item, metadata_share=0.0) for item in _answer().classes)
     assert markup.write_metadata(_answer(classes=unused)).count("<table") == 0

@@ -40,7 +40,10 @@ class _Recording(AbstractContextManager["_Recording"]):
         pass
 
 
-def test_every_task_is_seen_below_its_stage_and_ends(running: Running, approved: ModelRef) -> None:
+def test_every_task_is_seen_below_its_stage_and_ends(
+    running: Running, approved: ModelRef, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(runs, "_POLL_SECONDS", 0.2)  # a stage whose output is there already takes about a second
     screen = _Recording()
     run = run_and_follow(running.addresses.prefect, "pipeline/pipeline-local", FLOW_PARAMETERS, screen=screen)
     last = screen.shown[-1]

@@ -62,7 +62,7 @@ def await_event(running: Running, name: str) -> dict[str, Any]:
 
 
 @pytest.mark.writes_errors(r"SchemaDrift", r"exited with status code: 1")
-def test_a_withdrawn_image_is_told_and_a_lost_field_stops_retraining(running: Running, tmp_path: Path) -> None:
+def test_a_withdrawn_image_is_reported_and_a_lost_field_stops_retraining(running: Running, tmp_path: Path) -> None:
     recipe = tmp_path / "watched.yaml"
     recipe.write_text(yaml.safe_dump({"name": "watched", "dataset": NAME, "backbone": "tiny", "weights": "none"}))
     with running_mirror(write_folder(tmp_path / "first", rows())) as url:

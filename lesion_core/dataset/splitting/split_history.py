@@ -62,7 +62,7 @@ def next_split_history(history: pd.DataFrame, manifest: pd.DataFrame) -> pd.Data
 
     Args:
         history: The split history before.
-        manifest: Columns of ``LEDGER_SCHEMA``, with the splits now given.
+        manifest: Columns of ``SPLIT_HISTORY_SCHEMA``, with the splits now given.
     """
     rows = [manifest[SPLIT_HISTORY_SCHEMA.names], withdrawn_rows(history, manifest)]
     joined = pd.concat([part for part in rows if len(part)]).sort_values("isic_id", ignore_index=True)

@@ -77,7 +77,7 @@ def _full_setup(inputs: StageInputs) -> StageSetup:
         trainer=trainer,
         batches=TrainingFeed(dataset, inputs.train, recipe, inputs.targets).batches,
         validate=lambda on_images: logits(
-            _told(evaluation_batches(dataset, inputs.validation, recipe.optimisation.batch_size), on_images)
+            _counted(evaluation_batches(dataset, inputs.validation, recipe.optimisation.batch_size), on_images)
         ),
     )
 
@@ -90,11 +90,11 @@ def _head_setup(inputs: StageInputs, on_features: OnFeatures) -> StageSetup:
     return StageSetup(
         trainer=make_trainer(head, inputs.recipe, inputs.loss),
         batches=feed.batches,
-        validate=lambda on_images: logits([] if check is None else _told(check.inputs_in_order(), on_images)),
+        validate=lambda on_images: logits([] if check is None else _counted(check.inputs_in_order(), on_images)),
     )
 
 
-def _told(batches: Iterable[dict[str, np.ndarray]], on_images: OnImages) -> Iterator[dict[str, np.ndarray]]:
+def _counted(batches: Iterable[dict[str, np.ndarray]], on_images: OnImages) -> Iterator[dict[str, np.ndarray]]:
     done = 0
     for inputs in batches:
         yield inputs

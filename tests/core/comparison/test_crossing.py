@@ -92,7 +92,7 @@ def test_a_request_that_cannot_be_meant_is_refused(changes: dict[str, object], s
         CompareRequest.model_validate({"name": "x", "recipes": ["isic-cpu"], **changes})
 
 
-def test_names_are_told_apart_and_a_baseline_is_one_of_them(tmp_path: Path) -> None:
+def test_names_are_reported_apart_and_a_baseline_is_one_of_them(tmp_path: Path) -> None:
     (tmp_path / "mine.yaml").write_text(yaml.safe_dump(BASE.model_dump(mode="json")))
     twice = CompareRequest(name="x", recipes=("mine", BASE.model_copy(update={"seed": 8})))
     with pytest.raises(ConfigError, match="several called base"):

@@ -192,7 +192,7 @@ def test_a_withdrawn_patient_keeps_the_split(clinic: Clinic) -> None:
     assert after["ISIC_0000070"] == follows(before["ISIC_0000050"])
 
 
-def test_progress_is_told(clinic: Clinic) -> None:
+def test_progress_is_reported(clinic: Clinic) -> None:
     reports: list[Progress] = []
     snapshot = clinic.snapshot(simple_images(range(20)))
     prepare(snapshot, OPTIONS, clinic.store, workdir=clinic.work, on_progress=reports.append)

@@ -88,7 +88,7 @@ def reported(tmp_path_factory: pytest.TempPathFactory) -> Reported:
     return Reported(place, store, dataset, report, folder, read_data_summary(store, report), heard)
 
 
-def test_its_parts_are_told(reported: Reported) -> None:
+def test_its_parts_are_reported(reported: Reported) -> None:
     assert list(finished_stages(reported.heard)) == ["fetch dataset", "data report", "publish"]
 
 
@@ -262,7 +262,7 @@ def test_generated_images_are_marked_on_page_and_tables(reported: Reported) -> N
     assert "80 of 80 images are generated" in "\n".join(remarks_on(content))
 
 
-def test_a_dataset_that_is_not_there_and_a_summary_that_is_none_are_told(reported: Reported, tmp_path: Path) -> None:
+def test_a_dataset_that_is_not_there_and_a_bad_summary_are_reported(reported: Reported, tmp_path: Path) -> None:
     with pytest.raises(ArtifactNotFound):
         _run(LocalStore(tmp_path / "empty"), reported.dataset, tmp_path)
     with pytest.raises(ArtifactCorrupt):

@@ -74,7 +74,7 @@ def test_where_only_the_cohorts_is_to_be_had_that_is_said(
     assert "attributed as their cohort is by default" in caplog.text
 
 
-def test_pages_that_cannot_be_told_apart_are_to_be_read_in_bulk(faulty: FaultyServer, store: LocalStore) -> None:
+def test_pages_that_cannot_be_kept_apart_are_to_be_read_in_bulk(faulty: FaultyServer, store: LocalStore) -> None:
     rows = [listed(number) for number in range(100)]
     faulty.answers[SEARCH] = [send(page(rows, 250, f"{faulty.url}images/search/?limit=100"))]
     with pytest.raises(SourceResponseError, match=r"added to the archive in one moment.* listing to bulk") as caught:
@@ -123,7 +123,7 @@ def test_an_id_that_the_query_leaves_out_is_not_called_unknown(
 @pytest.mark.parametrize(
     ("status", "body"), [(404, HTML), (403, HTML), (200, HTML), (404, '{"detail": "Not Found"}')]
 )
-def test_an_address_that_is_not_the_apis_is_told_from_the_one_that_may_be_meant(
+def test_an_address_that_is_not_the_apis_is_answered_with_the_one_that_may_be_meant(
     faulty: FaultyServer, store: LocalStore, path: str, status: int, body: str
 ) -> None:
     faulty.answers["*"] = [send(body, status)]

@@ -241,7 +241,7 @@ def test_a_site_is_that_of_the_challenge(metadata: dict[str, str], expected: Sit
         {"anatom_site_2": "Anterior trunk"},
     ],
 )
-def test_a_site_that_cannot_be_told_is_reported(metadata: dict[str, str]) -> None:
+def test_a_site_that_cannot_be_distinguished_is_reported(metadata: dict[str, str]) -> None:
     found = site_of(metadata)
     assert isinstance(found, Unmapped)
     assert found.value

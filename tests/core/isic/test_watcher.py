@@ -111,7 +111,7 @@ def test_an_unchanged_archive_is_quiet(archive: Archive) -> None:
     report.require_steady()
 
 
-def test_each_kind_of_change_is_told_with_its_images(archive: Archive) -> None:
+def test_each_kind_of_change_is_reported_with_its_images(archive: Archive) -> None:
     archive.snapshot(many())
     rows = [*many()[1:], row(77, anatom_site_1="Elbow of the sea", diagnosis_3="Blue nevus", tbp_tile_type="2D")]
     rows[3] |= MELANOMA

@@ -129,7 +129,7 @@ def test_the_same_study_draws_the_same_trials_and_more_are_added(
     assert not again.orders
 
 
-def test_a_trial_that_fails_is_told_with_its_reason_and_the_study_goes_on(
+def test_a_trial_that_fails_is_reported_with_its_reason_and_the_study_goes_on(
     base: Recipe, dataset_ref: DatasetRef, trials: LocalStore, settings: LesionSettings
 ) -> None:
     def curve(recipe: Recipe) -> list[float]:
@@ -210,7 +210,7 @@ def test_a_study_that_is_cancelled_halts_its_trials_and_takes_them_up_again(
     assert not list(trials.list("signals/"))
 
 
-def test_a_trial_that_its_study_left_is_not_told_as_failed(
+def test_a_trial_that_its_study_left_is_not_reported_as_failed(
     base: Recipe, dataset_ref: DatasetRef, trials: LocalStore, settings: LesionSettings
 ) -> None:
     plan = make_plan(base, dataset_ref, n_trials=6)
