@@ -75,8 +75,12 @@ class PredictionService:
         keeps_record = self.audit_store is not None
         if served is None:
             return wording.disclaimer_without_model(keeps_record=keeps_record)
-        provenance = served.predictor.folder.provenance
-        return wording.disclaimer(provenance, served.limits, served.approval, keeps_record=keeps_record)
+        folder = served.predictor.folder
+        return wording.disclaimer(
+            *(folder.provenance, served.limits, served.approval),
+            class_prior=folder.class_prior,
+            keeps_record=keeps_record,
+        )
 
 
 def read_metadata(values: Mapping[str, object]) -> PatientMetadata:

@@ -41,6 +41,7 @@ from lesion_core.keys import id_of
 from lesion_core.labels import CLASS_ORDER
 from lesion_core.progress import ProgressCallback, Tally
 from lesion_core.refs import ReportRef
+from lesion_core.serving.model_folder import stated_prior
 from lesion_core.serving.predictor import Predictor
 from lesion_core.stores.folders import materialise, publish
 from lesion_core.stores.making import emptied, make_once
@@ -58,7 +59,8 @@ def run(spec: dict[str, Any], *, store: Store, workdir: Path, on_progress: Progr
 
     Raises:
         DataError: The split has no images.
-        ConfigError: The job names companions, and another version of the recipe was measured on these test images.
+        ConfigError: The job names companions, and another version of the recipe was measured on these test images; or
+            the model is older and does not state which class shares its probabilities stand for.
         LeakageError: The dataset's certificate does not hold, or it is another than a model of a fold was trained on.
         ArtifactNotFound: Model, dataset or an image is not in the store.
         ArtifactCorrupt: Bytes that are not those that were published.
@@ -81,6 +83,7 @@ class _Opened:
     store: Store
     folder: Path
     predictor: Predictor
+    class_prior: np.ndarray
     dataset: OpenDataset
     rows: pd.DataFrame
     images: ModelImages
@@ -94,9 +97,10 @@ def _open(job: EvaluateJob, store: Store, workdir: Path, on_progress: ProgressCa
     rows = rows_to_evaluate(dataset, job.split)
     folder = materialise(store, job.model, workdir / "models", on_progress)
     predictor = Predictor.load(folder, model_id=job.model.id)
+    prior = stated_prior(predictor.folder)
     looks = record_access(job, store) if job.split == "test" else None  # the last thing before images are opened
     images = ModelImages(dataset, store, predictor.preprocessing)
-    return _Opened(store, folder, predictor, dataset, rows, images, looks)
+    return _Opened(store, folder, predictor, prior, dataset, rows, images, looks)
 
 
 def _evaluate(
@@ -104,7 +108,10 @@ def _evaluate(
 ) -> ReportRef:
     probs = predict_rows(opened.predictor, opened.images, opened.rows, on_progress)
     scored = Scored(
-        opened.rows["class_index"].to_numpy(np.int64), probs, opened.rows["group"].astype(str).to_numpy(dtype=str)
+        opened.rows["class_index"].to_numpy(np.int64),
+        probs,
+        opened.rows["group"].astype(str).to_numpy(dtype=str),
+        opened.class_prior,
     )
     metrics = _measure(scored, job, opened, on_progress)
     _write(metrics, scored, job, opened, folder, on_progress)

@@ -1,13 +1,14 @@
 """From probabilities to a report's numbers."""
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 
 from lesion_core.evaluation.report import Metrics, Subject
 from lesion_core.labels import CLASS_ORDER, N_CLASSES
+from lesion_core.statistics.calibration import FLAT, bring_to_shares
 from lesion_core.statistics.estimates import Estimate, known, mean_estimate, percentile_interval, share_estimate
 from lesion_core.statistics.intervals import OnDrawn, Resampled, group_codes, ignore_draws, measure
 from lesion_core.statistics.measures import CLASS_MEASURES, MEASURES, Measure, Ranking
@@ -19,11 +20,33 @@ N_RESAMPLINGS = 2  # of what adds up over groups, and of what depends on the ord
 
 @dataclass(frozen=True, slots=True)
 class Scored:
-    """What is measured: ``class_index`` int (n,), ``probs`` float (n, k), ``groups`` (n,)."""
+    """What is measured.
+
+    Attributes:
+        class_index: int (n,).
+        probs: float (n, k), as the model answers.
+        groups: (n,).
+        class_prior: float (k,) or, of each row, (n, k): the class shares that ``probs`` stand for.
+    """
 
     class_index: np.ndarray
     probs: np.ndarray
     groups: np.ndarray
+    class_prior: np.ndarray = field(default_factory=lambda: FLAT)
+
+    @property
+    def class_shares(self) -> np.ndarray:
+        """Return the shares of the classes among these images, float64 (k,)."""
+        return np.bincount(self.class_index, minlength=N_CLASSES) / len(self.class_index)
+
+    @property
+    def calibrated(self) -> np.ndarray:
+        """Return the probabilities for these images' class shares, float64 (n, k).
+
+        How right probabilities are can only be asked in the population that they are for: those of a perfect model
+        for a flat prior are wrong by as much as the classes of the images differ in number.
+        """
+        return bring_to_shares(self.probs, self.class_prior, self.class_shares)
 
     def n_groups_of(self, chosen: np.ndarray) -> int:
         """Return how many groups the chosen images, bool (n,), belong to."""
@@ -48,7 +71,7 @@ def estimate_all(scored: Scored, *, n_bootstrap: int, seed: int, on_drawn: OnDra
         on_drawn: Hears of so many more resamples done; ``N_RESAMPLINGS`` times ``n_bootstrap`` in all.
     """
     asked: dict[str, Any] = {"n_bootstrap": n_bootstrap, "seed": seed, "on_drawn": on_drawn}
-    sums = measure(scored.class_index, scored.probs, scored.groups, **asked)
+    sums = measure(scored.class_index, scored.probs, scored.groups, calibrated=scored.calibrated, **asked)
     ranks = _Ranks(
         measure_ranking(scored.class_index, scored.probs),
         resample_ranking(scored.class_index, scored.probs, scored.groups, specificity=SCREENING_SPECIFICITY, **asked),
@@ -107,7 +130,12 @@ def measure_scores(
     numbers = placed({one.place or f"further.{one.name}": overall[one.name] for one in MEASURES})
     classes = tuple(_class_metrics(scored, place, by_name) for place, by_name in enumerate(found.by_class))
     numbers["malignancy"] |= _predictive_values(overall["malignant_sensitivity"], overall["malignant_specificity"])
-    numbers["probabilities"] |= {"temperature": temperature, "bins": _bins(scored)}
+    numbers["probabilities"] |= {
+        "temperature": temperature,
+        "bins": _bins(scored),
+        "class_prior": tuple(scored.class_prior.tolist()),
+        "class_shares": tuple(scored.class_shares.tolist()),
+    }
     return Metrics.model_validate(
         {
             "subject": subject,
@@ -156,7 +184,7 @@ def _ppv(sensitivity: float | None, specificity: float | None, prevalence: float
 
 
 def _bins(scored: Scored) -> tuple[tuple[int, float, float], ...]:
-    bins = reliability(scored.class_index, scored.probs)
+    bins = reliability(scored.class_index, scored.calibrated)
     return tuple(
         (int(count), float(said), float(right))
         for count, said, right in zip(bins.count, bins.confidence_sum, bins.correct_sum, strict=True)

@@ -105,9 +105,17 @@ class Malignancy(Value):
 
 
 class Probabilities(Value):
-    """How far the probabilities can be believed."""
+    """How far the probabilities can be believed, once they are brought to the class shares of the measured images."""
 
     temperature: float = Field(gt=0)
+    class_prior: tuple[float, ...] | None = Field(
+        default=None,
+        description="Class shares that the model's probabilities stand for, in CLASS_ORDER; none: an older report, "
+        "whose numbers below are of the probabilities as they were answered",
+    )
+    class_shares: tuple[float, ...] | None = Field(
+        default=None, description="Shares of the measured images that the probabilities were brought to"
+    )
     brier: Estimate = Field(description="Sum over the classes, 0 to 2; lower is better")
     log_loss: Estimate = Field(description="Nats; lower is better")
     calibration_error: Estimate = Field(description="Expected calibration error, 15 equal bins; lower is better")
@@ -134,7 +142,7 @@ class Metrics(_Measured):
         """Return the numbers that matter most, as rows of measure, value and 95 % interval."""
         return [
             {
-                "measure": one.heading(self.chance),
+                "measure": one.heading(self.chance, at_shares=self.probabilities.class_shares is not None),
                 "value": self.estimate(one).value_in_words(),
                 "interval": self.estimate(one).interval_in_words(),
             }

@@ -9,12 +9,15 @@ import json
 from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
 from pydantic import ConfigDict, Field, ValidationError
 
 from lesion_core.errors import ArtifactCorrupt, ArtifactNotFound, ConfigError
 from lesion_core.fields.table import categories
 from lesion_core.images import Preprocessing
-from lesion_core.labels import CLASS_ORDER
+from lesion_core.labels import CLASS_ORDER, N_CLASSES
+from lesion_core.recipes.class_shares import prior_of_logits
+from lesion_core.recipes.sections import Imbalance
 from lesion_core.types import JsonDict, Licence, Value
 
 FILES = ("model.onnx", "labels.json", "preprocessing.json", "calibration.json", "provenance.json", "recipe.json")
@@ -38,12 +41,18 @@ class Provenance(Value):
 
 @dataclass(frozen=True, slots=True)
 class ModelFolder:
-    """A local model folder whose files belong together."""
+    """A local model folder whose files belong together.
+
+    Attributes:
+        class_prior: float64 (k,), class shares that logits and probabilities stand for; ``None`` where an older model
+            states neither them nor what they follow from (``stated_prior``).
+    """
 
     path: Path
     model_id: str
     preprocessing: Preprocessing
     temperature: float
+    class_prior: np.ndarray | None
     provenance: Provenance
     recipe: JsonDict
 
@@ -58,7 +67,8 @@ def read_model_folder(path: Path, *, model_id: str | None = None) -> ModelFolder
     """
     _check_complete(path)
     _check_vocabulary(path, _read_json(path / "labels.json"))
-    temperature = _read_json(path / "calibration.json").get("temperature")
+    calibration, recipe = _read_json(path / "calibration.json"), _read_json(path / "recipe.json")
+    temperature = calibration.get("temperature")
     if not isinstance(temperature, int | float) or not 0 < temperature < float("inf"):
         raise _corrupt(path / "calibration.json", f"a temperature above 0, got {temperature!r}")
     try:
@@ -71,9 +81,47 @@ def read_model_folder(path: Path, *, model_id: str | None = None) -> ModelFolder
         model_id=model_id or "/".join(path.parts[-2:]),
         preprocessing=preprocessing,
         temperature=float(temperature),
+        class_prior=_class_prior(path, calibration, provenance, recipe),
         provenance=provenance,
-        recipe=_read_json(path / "recipe.json"),
+        recipe=recipe,
     )
+
+
+def stated_prior(folder: ModelFolder) -> np.ndarray:
+    """Return the class shares that a model's logits stand for, float64 (k,), positive, sum 1.
+
+    Raises:
+        ConfigError: It is a model of an older version that does not state them.
+    """
+    if folder.class_prior is None:
+        raise ConfigError(
+            f"expected model {folder.model_id} to state its training images by class, got "
+            f"{dict(folder.provenance.class_counts)}; which class shares its answers stand for is not known: train "
+            "it again, or choose another model"
+        )
+    return folder.class_prior
+
+
+def _class_prior(path: Path, calibration: JsonDict, provenance: Provenance, recipe: JsonDict) -> np.ndarray | None:
+    """Return what calibration.json states; of an older model, what follows from its recipe and images."""
+    if "class_prior" in calibration:
+        stated = calibration["class_prior"]
+        try:
+            prior = np.array(stated, np.float64)
+        except (TypeError, ValueError):
+            prior = np.zeros(0)
+        if prior.shape != (N_CLASSES,) or not (np.isfinite(prior).all() and (prior > 0).all()):
+            raise _corrupt(path / "calibration.json", f"class_prior of {N_CLASSES} shares above 0, got {stated!r}")
+        return prior / prior.sum()
+    try:
+        imbalance = Imbalance.model_validate(recipe.get("imbalance", {}))
+    except ValidationError:  # of a version that knew other ways to treat rare classes
+        return None
+    by_class = provenance.class_counts
+    counts = np.array([int(by_class.get("train", by_class).get(str(name), 0)) for name in CLASS_ORDER])
+    if counts.any():
+        return prior_of_logits(counts, imbalance)
+    return np.full(N_CLASSES, 1 / N_CLASSES) if imbalance.logit_adjustment == 1 else None
 
 
 def vocabulary() -> JsonDict:

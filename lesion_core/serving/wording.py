@@ -10,6 +10,7 @@ import re
 from collections.abc import Iterable, Sequence
 from typing import Literal
 
+import numpy as np
 from pydantic import Field
 
 from lesion_core.fields.table import FIELDS, in_words
@@ -163,7 +164,12 @@ def signed_points(difference: float) -> str:
 
 
 def disclaimer(
-    provenance: Provenance, limits: MeasuredLimits | None, approval: Approval, *, keeps_record: bool = False
+    provenance: Provenance,
+    limits: MeasuredLimits | None,
+    approval: Approval,
+    *,
+    class_prior: np.ndarray | None,
+    keeps_record: bool = False,
 ) -> tuple[Statement, ...]:
     """Return what must stand beside every answer.
 
@@ -171,11 +177,12 @@ def disclaimer(
         provenance: What the model was trained on.
         limits: What was measured on it; ``None`` where no report can be found, which is then said.
         approval: Who approved it.
+        class_prior: Class shares that its probabilities stand for, float (k,); ``None``: not known.
         keeps_record: Whether the audit record is on.
     """
     return (
         _INTENDED_USE,
-        Statement(title="What a result means", text=f"{BENIGN_WARNING} {_prevalence_warning(limits)}"),
+        Statement(title="What a result means", text=_meaning(class_prior, limits)),
         Statement(title="Measured limits", text=_measured(limits)),
         Statement(title="What it can name", text=_classes(provenance.absent_classes)),
         Statement(title="What it was trained on", text=f"{_training(provenance)} {credit_line(provenance)}"),
@@ -278,6 +285,27 @@ def too_large(limit_mb: int) -> str:
 def check_wording(text: str) -> tuple[str, ...]:
     """Return the banned phrases in ``text``, as they stand there; none is what is wanted."""
     return tuple(match.group(0) for match in _BANNED_PATTERN.finditer(text))
+
+
+def prior_in_words(class_prior: np.ndarray | None) -> str:
+    """Say which class shares probabilities stand for: 'as if …', after which a sentence may end.
+
+    Args:
+        class_prior: float (k,), sum 1; ``None``: not known.
+    """
+    if class_prior is None:
+        return "for class shares that are not known, because the model is of an older version"
+    if np.allclose(class_prior, 1 / len(CLASS_ORDER), atol=1e-6):
+        return f"as if all {N_CLASSES_IN_WORDS} classes were equally common (a flat prior)"
+    shares = ", ".join(f"{name} {100 * share:.1f} %" for name, share in zip(CLASS_ORDER, class_prior, strict=True))
+    return f"as if the classes had these shares: {shares}"
+
+
+def _meaning(class_prior: np.ndarray | None, limits: MeasuredLimits | None) -> str:
+    return (
+        f"{BENIGN_WARNING} The probabilities are {prior_in_words(class_prior)}: a class that is rarer among your "
+        f"patients is less probable than shown. {_prevalence_warning(limits)}"
+    )
 
 
 def _prevalence_warning(limits: MeasuredLimits | None) -> str:

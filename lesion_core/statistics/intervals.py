@@ -66,6 +66,7 @@ def measure(
     *,
     n_bootstrap: int,
     seed: int,
+    calibrated: np.ndarray | None = None,
     on_drawn: OnDrawn = ignore_draws,
 ) -> Resampled:
     """Measure everything that adds up over groups, and its resamples.
@@ -76,6 +77,8 @@ def measure(
         groups: (n,) group of each image, of any sortable type.
         n_bootstrap: Resamples.
         seed: Same seed, same intervals.
+        calibrated: float (n, k), the probabilities for the class shares of these images: what is asked how right
+            they are is asked of these (``calibration.bring_to_shares``); ``None``: ``probs`` are for them.
         on_drawn: Hears of so many more resamples done.
 
     Returns:
@@ -85,7 +88,7 @@ def measure(
     Raises:
         DataError: No images, or lengths that differ.
     """
-    sums = sum_by_group(class_index, probs, groups)
+    sums = sum_by_group(class_index, probs, groups, calibrated)
     everything = np.ones((1, len(sums.n_images)))
     measured = {name: values[0] for name, values in _statistics(sums, everything).items()}
     parts = []
@@ -95,9 +98,12 @@ def measure(
     return Resampled(measured, {name: np.concatenate([part[name] for part in parts]) for name in measured})
 
 
-def sum_by_group(class_index: np.ndarray, probs: np.ndarray, groups: np.ndarray) -> GroupSums:
+def sum_by_group(
+    class_index: np.ndarray, probs: np.ndarray, groups: np.ndarray, calibrated: np.ndarray | None = None
+) -> GroupSums:
     """Return what each group adds; arguments as for ``measure``."""
     true, probs, codes = np.asarray(class_index, np.int64), np.asarray(probs, np.float64), group_codes(groups)
+    believed = probs if calibrated is None else np.asarray(calibrated, np.float64)
     if not len(true) or len(codes) != len(true):
         raise DataError(f"expected at least one image, each with a group, got {len(true)} and {len(codes)} groups")
     n_groups = int(codes.max()) + 1
@@ -107,16 +113,16 @@ def sum_by_group(class_index: np.ndarray, probs: np.ndarray, groups: np.ndarray)
         counts = np.bincount(codes * n_cells + cells, weights, minlength=n_groups * n_cells)
         return counts.reshape(n_groups, n_cells).astype(np.float64)
 
-    bins = reliability_bin(probs)
+    bins = reliability_bin(believed)
     zero = np.zeros(len(true), np.int64)
     return GroupSums(
         confusion=summed(true * N_CLASSES + predicted, N_CLASSES**2),
-        terms={one.name: summed(zero, 1, one.terms(true, probs))[:, 0] for one in MEASURES if one.terms},
+        terms={one.name: summed(zero, 1, one.terms(true, believed))[:, 0] for one in MEASURES if one.terms},
         bins=np.hstack(
             [
                 summed(bins, N_BINS),
-                summed(bins, N_BINS, probs.max(axis=1)),
-                summed(bins, N_BINS, (predicted == true).astype(np.float64)),
+                summed(bins, N_BINS, believed.max(axis=1)),
+                summed(bins, N_BINS, (believed.argmax(axis=1) == true).astype(np.float64)),
             ]
         ),
         n_images=summed(zero, 1)[:, 0],

@@ -76,6 +76,8 @@ class Measure:
             from whether an image is of the class.
         column: Heading in a leaderboard.
         is_headline: Whether the report's first table has it.
+        is_of_probabilities: Whether it asks how right probabilities are, which depends on the class shares that they
+            are for.
     """
 
     name: str
@@ -91,10 +93,18 @@ class Measure:
     mean_of: str = ""
     column: str = ""
     is_headline: bool = True
+    is_of_probabilities: bool = False
 
-    def heading(self, chance: float) -> str:
-        """Return the label with its notes in brackets, e.g. 'Brier score (0 to 2, lower is better)'."""
+    def heading(self, chance: float, *, at_shares: bool = True) -> str:
+        """Return the label with its notes in brackets, e.g. 'balanced accuracy (chance 0.125)'.
+
+        Args:
+            chance: Level of a guess.
+            at_shares: Whether probabilities were brought to the class shares of the images, which the heading of a
+                measure of them then says.
+        """
         notes = [self.note.format(chance=f"{chance:.3f}")] if self.note else []
+        notes += ["at these images' class shares"] if at_shares and self.is_of_probabilities else []
         notes += ["lower is better"] if self.better == "lower" else []
         return f"{self.label} ({', '.join(notes)})" if notes else self.label
 
@@ -215,6 +225,7 @@ MEASURES: tuple[Measure, ...] = (
         "Brier score",
         place="probabilities.brier",
         note="0 to 2",
+        is_of_probabilities=True,
         better="lower",
         terms=brier_terms,
         column="Brier",
@@ -224,6 +235,7 @@ MEASURES: tuple[Measure, ...] = (
         "log loss",
         place="probabilities.log_loss",
         note="nats",
+        is_of_probabilities=True,
         better="lower",
         terms=log_loss_terms,
         column="log loss",
@@ -233,6 +245,7 @@ MEASURES: tuple[Measure, ...] = (
         "calibration_error",
         "expected calibration error",
         place="probabilities.calibration_error",
+        is_of_probabilities=True,
         better="lower",
         interval="none",  # resampling noise adds to every bin's gap, so all resamples lie above
         of_totals=lambda totals: calibration_error_of(totals.bins),

@@ -24,9 +24,8 @@ import keras
 import numpy as np
 
 from lesion_core.errors import ConfigError
-from lesion_core.modeling.feed.losses import Targets, logit_offsets
+from lesion_core.modeling.feed.losses import Targets
 from lesion_core.recipes.recipe import Recipe
-from lesion_core.recipes.sections import Imbalance
 from lesion_core.training.loop.step import Loss
 from lesion_core.training.spec import Distillation
 
@@ -91,20 +90,14 @@ def divergence(teacher: keras.KerasTensor, student: keras.KerasTensor, temperatu
     return temperature**2 * ops.mean(ops.sum(ops.exp(wanted) * (wanted - found), axis=-1))
 
 
-def prior_shift(
-    *, student: Imbalance, student_prior: np.ndarray, teacher: Imbalance, teacher_prior: np.ndarray
-) -> np.ndarray:
+def prior_shift(student_prior: np.ndarray, teacher_prior: np.ndarray) -> np.ndarray:
     """Return what is added to the teacher's logits so that they stand for the student's prior: float32 (k,).
 
     Args:
-        student: How the student's recipe treats rare classes.
-        student_prior: (k,) shares of the classes in the student's loss, see ``shares_in_loss``.
-        teacher: The same of the teacher's recipe.
-        teacher_prior: The same of the teacher's training split.
+        student_prior: (k,) class shares that the student's logits are to stand for, see ``prior_of_logits``.
+        teacher_prior: Those that the teacher's stand for.
     """
-    wanted = logit_offsets(student_prior, 1.0 - student.logit_adjustment)
-    stated = logit_offsets(teacher_prior, 1.0 - teacher.logit_adjustment)
-    return (wanted - stated).astype(np.float32)
+    return (np.log(student_prior) - np.log(teacher_prior)).astype(np.float32)
 
 
 def check_teachable(recipe: Recipe) -> None:

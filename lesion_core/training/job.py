@@ -6,6 +6,7 @@ from typing import Any
 
 from lesion_core.dataset.proof.certificate import verify_certificate
 from lesion_core.dataset.records import OpenDataset, open_dataset
+from lesion_core.dataset.splitting.folds import hold_test
 from lesion_core.errors import ConfigError
 from lesion_core.lineage.unseen_check import check_network, check_unseen, get_version
 from lesion_core.progress import ProgressCallback, ignore_progress
@@ -110,9 +111,19 @@ def open_for_training(
         )
     dataset = open_dataset(store, ref, workdir / "datasets", on_progress)
     verify_certificate(dataset)  # of the splits as they are stored; it covers the folds too
-    dataset = dataset if job.fold is None else dataset.for_fold(job.fold)
+    if job.fold is not None:
+        _check_folds(dataset)
+        dataset = dataset.for_fold(job.fold)
     make_plan(recipe, dataset.split("train"), is_tuning=job.start_from is not None)  # refuses before any work
     return dataset
+
+
+def _check_folds(dataset: OpenDataset) -> None:
+    if hold_test(dataset.rows):
+        raise ConfigError(
+            f"expected folds without images of the frozen test, got those of dataset {dataset.ref.id}, which is of "
+            "an older version and has some: whoever chooses by them chooses by the test; prepare the dataset again"
+        )
 
 
 def _base(job: TrainJob, model_id: str, dataset: OpenDataset, store: Store, workdir: Path) -> ModelFolder:

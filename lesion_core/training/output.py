@@ -19,13 +19,13 @@ from lesion_core.images import Preprocessing
 from lesion_core.labels import CLASS_ORDER
 from lesion_core.modeling.feed.contact_sheet import write_contact_sheet
 from lesion_core.modeling.feed.input import TrainingFeed, evaluation_batches
-from lesion_core.modeling.feed.sampling import class_counts
 from lesion_core.modeling.network.architecture import describe_network
 from lesion_core.modeling.network.ensemble import members_of
 from lesion_core.modeling.network.export import export_onnx
 from lesion_core.modeling.network.test_time_augmentation import with_test_time_augmentation
 from lesion_core.parquet import read_frame
 from lesion_core.progress import ProgressCallback, Tally, ignore_progress
+from lesion_core.recipes.class_shares import class_counts, prior_of_logits
 from lesion_core.recipes.recipe import Recipe
 from lesion_core.serving.model_folder import ModelFolder, vocabulary
 from lesion_core.serving.predictor import OnnxModel
@@ -88,7 +88,7 @@ def write_model(
     )  # what is calibrated and evaluated is what will be served
     onnx = _export(served, folder, max(1, _BATCH // recipe.test_time_augmentation), Tally(on_progress, "export", 3))
     _write_json(folder / "parity.json", prove_parity(served, onnx, dataset, on_progress))
-    _write_json(folder / "calibration.json", calibrate(onnx, dataset, on_progress).model_dump(mode="json"))
+    _write_json(folder / "calibration.json", calibrate(onnx, dataset, recipe, on_progress).model_dump(mode="json"))
     with Tally(on_progress, "model files", 1).part("provenance, contact sheet, figures"):
         _describe(folder, model, recipe, dataset, fits, made)
 
@@ -164,15 +164,20 @@ def prove_parity(
     return {"max_abs_difference": difference, "n_images": len(rows), "tolerance": PARITY_TOLERANCE}
 
 
-def calibrate(onnx: OnnxModel, dataset: OpenDataset, on_progress: ProgressCallback = ignore_progress) -> Calibration:
+def calibrate(
+    onnx: OnnxModel, dataset: OpenDataset, recipe: Recipe, on_progress: ProgressCallback = ignore_progress
+) -> Calibration:
     """Fit the temperature on the calibration split, on the very logits that will be served.
 
-    ``on_progress`` gets the stage 'calibration', image by image.
+    It is fitted in the population whose class shares the recipe's training leaves in the logits. ``on_progress``
+    gets the stage 'calibration', image by image.
     """
     rows = dataset.split("calibration")
     tally = Tally(on_progress, "calibration", len(rows))
     logits = onnx_logits(onnx, dataset, rows, tally, "images scored")
-    return fit_temperature(logits, rows["class_index"].to_numpy(np.int64), prior="flat")
+    counts = class_counts(dataset.split("train")["class_index"].to_numpy())
+    prior = prior_of_logits(counts, recipe.imbalance)
+    return fit_temperature(logits, rows["class_index"].to_numpy(np.int64), prior)
 
 
 def onnx_logits(onnx: OnnxModel, dataset: OpenDataset, rows: pd.DataFrame, tally: Tally, message: str) -> np.ndarray:

@@ -12,15 +12,13 @@ from lesion_core.dataset.model_images import ModelImages
 from lesion_core.dataset.records import OpenDataset
 from lesion_core.errors import ConfigError
 from lesion_core.fields.columns import metadata_inputs
-from lesion_core.labels import CLASS_ORDER, N_CLASSES
+from lesion_core.labels import N_CLASSES
 from lesion_core.lineage.unseen_check import get_version
-from lesion_core.modeling.feed.losses import shares_in_loss
-from lesion_core.modeling.feed.sampling import class_counts
 from lesion_core.progress import Progress, ProgressCallback, ignore_progress
+from lesion_core.recipes.class_shares import class_counts, prior_of_logits
 from lesion_core.recipes.recipe import Recipe
-from lesion_core.recipes.sections import Imbalance
 from lesion_core.refs import ModelRef
-from lesion_core.serving.model_folder import ModelFolder
+from lesion_core.serving.model_folder import ModelFolder, stated_prior
 from lesion_core.serving.predictor import Predictor
 from lesion_core.stores.filesystem import translated, write_whole
 from lesion_core.stores.folders import materialise
@@ -145,22 +143,5 @@ def _ask(predictor: Predictor, rows: pd.DataFrame, images: ModelImages) -> np.nd
 
 def _shift(teacher: Teacher, recipe: Recipe, rows: pd.DataFrame) -> np.ndarray:
     """Return what brings the teacher's logits to the student's prior; see ``prior_shift``."""
-    own = Imbalance.model_validate(teacher.folder.recipe.get("imbalance", {}))
-    return prior_shift(
-        student=recipe.imbalance,
-        student_prior=shares_in_loss(class_counts(rows["class_index"].to_numpy()), recipe.imbalance),
-        teacher=own,
-        teacher_prior=_prior_of(teacher.folder, own),
-    )
-
-
-def _prior_of(folder: ModelFolder, imbalance: Imbalance) -> np.ndarray:
-    """Return the shares of the classes in the loss that a model was trained by: float64 (k,)."""
-    stated = folder.provenance.class_counts
-    counts = np.array([int(stated.get("train", stated).get(str(name), 0)) for name in CLASS_ORDER])
-    if not counts.any():
-        raise ConfigError(
-            f"expected model {folder.model_id} to state its training images by class, got {dict(stated)}; which "
-            "prior its answers stand for is not known: train it again, or choose another teacher"
-        )
-    return shares_in_loss(counts, imbalance)
+    counts = class_counts(rows["class_index"].to_numpy())
+    return prior_shift(prior_of_logits(counts, recipe.imbalance), stated_prior(teacher.folder))

@@ -132,7 +132,7 @@ def test_the_disclaimer_carries_the_reports_numbers(
     model = _approve(store, tmp_path / "scratch", Diagnosis.NV)
     metrics = publish_report(store, model, tmp_path / "report")
     served = approved.current()
-    statements = disclaimer(served.predictor.folder.provenance, served.limits, served.approval)
+    statements = disclaimer(served.predictor.folder.provenance, served.limits, served.approval, class_prior=None)
     text = " ".join(statement.text for statement in statements)
     melanoma, malignancy = metrics.classes[0].sensitivity, metrics.malignancy
     assert melanoma.value is not None

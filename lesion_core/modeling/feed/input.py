@@ -20,7 +20,7 @@ from lesion_core.labels import N_CLASSES
 from lesion_core.modeling.feed.augment import MIXING_DRAWS, augment, draw
 from lesion_core.modeling.feed.losses import LABELS
 from lesion_core.modeling.feed.mixing import is_mixing, mix
-from lesion_core.modeling.feed.sampling import class_counts, class_quotas
+from lesion_core.recipes.class_shares import class_counts, class_quotas
 from lesion_core.recipes.recipe import Recipe
 
 Batch = tuple[dict[str, tf.Tensor], dict[str, tf.Tensor]]  # inputs and targets, by name

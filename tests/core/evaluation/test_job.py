@@ -84,6 +84,22 @@ def test_its_numbers_come_from_its_predictions(evaluated: Evaluated) -> None:
     assert numbers.headline_rows()[0]["value"] == f"{score:.3f}"
 
 
+def test_probabilities_are_measured_at_the_class_shares_of_the_images(evaluated: Evaluated) -> None:
+    found = read_metrics(evaluated.store, evaluated.report).probabilities
+    predictions = read_predictions(evaluated.store, evaluated.report)
+    true = predictions["class_index"].to_numpy()
+    shares = np.bincount(true, minlength=len(CLASS_ORDER)) / len(true)
+    assert found.class_prior == pytest.approx([1 / 8] * 8)  # by the recipe's usual adjustment
+    assert found.class_shares == pytest.approx(shares)
+    odds = predictions[list(PROBABILITY_COLUMNS)].to_numpy(np.float64) * shares
+    here = odds / odds.sum(axis=1, keepdims=True)
+    assert found.log_loss.value == pytest.approx(metrics.log_loss_terms(true, here).mean())
+    assert found.brier.value == pytest.approx(metrics.brier_terms(true, here).mean())
+    bins = metrics.reliability(true, here)
+    assert found.calibration_error.value == pytest.approx(float(metrics.calibration_error_of(bins)))
+    assert [count for count, _, _ in found.bins] == bins.count.tolist()
+
+
 def test_its_json_holds_null_and_never_nan(evaluated: Evaluated) -> None:
     body = json.loads(read_file(evaluated.store, evaluated.report, "metrics.json"))
     assert canonical_json(body)

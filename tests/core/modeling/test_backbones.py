@@ -231,7 +231,6 @@ def test_a_download_that_fails_says_what_else_can_be_done(monkeypatch: pytest.Mo
         "network/gates",
         "feed/losses",
         "network/resolutions",
-        "feed/sampling",
         "network/metadata",
         "network/network",
         "network/architecture",

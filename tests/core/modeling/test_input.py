@@ -19,8 +19,7 @@ from lesion_core.modeling.feed.input import (
     epoch_order,
     evaluation_batches,
 )
-from lesion_core.modeling.feed.losses import shares_in_loss
-from lesion_core.modeling.feed.sampling import class_counts, class_quotas
+from lesion_core.recipes.class_shares import class_counts, class_quotas, shares_in_loss
 from lesion_core.recipes.recipe import Recipe
 from lesion_core.recipes.sections import Imbalance
 from lesion_core.refs import DatasetRef

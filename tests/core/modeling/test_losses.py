@@ -9,8 +9,8 @@ from scipy.optimize import minimize
 from scipy.special import log_softmax, softmax
 
 from lesion_core.labels import N_CLASSES
-from lesion_core.modeling.feed.losses import AdjustedCrossEntropy, Targets, class_weights, logit_offsets, make_loss
-from lesion_core.modeling.feed.sampling import class_quotas
+from lesion_core.modeling.feed.losses import AdjustedCrossEntropy, Targets, make_loss
+from lesion_core.recipes.class_shares import class_quotas, class_weights, logit_offsets
 from lesion_core.recipes.recipe import Recipe
 
 _FLAT = np.full(N_CLASSES, 1 / N_CLASSES)

@@ -14,6 +14,7 @@ from lesion_core.errors import ArtifactCorrupt, ArtifactNotFound, ConfigError, I
 from lesion_core.fields.table import FIELDS
 from lesion_core.images import preprocess
 from lesion_core.labels import CLASS_ORDER, Diagnosis, Sex, Site
+from lesion_core.serving.model_folder import read_model_folder, stated_prior
 from lesion_core.serving.predictor import OnnxModel, Predictor, centre, explain_answer, softmax
 from lesion_core.types import PatientMetadata
 from tests.model_folders import SIZE_PX, Fusion, write_model_folder
@@ -114,7 +115,7 @@ def test_shares_add_up_to_the_calibrated_value(
         np.testing.assert_allclose(answer.maps.mean(axis=(0, 1)), [item.image_share for item in shares], atol=1e-4)
 
 
-def test_metadata_changes_the_answer_and_the_difference_is_told(tmp_path: Path) -> None:
+def test_metadata_changes_the_answer_and_the_difference_is_reported(tmp_path: Path) -> None:
     predictor = Predictor.load(write_model_folder(tmp_path / "a"))
     with_metadata = predictor.predict_bytes(_jpeg(), KNOWN)
     without_metadata = predictor.predict_bytes(_jpeg(), PatientMetadata())
@@ -203,6 +204,34 @@ def test_an_impossible_temperature_is_refused(tmp_path: Path, temperature: objec
     (folder / "calibration.json").write_text(json.dumps({"temperature": temperature}))
     with pytest.raises(ArtifactCorrupt, match="temperature"):
         Predictor.load(folder)
+
+
+@pytest.mark.parametrize("stated", [[0.5, 0.5], "flat", [0.0] * 8, [None] * 8])
+def test_class_shares_that_are_none_are_refused(tmp_path: Path, stated: object) -> None:
+    folder = write_model_folder(tmp_path / "a")
+    (folder / "calibration.json").write_text(json.dumps({"temperature": 1.2, "class_prior": stated}))
+    with pytest.raises(ArtifactCorrupt, match="class_prior of 8 shares above 0"):
+        Predictor.load(folder)
+
+
+def test_the_class_shares_of_an_older_model_follow_from_its_recipe_and_images(tmp_path: Path) -> None:
+    folder = write_model_folder(tmp_path / "a")
+    assert "class_prior" not in json.loads((folder / "calibration.json").read_text())
+    assert stated_prior(read_model_folder(folder)) == pytest.approx(np.full(8, 1 / 8))
+
+    def rewrite(name: str, **changes: object) -> None:
+        content = json.loads((folder / name).read_text())
+        (folder / name).write_text(json.dumps({**content, **changes}))
+
+    rewrite("recipe.json", imbalance={"logit_adjustment": 0.0, "sampling_power": 0.0})
+    counts = {str(name): 10 * place for place, name in enumerate(CLASS_ORDER, start=1)}
+    rewrite("provenance.json", class_counts=counts)
+    assert stated_prior(read_model_folder(folder)) == pytest.approx(np.arange(1, 9) / 36)
+    rewrite("provenance.json", class_counts={})
+    with pytest.raises(ConfigError, match="state its training images by class"):
+        stated_prior(read_model_folder(folder))
+    rewrite("calibration.json", class_prior=[0.3, *[0.1] * 7])
+    assert stated_prior(read_model_folder(folder)) == pytest.approx([0.3, *[0.1] * 7])
 
 
 def test_a_broken_onnx_file_is_refused(tmp_path: Path) -> None:

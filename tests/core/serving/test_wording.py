@@ -39,6 +39,7 @@ def _text(**changes: object) -> str:
         fields["provenance"],  # type: ignore[arg-type]
         fields["limits"],  # type: ignore[arg-type]
         fields["approval"],  # type: ignore[arg-type]
+        class_prior=fields.get("class_prior"),  # type: ignore[arg-type]
         keeps_record=bool(fields.get("keeps_record")),
     )
     return "\n".join(f"{item.title}: {item.text}" for item in statements)
@@ -88,7 +89,7 @@ def test_what_was_not_measured_is_said_and_not_invented() -> None:
     assert "untested: melanoma" in text
 
 
-def test_a_test_set_from_elsewhere_is_told() -> None:
+def test_a_test_set_from_elsewhere_is_reported() -> None:
     text = _text(limits=LIMITS.model_copy(update={"external": True}))
     assert "456 images of another dataset" in text
     assert "no external test set" not in text
@@ -100,7 +101,7 @@ def test_generated_training_images_are_called_generated() -> None:
     assert "light skin" not in text
 
 
-def test_the_record_is_told_only_where_it_is_kept() -> None:
+def test_the_record_is_reported_only_where_it_is_kept() -> None:
     assert "age decade" not in _text()
     assert "age decade" in _text(keeps_record=True)
 

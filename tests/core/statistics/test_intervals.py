@@ -152,7 +152,7 @@ def test_wilson_interval_of_known_cases(share: float, n: int, low: float, high: 
     assert wilson_interval(share, n) == pytest.approx((low, high), abs=1e-3)
 
 
-def test_few_groups_or_all_alike_are_told_by_wilson() -> None:
+def test_few_groups_or_all_alike_are_reported_by_wilson() -> None:
     sure = Estimate(value=1.0, low=1.0, high=1.0, method="group bootstrap")
     assert share_estimate(sure, 40).method == "Wilson"
     assert share_estimate(sure, 40).low == pytest.approx(0.912, abs=1e-3)

@@ -15,9 +15,9 @@ from lesion_core.errors import ArtifactCorrupt, ConfigError
 from lesion_core.keys import digest_of, model_key
 from lesion_core.labels import CLASS_ORDER, N_CLASSES
 from lesion_core.modeling.feed.input import TrainingFeed, evaluation_batches
-from lesion_core.modeling.feed.losses import AdjustedCrossEntropy, logit_offsets, shares_in_loss
-from lesion_core.modeling.feed.sampling import class_counts
+from lesion_core.modeling.feed.losses import AdjustedCrossEntropy
 from lesion_core.modeling.network.network import build_network
+from lesion_core.recipes.class_shares import class_counts, logit_offsets, prior_of_logits
 from lesion_core.recipes.recipe import Recipe
 from lesion_core.recipes.sections import Imbalance
 from lesion_core.refs import DatasetRef, ModelRef
@@ -82,11 +82,12 @@ def test_a_teachers_prior_is_exchanged_for_the_students() -> None:
     teacher, student = (
         evidence + logit_offsets(p, 1 - s.logit_adjustment) for p, s in zip(priors, settings, strict=True)
     )
-    shift = prior_shift(student=settings[1], student_prior=priors[1], teacher=settings[0], teacher_prior=priors[0])
+    own = [np.exp(logit_offsets(p, 1 - s.logit_adjustment)) for p, s in zip(priors, settings, strict=True)]
+    shift = prior_shift(own[1], own[0])
     assert np.allclose(teacher + shift, student, atol=1e-5)
     assert np.abs(teacher - student).max() > 0.5
-    flat = Imbalance(logit_adjustment=1.0)
-    assert not prior_shift(student=flat, student_prior=priors[1], teacher=flat, teacher_prior=priors[0]).any()
+    flat = [prior_of_logits(np.arange(1, 9) * factor, Imbalance(logit_adjustment=1.0)) for factor in (1, 9)]
+    assert not prior_shift(*flat).any()
 
 
 @pytest.mark.parametrize("kind", ["records", "features"])
@@ -248,10 +249,9 @@ def test_answers_are_brought_to_the_students_prior(
     assert of_plain is not None
     assert of_flat is not None
     difference = of_plain.logits - of_flat.logits
-    prior = shares_in_loss(
-        class_counts(dataset.split("train")["class_index"].to_numpy()), Imbalance(sampling_power=0.0)
-    )
-    assert np.allclose(difference, logit_offsets(prior, 1.0), atol=1e-4)
+    counts = class_counts(dataset.split("train")["class_index"].to_numpy())
+    expected = np.log(prior_of_logits(counts, plain.imbalance))
+    assert np.allclose(difference - difference.mean(axis=1, keepdims=True), expected - expected.mean(), atol=1e-4)
     raw = teach(  # a student with the teacher's own strength and the same prior would move nothing
         teacher, flat, dataset, Distillation(), store=store, scratch=tmp_path / "answers"
     )

@@ -184,7 +184,7 @@ def test_validation_that_is_no_number_ends_at_once(
         fit(_network(make_recipe()), make_recipe(), replace(dataset, rows=spoiled), checkpoints=tmp_path)
 
 
-def test_a_class_without_an_image_is_told(
+def test_a_class_without_an_image_is_reported(
     dataset: OpenDataset, make_recipe: MakeRecipe, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     heard: list[Progress] = []

@@ -59,6 +59,7 @@ def test_its_model_says_which_fold_it_left_out_and_how_many_images_each_split_ha
     assert provenance["class_counts"] == {str(name): counts.get(i, 0) for i, name in enumerate(CLASS_ORDER)}
     calibration = json.loads(read_file(store, model, "calibration.json"))
     assert calibration["n_images"] == len(splits.split("calibration"))
+    assert calibration["class_prior"] == pytest.approx([1 / 8] * 8)
 
 
 def test_a_fold_is_part_of_a_models_name_and_none_changes_nothing(
@@ -84,5 +85,5 @@ def test_no_training_starts_from_a_model_that_saw_its_test_images(
 ) -> None:
     job, model = without_fold
     tuned = job.recipe.model_copy(update={"name": "tuned-folds"})
-    with pytest.raises(LeakageError, match=r"folded/[0-9a-f]+ has seen .*groups of the test split"):
+    with pytest.raises(LeakageError, match=r"folded/[0-9a-f]+ has seen .*groups of the validation split"):
         _train(TrainJob(recipe=tuned, dataset=job.dataset, fold=fold).starting_from(model), store, tmp_path)

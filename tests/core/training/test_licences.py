@@ -82,7 +82,9 @@ def test_a_model_inherits_it_and_card_and_page_say_so(store: LocalStore, mixed: 
     folder = read_model_folder(materialise(store, report.model, tmp_path / "cache"), model_id=report.model.id)
     card = write_card(read_metrics(store, report), report.model, folder, describe(mixed))
     section = card.partition("## Licence and attribution\n")[2].partition("\n## ")[0]
-    page = " ".join(statement.text for statement in disclaimer(folder.provenance, None, APPROVAL))
+    page = " ".join(
+        statement.text for statement in disclaimer(folder.provenance, None, APPROVAL, class_prior=folder.class_prior)
+    )
     for text in (section, page):
         assert "CC-BY-NC" in text
         assert RESTRICTED in text
