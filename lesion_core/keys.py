@@ -15,6 +15,7 @@
     data-reports/<dataset>/<digest12>/…            report.html · summary.json · figures/*.png · index.json
     comparisons/<name>/<digest12>/…                leaderboard.json · leaderboard.csv · figures/*.png · index.json
     looks/<dataset>/<test>/<digest12>.json         which model was measured on which test split, append-only
+    claims/<dataset>/<test>/<recipe>.json          which models of a recipe were the first there, once
     trials/<recipe>/<digest12>/…                   recipe.json · history.csv of one trial of a search · index.json
     studies/<recipe>/<digest12>/…                  trials.csv · best.yaml · figures/*.png · index.json
     signals/<study>/<number>/…                     a running trial's epochs, and what its study says to them
@@ -36,7 +37,7 @@ from lesion_core.errors import ConfigError
 from lesion_core.types import StoreKey
 
 INDEX_NAME = "index.json"
-LOOKS, COMPARISONS = "looks", "comparisons"
+LOOKS, CLAIMS, COMPARISONS = "looks", "claims", "comparisons"
 DIGEST_LENGTH = 12
 SHARD_PREFIX_LENGTH = 4
 _PART = re.compile(r"^[A-Za-z0-9][A-Za-z0-9._-]{0,126}$")
@@ -138,6 +139,11 @@ def comparison_key(name: str, digest: str) -> StoreKey:
 def test_access_key(dataset: str, test: str, digest: str) -> StoreKey:
     """Return the key of the note that a model was measured on the split ``test`` of a dataset's name."""
     return _join(LOOKS, dataset, test, f"{digest[:DIGEST_LENGTH]}.json")
+
+
+def claim_key(dataset: str, test: str, recipe: str) -> StoreKey:
+    """Return the key of the claim that a recipe is measured on the split ``test`` of a dataset's name."""
+    return _join(CLAIMS, dataset, test, f"{recipe}.json")
 
 
 def gate_key(model_id: str, digest: str) -> StoreKey:

@@ -49,7 +49,7 @@ from lesion_core.stores.references import ref_from_folder
 from lesion_core.types import LICENCE_ORDER, JsonDict
 
 STEP = "prepare"
-STEP_VERSION = 4
+STEP_VERSION = 5
 
 
 def prepare(
@@ -250,7 +250,14 @@ def _tables(
         withdrawn=group_of_gone,
         frozen=None if may_grow else frozen_ids(history, options.test_name),
     )
-    folds = assign_folds(manifest, options.n_folds, options.seed, past_folds(history), withdrawn=group_of_gone)
+    folds = assign_folds(
+        manifest,
+        options.n_folds,
+        options.seed,
+        past_folds(history),
+        withdrawn=group_of_gone,
+        tested=set(manifest.loc[placed["split"] == "test", "group"]),
+    )
     placed = placed.assign(fold=folds)
     test_name = placed["split"].map({"test": options.test_name})
     return _Tables(

@@ -26,11 +26,11 @@ from lesion_core.serving.wording import (
     brief_disclaimer,
     disclaimer_without_model,
     percent,
+    prior_in_words,
 )
 from lesion_core.statistics.measures import CLASS_MEASURES
 from lesion_core.stores.folders import read_file
 from lesion_core.stores.protocol import Store
-from lesion_core.types import JsonDict
 
 SYNTHETIC_LINE = (
     "**SYNTHETIC: generated images are in this model or in its test. No number here has a clinical meaning.**"
@@ -85,7 +85,7 @@ def current_card(store: Store, report: ReportRef) -> str:
     tested = sorted(withdrawn.intersection(read_predictions(store, report)["isic_id"]))
     lines = [*_withdrawn(exposure.images), *_withdrawn({report.split: tuple(tested)} if tested else {})]
     lines += [
-        f"Which images it saw in {code(name)} is not known: that is stored no more." for name in exposure.untold
+        f"Which images it saw in {code(name)} is not known: that is stored no more." for name in exposure.unknown
     ]
     if not lines:
         return card
@@ -112,17 +112,15 @@ def _opening(metrics: Metrics, model: ModelRef, folder: ModelFolder) -> str:
         f"One dermoscopic image ({side} × {side} pixels) {patient}; "
         f"probabilities for {len(CLASS_ORDER)} classes come out. Recipe {code(model.recipe)}: backbone "
         f"{code(recipe.get('backbone'))}, fusion {code(recipe.get('fusion'))}{averaged}; probabilities calibrated "
-        f"with temperature {metrics.probabilities.temperature:.3f}, for {_prior(recipe.get('imbalance', {}))}."
+        f"with temperature {metrics.probabilities.temperature:.3f}. They are {_prior(folder)}."
     )
 
 
-def _prior(imbalance: JsonDict) -> str:
-    """Say which shares of the classes the probabilities stand for; see ``losses.logit_offsets``."""
-    strength = float(imbalance.get("logit_adjustment", 1.0))
-    shares = "the shares of the classes in its training, after sampling and weighting"
-    known = {1.0: "a flat prior over the classes", 0.0: shares}
-    prior = known.get(strength, f"{shares}, to the power {1 - strength:.3g}")
-    return f"{prior} (roughly: its focal loss shifts them further)" if imbalance.get("loss") == "focal" else prior
+def _prior(folder: ModelFolder) -> str:
+    """Say which class shares the probabilities stand for."""
+    prior = prior_in_words(folder.class_prior)
+    is_focal = folder.recipe.get("imbalance", {}).get("loss") == "focal"
+    return f"{prior} (roughly: its focal loss shifts them further)" if is_focal else prior
 
 
 def _performance(metrics: Metrics) -> str:
@@ -132,6 +130,11 @@ def _performance(metrics: Metrics) -> str:
         f"{subject.split_in_words} of {code(subject.dataset_id)}, {_unseen(subject.n_seen_in_training)}. Intervals "
         f"are 95 %, from {subject.n_bootstrap:,} resamples of whole groups within classes."
     )
+    if metrics.probabilities.class_shares is not None:
+        introduction += (
+            " Brier score, log loss and calibration error are of probabilities that were brought to the class shares "
+            "of these images."
+        )
     introduction += _looks(subject)
     rows = [(row["measure"], row["value"], row["interval"] or "–") for row in metrics.headline_rows()]
     return f"{introduction}\n\n{table(('Measure', 'Value', '95 % interval'), rows)}"
@@ -147,14 +150,9 @@ def _looks(subject: Subject) -> str:
             f" Other models that had been measured on this test split before: {looks.any_recipe:,}, of which "
             f"{looks.same_recipe:,} of the recipe {code(subject.recipe)}."
         )
-    if looks.overlapping is None:
-        return text
-    if subject.fold is not None:
-        return f"{text} The frozen test split shares images with it: models measured there: {looks.overlapping:,}."
-    return (
-        f"{text} Folds of a cross-validation, and other frozen test splits, share images with it: models measured "
-        f"there: {looks.overlapping:,}. What was chosen on the validation images of folds is not counted."
-    )
+    if looks.overlapping:
+        text += f" On other test splits that may share images with it, models measured: {looks.overlapping:,}."
+    return text
 
 
 def _unseen(n_seen: int) -> str:

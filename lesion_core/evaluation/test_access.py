@@ -4,8 +4,12 @@ A number measured on test images is honest the first time. Whoever measures, cha
 fits the recipe to the test, and no certificate shows it. So every evaluation on a test split is logged before one
 image is predicted: ``looks/<dataset>/<test>/<digest12>.json``. ``<test>`` is the frozen test split's own name, or
 ``fold.2`` where fold 2 of a cross-validation is the test; both hold the same lesions for good, whichever dataset of
-this name they are read from. A report that is found again is no new access. Folds are made of all images, those of
-the frozen test among them, so an access to the one counts for the other as well.
+this name they are read from. A report that is found again is no new access. In datasets of older versions folds
+hold images of the frozen test, so there an access to the one counts for the other as well.
+
+Who is the first of a recipe on a test split is decided by one conditional write, the claim
+``claims/<dataset>/<test>/<recipe>.json``: of two comparisons that start together, each of which finds the log empty,
+one gets it, and the other is refused before it has predicted anything.
 """
 
 import contextlib
@@ -17,10 +21,12 @@ from pathlib import PurePosixPath
 from pydantic import Field, ValidationError
 
 from lesion_core.dataset.proof.certificate import CERTIFICATE_NAME, Certificate
+from lesion_core.dataset.splitting.folds import hold_test
 from lesion_core.errors import ArtifactCorrupt, ConfigError, StoreConflict
 from lesion_core.evaluation.output_key import report_key_of
 from lesion_core.evaluation.spec import EvaluateJob
-from lesion_core.keys import LOOKS, canonical_json, digest_of, test_access_key
+from lesion_core.keys import LOOKS, canonical_json, claim_key, digest_of, test_access_key
+from lesion_core.lineage.exposure import read_splits
 from lesion_core.refs import DatasetRef
 from lesion_core.stores.folders import read_file, utc_now
 from lesion_core.stores.protocol import Store
@@ -41,6 +47,7 @@ class AccessEntry(Value):
     report_key: StoreKey = Field(description="Where the report is, or was to be")
     reason: str = Field(default="", description="Why it was measured again, where the recipe had been before")
     at: str = Field(description="ISO 8601, UTC")
+    is_apart: bool = Field(default=False, description="Whether the dataset's folds held no image of its frozen test")
 
 
 class AccessCounts(Value):
@@ -51,9 +58,16 @@ class AccessCounts(Value):
     overlapping: int | None = Field(
         default=None,
         ge=0,
-        description="Other models measured on test splits of the dataset's name that share images with this one: "
-        "folds and other frozen tests for a frozen test, frozen tests for a fold; none: it was not counted",
+        description="Other models measured on test splits of the dataset's name that may share images with this one: "
+        "other frozen tests, and where folds held images of the frozen test, folds; none: it was not counted",
     )
+
+
+class Claim(Value):
+    """The first models of a recipe on a test split; the content of a claim."""
+
+    models: tuple[str, ...] = Field(description="Ids of the models of one experiment, sorted")
+    at: str = Field(description="ISO 8601, UTC")
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,12 +103,17 @@ def record_access(
 
     Raises:
         ArtifactCorrupt: A note in the log is none.
-        ConfigError: As for ``check_first_access``, where the job names companions.
+        ConfigError: As for ``check_first_access``, where the job names companions; also where another experiment has
+            the claim.
     """
     test, key = name_test(store, job.dataset, job.model.fold), report_key_of(job)
+    planned = PlannedAccess(test, job.dataset, job.model.recipe, job.model.id)
+    at = clock().astimezone(datetime.UTC).isoformat(timespec="seconds")
+    claim = _claim(store, planned, job.companions or (), at)
     if job.companions is not None:
-        planned = PlannedAccess(test, job.dataset, job.model.recipe, job.model.id)
         check_first_access(store, [planned], companions=job.companions)
+        if job.model.id not in claim.models and not set(claim.models) <= set(job.companions):
+            raise _not_first(f"{', '.join(claim.models[:_MAX_NAMED])} on {test} at {claim.at}", claim.models)
     others = [entry for entry in read_accesses(store, job.dataset.name) if entry.model_id != job.model.id]
     before = [entry for entry in others if entry.test == test]
     entry = AccessEntry(
@@ -105,7 +124,8 @@ def record_access(
         model_id=job.model.id,
         report_key=key,
         reason=job.reason,
-        at=clock().astimezone(datetime.UTC).isoformat(timespec="seconds"),
+        at=at,
+        is_apart=not hold_test(read_splits(store, job.dataset)),
     )
     place = test_access_key(entry.dataset, test, digest_of(key))
     if store.stat(place) is None:
@@ -114,13 +134,16 @@ def record_access(
     return AccessCounts(
         same_recipe=len({each.model_id for each in before if each.recipe == job.model.recipe}),
         any_recipe=len({each.model_id for each in before}),
-        overlapping=len({each.model_id for each in others if _share_images(each.test, test)}),
+        overlapping=len({each.model_id for each in others if _may_share_images(each, entry)}),
     )
 
 
-def _share_images(test: str, other: str) -> bool:
+def _may_share_images(one: AccessEntry, other: AccessEntry) -> bool:
     """Say whether two test splits of one dataset's name may hold the same images; two folds never do."""
-    return test != other and not (test.startswith(_FOLD) and other.startswith(_FOLD))
+    folds = [each for each in (one, other) if each.test.startswith(_FOLD)]
+    if one.test == other.test or len(folds) == 2:
+        return False
+    return not (folds and folds[0].is_apart)
 
 
 def read_accesses(store: Store, dataset: str = "", test: str = "") -> list[AccessEntry]:
@@ -161,12 +184,32 @@ def check_first_access(store: Store, planned: Iterable[PlannedAccess], *, compan
         named = "; ".join(
             f"{each.model_id} on {each.test} of {each.dataset} at {each.at}" for each in earlier[:_MAX_NAMED]
         )
-        raise ConfigError(
-            f"expected the first access of these recipes to their test images, but other versions of the same name "
-            f"were measured before: {named}{'; …' if len(earlier) > _MAX_NAMED else ''}. Choose by validation, "
-            "or say again=True with a reason, which is kept",
-            models=sorted({each.model_id for each in earlier}),
-        )
+        more = "; …" if len(earlier) > _MAX_NAMED else ""
+        raise _not_first(f"{named}{more}", sorted({each.model_id for each in earlier}))
+
+
+def _not_first(named: str, models: Iterable[str]) -> ConfigError:
+    return ConfigError(
+        "expected the first access of these recipes to their test images, but other versions of the same name were "
+        f"measured before: {named}. Choose on the calibration split, or say again=True with a reason, which is kept",
+        models=list(models),
+    )
+
+
+def _claim(store: Store, planned: PlannedAccess, companions: Collection[str], at: str) -> Claim:
+    """Claim a test split for a recipe's first experiment; return the claim that stands, ours or an earlier one."""
+    place = claim_key(planned.dataset.name, planned.test, planned.recipe)
+    if store.stat(place) is None:
+        ours = Claim(models=tuple(sorted({planned.model_id, *companions})), at=at)
+        with contextlib.suppress(StoreConflict):  # another process was faster
+            store.create(place, canonical_json(ours.model_dump(mode="json")))
+            return ours
+    try:
+        return Claim.model_validate_json(store.read(place))
+    except ValidationError as error:
+        raise ArtifactCorrupt(
+            f"expected the claim of a test split in {place}, got something else; restore it from a backup", key=place
+        ) from error
 
 
 def _in_the_way(noted: list[AccessEntry], planned: Iterable[PlannedAccess]) -> list[AccessEntry]:

@@ -173,3 +173,9 @@ class GatePolicy(Value):
         le=1,
         description=f"Largest loss of pooled {'/'.join(MALIGNANT)} sensitivity against the approved model",
     )
+    max_test_accesses: int | None = Field(
+        default=None,
+        ge=0,
+        description="Largest number of other models of the recipe that had been measured on the same test split; "
+        "none: any, and the decision says how many. Past it, prepare the dataset under another test_name",
+    )

@@ -132,6 +132,20 @@ def _check_unseen(case: _Case) -> Iterator[GateCheck]:
     )
 
 
+def _check_accesses(case: _Case) -> Iterator[GateCheck]:
+    """Count how often the recipe was tried on these test images: each time the number says a little less."""
+    counts, allowed = case.metrics.subject.looks, case.policy.max_test_accesses
+    if counts is None:
+        return
+    limit = "" if allowed is None else f", {allowed:,} of the recipe allowed"
+    yield GateCheck(
+        name="accesses to the test split",
+        passed=allowed is None or counts.same_recipe <= allowed,
+        detail=f"other models measured on it before: {counts.any_recipe:,}, of which {counts.same_recipe:,} of the "
+        f"recipe {case.report.model.recipe!r}{limit}",
+    )
+
+
 def _check_chance(case: _Case) -> Iterator[GateCheck]:
     metrics, policy = case.metrics, case.policy
     score = metrics.balanced_accuracy
@@ -234,6 +248,7 @@ _CHECKS: tuple[Callable[[_Case], Iterable[GateCheck]], ...] = (
     _check_subject,
     _check_whole,
     _check_unseen,
+    _check_accesses,
     _check_chance,
     _check_licence,
     _check_reality,

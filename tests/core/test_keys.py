@@ -60,6 +60,7 @@ def test_ids_and_folders_agree() -> None:
     assert keys.data_report_key("isic", "f" * 64) == f"data-reports/isic/{'f' * 12}"
     assert keys.gate_key(keys.id_of(key), "f" * 64) == f"gates/isic-quick/0123456789ab/{'f' * 12}.json"
     assert keys.comparison_key("fusion", "f" * 64) == f"comparisons/fusion/{'f' * 12}"
+    assert keys.claim_key("isic", "fold.2", "a") == "claims/isic/fold.2/a.json"
     assert keys.test_access_key("isic", "fold.2", "f" * 64) == f"looks/isic/fold.2/{'f' * 12}.json"
     assert keys.study_key("isic-search", "f" * 64) == f"studies/isic-search/{'f' * 12}"
     signal = keys.signal_key("isic-search-0123456789ab", 3, "verdict", 12)

@@ -3,9 +3,11 @@
 A group that has a fold keeps it, however the dataset grows. Where new evidence joins groups of different folds, the
 lowest fold wins, and the images that had another are left out of every fold (``NO_FOLD``): models of both
 folds may have learnt from the one and been tested on the other.
+
+The groups of the frozen test are in no fold: whoever chooses by cross-validation has then not seen one of its images.
 """
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 
 import numpy as np
 import pandas as pd
@@ -23,6 +25,7 @@ def assign_folds(
     history: Mapping[str, int] | None = None,
     *,
     withdrawn: Mapping[str, str] | None = None,
+    tested: Collection[str] = (),
 ) -> pd.Series:
     """Return each image's fold, int8: 0-based, or ``NO_FOLD``.
 
@@ -32,6 +35,7 @@ def assign_folds(
         seed: Of the order in which groups are drawn.
         history: Folds given before, by ``isic_id``.
         withdrawn: Group of each past image that is not in ``manifest`` any more; it still holds its group's fold.
+        tested: Groups of the frozen test: in no fold, whatever they were in before.
 
     Raises:
         ManifestError: The split history names a fold that does not exist.
@@ -44,16 +48,16 @@ def assign_folds(
         )
     given = _given(manifest, past, withdrawn or {})
     before = manifest["isic_id"].map(past)
-    parted = before.notna() & (before != manifest["group"].map(given))
-    images = manifest.assign(class_index=manifest["diagnosis"].map(class_index))[~parted]
+    aside = manifest["group"].isin(set(tested)) | (before.notna() & (before != manifest["group"].map(given)))
+    images = manifest.assign(class_index=manifest["diagnosis"].map(class_index))[~aside]
     shares = {str(number): 1 / n_folds for number in range(n_folds)}
     held = {group: str(fold) for group, fold in given.items()}
     chosen = {**held, **GroupAllocator(images, shares, seed=seed, given=held).run()}
-    folds = manifest["group"].map(chosen).astype(np.int8).mask(parted, NO_FOLD).rename("fold")
+    folds = manifest["group"].map(chosen).mask(aside, str(NO_FOLD)).astype(np.int8).rename("fold")
     if empty := set(range(n_folds)) - set(folds):
         raise DataError(
-            f"expected at least {n_folds} independent groups to fill {n_folds} folds, got "
-            f"{manifest['group'].nunique()} and nothing in fold {', '.join(map(str, sorted(empty)))}; ingest more "
+            f"expected at least {n_folds} independent groups beside the test split to fill {n_folds} folds, got "
+            f"{images['group'].nunique()} and nothing in fold {', '.join(map(str, sorted(empty)))}; ingest more "
             "images, or ask for fewer folds"
         )
     return folds
@@ -87,6 +91,15 @@ def splits_of_fold(rows: pd.DataFrame, fold: int) -> pd.Series:
     splits[rows["fold"] == fold] = "test"
     splits[chosen.index] = chosen["group"].map(half)
     return splits.mask(aside, QUARANTINED)
+
+
+def hold_test(rows: pd.DataFrame) -> bool:
+    """Say whether folds hold images of the frozen test: those of datasets that were prepared before version 5 do.
+
+    Args:
+        rows: Columns ``split``, as the dataset states it, and ``fold``.
+    """
+    return bool(((rows["split"] == "test") & (rows["fold"] != NO_FOLD)).any())
 
 
 def _given(manifest: pd.DataFrame, past: Mapping[str, int], withdrawn: Mapping[str, str]) -> dict[str, int]:

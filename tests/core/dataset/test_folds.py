@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from lesion_core.dataset.proof.leakage import NO_FOLD, QUARANTINED
 from lesion_core.dataset.records import OpenDataset
-from lesion_core.dataset.splitting.folds import assign_folds, splits_of_fold
+from lesion_core.dataset.splitting.folds import assign_folds, hold_test, splits_of_fold
 from lesion_core.dataset.splitting.splits import SPLITS
 from lesion_core.errors import ConfigError, DataError, ManifestError
 from lesion_core.labels import class_index
@@ -67,6 +67,26 @@ def test_classes_and_sources_have_their_share_in_every_fold(
         counts = manifest.groupby([*columns, folds]).size().unstack(fill_value=0)
         wanted = counts.sum(axis=1) / n_folds
         assert (counts.sub(wanted, axis=0).abs() <= allowed + 1e-9).all(axis=None), counts
+
+
+@settings(max_examples=30, deadline=None)
+@given(manifest=manifests(), seed=st.integers(0, 9))
+def test_groups_of_the_test_split_are_in_no_fold_whatever_they_were_in_before(
+    manifest: pd.DataFrame, seed: int
+) -> None:
+    before = by_id(manifest, assign_folds(manifest, N_FOLDS, seed))  # as versions did that put all images into folds
+    tested = set(manifest["group"].unique()[::3])
+    assume(manifest["group"].nunique() - len(tested) >= 2 * N_FOLDS)
+    for history in ({}, before):
+        try:
+            folds = assign_folds(manifest, N_FOLDS, seed, history, tested=tested)
+        except DataError:
+            assume(False)
+        is_tested = manifest["group"].isin(tested)
+        assert (folds[is_tested] == NO_FOLD).all()
+        assert (folds[~is_tested] != NO_FOLD).all()
+        if history:
+            assert by_id(manifest[~is_tested], folds[~is_tested]).items() <= before.items()
 
 
 def test_joined_groups_take_the_lowest_fold_and_the_rest_is_left_out_for_good() -> None:
@@ -132,8 +152,9 @@ def test_what_is_quarantined_or_in_no_fold_is_in_no_split() -> None:
 
 def test_an_opened_dataset_has_the_splits_of_a_fold(dataset: OpenDataset) -> None:
     tested = pd.concat([dataset.for_fold(fold).split("test")["isic_id"] for fold in range(N_FOLDS)])
-    assert sorted(tested) == sorted(dataset.rows["isic_id"])
-    assert set(dataset.for_fold(0).rows["split"]) == set(SPLITS)
+    assert sorted(tested) == sorted(dataset.rows.loc[dataset.rows["split"] != "test", "isic_id"])
+    assert not hold_test(dataset.rows)
+    assert set(dataset.for_fold(0).rows["split"]) == {*SPLITS, QUARANTINED}  # set aside: the frozen test
     assert dataset.for_fold(1).rows.drop(columns="split").equals(dataset.rows.drop(columns="split"))
     with pytest.raises(ConfigError, match="a fold from 0 to 4, got 5"):
         dataset.for_fold(5)

@@ -3,6 +3,7 @@ import shutil
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from lesion_core.dataset.summary import describe
@@ -52,10 +53,8 @@ def test_it_tells_what_a_reader_must_know(card: str, evaluated: Evaluated) -> No
 @pytest.mark.parametrize(
     ("imbalance", "words"),
     [
-        ({}, "for a flat prior over the classes."),
-        ({"logit_adjustment": 0.0}, "for the shares of the classes in its training, after sampling and weighting."),
-        ({"logit_adjustment": 1.15}, "after sampling and weighting, to the power -0.15."),
-        ({"loss": "focal"}, "a flat prior over the classes (roughly: its focal loss shifts them further)."),
+        ({}, "They are as if all eight classes were equally common (a flat prior)."),
+        ({"loss": "focal"}, "equally common (a flat prior) (roughly: its focal loss shifts them further)."),
     ],
 )
 def test_it_says_how_the_network_is_made_and_which_prior_its_answers_have(
@@ -65,12 +64,14 @@ def test_it_says_how_the_network_is_made_and_which_prior_its_answers_have(
     plain = {**folder.recipe, "imbalance": imbalance, "fusion": "film"}
     metrics = read_metrics(evaluated.store, evaluated.report)
 
-    def opening(**changes: object) -> str:
-        changed = replace(folder, recipe={**plain, **changes})
+    def opening(class_prior: np.ndarray = folder.class_prior, **changes: object) -> str:
+        changed = replace(folder, recipe={**plain, **changes}, class_prior=class_prior)
         text = write_card(metrics, evaluated.model, changed, describe(evaluated.dataset))
         return text.partition("\n## ")[0]
 
     assert words in opening()
+    shares = np.array([0.3, *[0.1] * 7])
+    assert "as if the classes had these shares: MEL 30.0 %, NV 10.0 %" in opening(shares)
     assert "fusion `film`; probabilities" in opening()
     assert "fusion `film`, averaged over 2 networks and 8 views; probabilities" in opening(
         ensemble_size=2, test_time_augmentation=8
@@ -177,7 +178,7 @@ def test_a_fine_tuned_model_answers_for_what_its_base_saw(
     withdraw(store, withdrawn)
     exposure = find_exposure(store, model)
     assert exposure.images == {"train": (withdrawn,)}
-    assert exposure.untold == ("gone/0123456789ab",)
+    assert exposure.unknown == ("gone/0123456789ab",)
     assert "saw 1 of the images" in exposure.in_words()
     assert "gone/0123456789ab is not known" in exposure.in_words()
 

@@ -95,4 +95,4 @@ def test_a_removed_datasets_list_still_tells_the_splits_of_a_fold(folded: ModelR
     assert exposure.images == {"train": (trained.iloc[0],)}
     before[["isic_id", "split", "sha256"]].to_parquet(tmp_path / "old.parquet", index=False)
     store.write(members_key(dataset.ref.id), (tmp_path / "old.parquet").read_bytes())
-    assert find_exposure(store, model, {trained.iloc[0]}).untold == (dataset.ref.id,)
+    assert find_exposure(store, model, {trained.iloc[0]}).unknown == (dataset.ref.id,)

@@ -2,14 +2,18 @@
 
 import datetime
 import json
+import threading
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from lesion_core.dataset.records import OpenDataset
 from lesion_core.errors import ArtifactCorrupt, ConfigError
 from lesion_core.evaluation import job as evaluation
+from lesion_core.evaluation import test_access
 from lesion_core.evaluation.report import read_metrics
 from lesion_core.evaluation.spec import EvaluateJob
 from lesion_core.evaluation.test_access import (
@@ -21,6 +25,7 @@ from lesion_core.evaluation.test_access import (
     read_accesses,
     record_access,
 )
+from lesion_core.keys import canonical_json
 from lesion_core.progress import ignore_progress
 from lesion_core.refs import ModelRef, ReportRef
 from lesion_core.serving.wording import check_wording
@@ -40,7 +45,7 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> tuple[LocalStore, OpenDat
 @pytest.fixture
 def store(world: tuple[LocalStore, OpenDataset]) -> LocalStore:
     """The same store, with an empty log."""
-    for key in list(world[0].list("looks/")):
+    for key in [*world[0].list("looks/"), *world[0].list("claims/")]:
         world[0].remove(key)
     return world[0]
 
@@ -101,32 +106,34 @@ def test_report_and_card_say_how_many_had_looked_before(
     assert read_metrics(store, report).subject.looks == AccessCounts(same_recipe=2, any_recipe=3, overlapping=0)
     card = read_file(store, report, "card.md").decode()
     assert "measured on this test split before: 3, of which 2 of the recipe `first`" in card
-    assert "share images with it: models measured there: 0." in card
+    assert "share images" not in card
     fresh = _evaluate(store, make_model(seed=31, fold=0), tmp_path)
     card = read_file(store, fresh, "card.md").decode()
     assert "No other model had been measured on this test split before." in card
-    assert "The frozen test split shares images with it: models measured there: 4." in card
+    assert "share images" not in card
 
 
-def test_looks_at_folds_count_for_the_frozen_test(
+def test_accesses_to_folds_count_for_the_frozen_test_only_where_they_held_its_images(
     store: LocalStore, world: tuple[LocalStore, OpenDataset], make_model: Callable[..., ModelRef], tmp_path: Path
 ) -> None:
-    """Folds are made of all images, so each holds some of the frozen test's."""
     dataset = world[1]
     frozen = set(dataset.split("test")["isic_id"])
     for fold, seed in ((0, 35), (0, 36), (1, 35)):
-        assert frozen & set(dataset.for_fold(fold).split("test")["isic_id"])
+        assert not frozen & set(dataset.for_fold(fold).split("test")["isic_id"])
         model = make_model(seed=seed, fold=fold)
         before = record_access(EvaluateJob(model=model, dataset=model.dataset), store)
         assert before.overlapping == 0  # folds share nothing with each other
+    job = EvaluateJob(model=model, dataset=model.dataset)
+    assert record_access(EvaluateJob(model=make_model(seed=38), dataset=model.dataset), store).overlapping == 0
+    (key,) = store.list(f"looks/{job.dataset.name}/fold.1/")
+    entry = json.loads(store.read(key))
+    assert entry.pop("is_apart")
+    store.remove(key)
+    store.create(key, canonical_json(entry))  # as versions before wrote it, whose folds were made of all images
     report = _evaluate(store, make_model(seed=37), tmp_path)
-    assert read_metrics(store, report).subject.looks == AccessCounts(same_recipe=0, any_recipe=0, overlapping=3)
+    assert read_metrics(store, report).subject.looks == AccessCounts(same_recipe=1, any_recipe=1, overlapping=1)
     card = read_file(store, report, "card.md").decode()
-    assert "No other model had been measured on this test split before." in card
-    assert (
-        "Folds of a cross-validation, and other frozen test splits, share images with it: models measured there: 3. "
-        "What was chosen on the validation images of folds is not counted."
-    ) in card
+    assert "On other test splits that may share images with it, models measured: 1." in card
     assert check_wording(card) == ()
 
 
@@ -177,6 +184,48 @@ def test_who_planned_the_first_look_and_comes_second_is_refused(
     for model in (own, newer):  # as the pipeline does: without companions, every version looks at the frozen test
         _evaluate(store, model, tmp_path)
     assert len({look.model_id for look in read_accesses(store, "small", "test-1")}) == 2
+
+
+def test_of_two_versions_that_both_find_the_log_empty_one_is_measured(
+    store: LocalStore, make_model: Callable[..., ModelRef], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    models = [make_model(seed=number, fold=2) for number in (61, 62)]
+    both_have_looked = threading.Barrier(2, timeout=20)
+
+    def check(*arguments: Any, **more: Any) -> None:
+        check_first_access(*arguments, **more)
+        both_have_looked.wait()
+
+    monkeypatch.setattr(test_access, "check_first_access", check)
+
+    def measure(model: ModelRef) -> str:
+        try:
+            record_access(EvaluateJob(model=model, dataset=model.dataset, companions=(model.id,)), store)
+        except ConfigError as error:
+            return str(error)
+        return ""
+
+    with ThreadPoolExecutor(2) as pool:
+        refusals = list(pool.map(measure, models))
+    assert sorted(map(bool, refusals)) == [False, True]
+    winner = models[refusals.index("")]
+    assert f"were measured before: {winner.id} on fold.2" in max(refusals)
+    assert {entry.model_id for entry in read_accesses(store)} == {winner.id}
+
+
+def test_an_experiment_may_grow_and_shrink_after_its_claim(
+    store: LocalStore, make_model: Callable[..., ModelRef]
+) -> None:
+    one, two, three = (make_model(seed=number, fold=2) for number in (63, 64, 65))
+    for companions, measured in (((one, two), one), ((one,), one), ((one, two, three), three)):
+        ids = tuple(model.id for model in companions)
+        record_access(EvaluateJob(model=measured, dataset=measured.dataset, companions=ids), store)
+    other = make_model(seed=66, fold=2)
+    with pytest.raises(ConfigError, match="say again=True"):
+        record_access(EvaluateJob(model=other, dataset=other.dataset, companions=(other.id,)), store)
+    store.write("claims/small/fold.2/" + next(iter(store.list("claims/"))).rpartition("/")[2], b"{}")
+    with pytest.raises(ArtifactCorrupt, match="restore it from a backup"):
+        record_access(EvaluateJob(model=other, dataset=other.dataset, companions=(other.id,)), store)
 
 
 def test_the_log_keeps_the_first_time(store: LocalStore, make_model: Callable[..., ModelRef]) -> None:

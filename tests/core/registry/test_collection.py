@@ -177,7 +177,7 @@ def test_history_notes_and_answers_are_never_touched(local: LocalStore, generati
     remove(local, days=4000)
     assert {key: local.read(key) for key in before} == before
     looks = [key for key in before if key.startswith("looks/")]  # the reports of two generations
-    assert (len(looks), len(before)) == (2, 7)
+    assert (len(looks), len(before)) == (2, 8)
 
 
 def test_without_a_readable_channel_nothing_goes(local: LocalStore, generations: Generations) -> None:

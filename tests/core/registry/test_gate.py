@@ -190,18 +190,34 @@ def test_a_model_must_state_its_licence_and_whom_to_credit(world: World, changes
     assert words in check_of(decision, "licence").detail
 
 
-def test_test_images_that_went_into_the_model_fail(world: World) -> None:
+def _with_subject(world: World, name: str, **changes: object) -> ReportRef:
+    """Publish a report whose subject says something else."""
     report = world.report(world.model())
-    folder = world.place / "seen"
+    folder = world.place / name
     shutil.copytree(world.store.root / report.key, folder)  # type: ignore[operator]
     files = next(path.parent for path in folder.rglob("metrics.json"))
     metrics = json.loads((files / "metrics.json").read_text())
-    metrics["subject"]["n_seen_in_training"] = 3
+    metrics["subject"] |= changes
     (files / "metrics.json").write_text(json.dumps(metrics))
     key = f"{report.key[:-12]}{'5' * 12}"
     summary = report.model_dump(mode="json", exclude={"id", "key", "sha256"})
-    published = publish(world.store, key, files, step="evaluate", step_version=1, inputs={"seen": 3}, summary=summary)
-    decision = decide(ref_from_folder(ReportRef, key, *published), POLICY, world.store)
+    published = publish(world.store, key, files, step="evaluate", step_version=1, inputs=changes, summary=summary)
+    return ref_from_folder(ReportRef, key, *published)
+
+
+def test_how_often_the_recipe_was_measured_on_the_test_images_is_said_and_may_be_limited(world: World) -> None:
+    report = _with_subject(world, "weekly", looks={"same_recipe": 3, "any_recipe": 5, "overlapping": 0})
+    said = decide(report, POLICY, world.store)
+    assert failed(said) == []
+    assert "before: 5, of which 3 of the recipe 'hand-made'" in check_of(said, "accesses").detail
+    assert failed(decide(report, GatePolicy(max_test_accesses=3), world.store)) == []
+    refused = decide(report, GatePolicy(max_test_accesses=2), world.store)
+    assert failed(refused) == ["accesses to the test split"]
+    assert "2 of the recipe allowed" in check_of(refused, "accesses").detail
+
+
+def test_test_images_that_went_into_the_model_fail(world: World) -> None:
+    decision = decide(_with_subject(world, "seen", n_seen_in_training=3), POLICY, world.store)
     assert failed(decision) == ["test images unseen"]
     assert "3 of" in check_of(decision, "unseen").detail
 
