@@ -57,7 +57,7 @@ def result_of(store: Store, ref: ComparisonRef) -> dict[str, Any]:
             what_changed(entry.recipe, _description(store, ref, board, entry.recipe)),
             entry.balanced_accuracy.in_words(),
             "the reference" if entry.recipe == board.reference else difference_in_words(entry),
-            "" if entry.probability_better is None else f"{100 * entry.probability_better:.0f} %",
+            "" if entry.share_better is None else f"{100 * entry.share_better:.0f} %",
             entry.macro_auc.in_words(),
             entry.log_loss.in_words(),
             f"{entry.training_seconds / 60:.1f}",

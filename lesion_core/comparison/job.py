@@ -23,11 +23,12 @@ from lesion_core.comparison.spec import (
     comparison_inputs,
     comparison_key_of,
 )
+from lesion_core.errors import ArtifactCorrupt
 from lesion_core.evaluation.gallery import HISTORY_NAME
-from lesion_core.evaluation.report import read_predictions
+from lesion_core.evaluation.report import read_metrics, read_predictions
 from lesion_core.keys import id_of
 from lesion_core.progress import ProgressCallback, Tally
-from lesion_core.refs import ModelRef
+from lesion_core.refs import ModelRef, ReportRef
 from lesion_core.statistics.estimates import Estimate
 from lesion_core.stores.folders import publish, read_file
 from lesion_core.stores.making import emptied, make_once
@@ -59,11 +60,13 @@ def _make(
     job: ComparisonJob, store: Store, key: StoreKey, folder: Path, on_progress: ProgressCallback
 ) -> ComparisonRef:
     done = [outcome for outcome in job.outcomes if outcome.report is not None]
-    predictions = {each.report.id: read_predictions(store, each.report) for each in done if each.report}
+    reports = [each.report for each in done if each.report]
+    predictions = {report.id: read_predictions(store, report) for report in reports}
+    class_priors = {report.id: _class_prior(store, report) for report in reports}
     trainings = {each.model.id: read_training(store, each.model) for each in done if each.model}
     tally = Tally(on_progress, "compare", 2)
     with tally.part(f"measuring {len(done)} runs"):
-        board = make_leaderboard(job, predictions, trainings)
+        board = make_leaderboard(job, predictions, trainings, class_priors)
     with tally.part("tables and figures"):
         _write(board, job, folder)
     index, sha256 = publish(
@@ -77,6 +80,17 @@ def _make(
         on_progress=on_progress,
     )
     return ref_from_folder(ComparisonRef, key, index, sha256)
+
+
+def _class_prior(store: Store, report: ReportRef) -> np.ndarray:
+    prior = read_metrics(store, report).probabilities.class_prior
+    if prior is None:
+        raise ArtifactCorrupt(
+            f"expected report {report.id!r} to state which class shares its probabilities stand for, got one of an "
+            "older version; evaluate the model again",
+            key=report.key,
+        )
+    return np.array(prior)
 
 
 def _summary(board: Leaderboard) -> JsonDict:
@@ -127,7 +141,7 @@ def write_figures(board: Leaderboard, folder: Path) -> None:
     entries = board.entries
     of_recipe = {entry.recipe: [run for run in board.runs if run.recipe == entry.recipe] for entry in entries}
     differences = [
-        (entry.recipe, entry.difference or Estimate(value=None), entry.probability_better)
+        (entry.recipe, entry.difference or Estimate(value=None), entry.share_better)
         for entry in entries
         if entry.recipe != board.reference
     ]

@@ -10,9 +10,18 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 import pandas as pd
-from pydantic import Field, ValidationError
+from pydantic import AliasChoices, Field, ValidationError
 
-from lesion_core.comparison.pooling import Folds, Scores, gather, images_of, pooled, score_folds
+from lesion_core.comparison.pooling import (
+    Against,
+    Folds,
+    Scores,
+    compare_with,
+    gather,
+    images_of,
+    pooled,
+    score_folds,
+)
 from lesion_core.comparison.spec import (
     LEADERBOARD_NAME,
     CompareSplit,
@@ -74,10 +83,12 @@ class Entry(Value):
     lowest: float = Field(description="Of any run")
     highest: float
     difference: Estimate | None = Field(
-        description="Against the reference, over the folds that both have; none: this is the reference"
+        description="Against the reference, over the folds that both have; the intervals of all recipes hold "
+        "together with 95 %; none: this is the reference"
     )
-    probability_better: float | None = Field(
-        description="Share of the resamples in which it is better than the reference"
+    share_better: float | None = Field(
+        validation_alias=AliasChoices("share_better", "probability_better"),
+        description="Share of the resamples in which it is better than the reference; no probability",
     )
     macro_auc: Estimate
     melanoma_sensitivity_at_80_specificity: Estimate
@@ -116,10 +127,10 @@ class Leaderboard(Value):
     datasets: tuple[str, ...] = Field(description="Ids; they hold the same images in the same folds")
     folds: tuple[int | None, ...]
     reference: str
-    baseline: str = Field(default="", description="What was asked for as the reference; empty: the best")
+    baseline: str = Field(default="", description="What was asked for as the reference; empty: the first recipe")
     n_images: int = Field(ge=1, description="Different ones, over all folds")
     n_groups: int = Field(ge=1)
-    chance: float = Field(description="1 / number of classes present")
+    chance: float = Field(description="Mean over the folds of 1 / number of classes that were scored there")
     n_bootstrap: int
     seed: int
     synthetic: bool
@@ -150,7 +161,10 @@ def read_leaderboard(store: Store, comparison: ComparisonRef | StoreKey) -> Lead
 
 
 def make_leaderboard(
-    job: ComparisonJob, predictions: Mapping[str, pd.DataFrame], trainings: Mapping[str, Training]
+    job: ComparisonJob,
+    predictions: Mapping[str, pd.DataFrame],
+    trainings: Mapping[str, Training],
+    class_priors: Mapping[str, np.ndarray],
 ) -> Leaderboard:
     """Measure a comparison.
 
@@ -158,6 +172,7 @@ def make_leaderboard(
         job: What was run.
         predictions: By report id, as ``report.read_predictions`` returns them.
         trainings: By model id.
+        class_priors: By report id, the class shares that its probabilities stand for, float (k,).
 
     Raises:
         DataError: Every run failed, two recipes were measured on different images, a report is on another split or
@@ -171,12 +186,17 @@ def make_leaderboard(
         raise DataError(
             f"expected at least one run of comparison {request.name!r} to end with a report, got: {reasons}"
         )
-    folds = gather((each.run.recipe.name, each.run.fold, predictions[_report_id(each)]) for each in done)
+    folds = gather(
+        (each.run.recipe.name, each.run.fold, predictions[_report_id(each)], class_priors[_report_id(each)])
+        for each in done
+    )
     scores = score_folds(folds, n_bootstrap=request.n_bootstrap, seed=request.seed)
     runs = tuple(_run_score(each, predictions, trainings) for each in done)
     planned = {name: sum(each.run.recipe.name == name for each in job.outcomes) for name in scores}
     order = sorted(scores, key=lambda name: _rank(name, scores, runs, planned))
-    reference = request.baseline if request.baseline in scores else order[0]
+    # Fixed before anything was measured: whoever is held against the best of many equal ones looks worse.
+    reference = request.baseline if request.baseline in scores else next(iter(scores))
+    against = compare_with(scores, reference)
     images = pd.concat([answers.images for answers in folds.values()])
     return Leaderboard(
         name=request.name,
@@ -188,11 +208,13 @@ def make_leaderboard(
         baseline=request.baseline,
         n_images=images["isic_id"].nunique(),
         n_groups=images["group"].nunique(),
-        chance=1 / images["class_index"].nunique(),
+        chance=float(np.mean([1 / each.images["class_index"].nunique() for each in folds.values()])),
         n_bootstrap=request.n_bootstrap,
         seed=request.seed,
         synthetic=any(each.report.model.synthetic or each.report.dataset.synthetic for each in done if each.report),
-        entries=tuple(_entry(name, reference, folds, scores, runs, planned[name], job) for name in order),
+        entries=tuple(
+            _entry(name, folds, scores[name], against.get(name), runs, planned[name], job) for name in order
+        ),
         runs=runs,
         failures=tuple(_failure(each) for each in job.outcomes if each.report is None),
     )
@@ -228,27 +250,26 @@ def _rank(
 
 def _entry(
     name: str,
-    reference: str,
     folds: Folds,
-    scores: Mapping[str, Scores],
+    scores: Scores,
+    against: Against | None,
     runs: Sequence[RunScore],
     n_planned: int,
     job: ComparisonJob,
 ) -> Entry:
     ours = [run for run in runs if run.recipe == name]
     values = [run.balanced_accuracy for run in ours]
-    difference, better = (None, None) if name == reference else scores[name].minus(scores[reference])
     measured = _measure(pooled(folds, name), images_of(folds, name), job)
     return Entry(
         recipe=name,
         n_runs=len(ours),
         n_planned=n_planned,
-        balanced_accuracy=scores[name].mean(),
+        balanced_accuracy=scores.mean(),
         spread=float(np.std(values, ddof=1)) if len(values) > 1 else None,
         lowest=min(values),
         highest=max(values),
-        difference=difference,
-        probability_better=better,
+        difference=against.difference if against else None,
+        share_better=against.share_better if against else None,
         training_seconds=float(np.mean([run.training.seconds for run in ours])),
         n_parameters=next((run.training.n_parameters for run in ours if run.training.n_parameters), None),
         **measured,

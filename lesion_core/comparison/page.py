@@ -21,7 +21,7 @@ def headline_rows(board: Leaderboard) -> list[dict[str, Any]]:
             "sd of runs": "–" if entry.spread is None else f"{entry.spread:.3f}",
             "lowest to highest": f"{entry.lowest:.3f} to {entry.highest:.3f}",
             f"against {board.reference}": "the reference" if entry.difference is None else difference_in_words(entry),
-            "probability of better": "–" if entry.probability_better is None else f"{entry.probability_better:.3f}",
+            "better in so many resamples": "–" if entry.share_better is None else f"{entry.share_better:.3f}",
             **{one.column: entry.estimate(one).in_words() for one in LEADERBOARD},
             "training minutes": f"{entry.training_seconds / 60:.1f}",
             "parameters": "–" if entry.n_parameters is None else f"{entry.n_parameters:,}",
@@ -66,18 +66,19 @@ def write_summary(board: Leaderboard) -> str:
 
 
 def _reading(board: Leaderboard) -> str:
-    chosen = (
-        " Epochs and, by this table, recipes are chosen on these images, so the best number is a little too high."
-        if board.split == "validation"
-        else ""
-    )
+    chosen = {
+        "calibration": " These images chose no epoch, but each model's temperature was fitted on them, one number, "
+        "and by this table recipes are chosen on them: the best number is a little too high.",
+        "validation": " Epochs and, by this table, recipes are chosen on these images, so the best number is too "
+        "high, and long trainings are favoured.",
+    }.get(board.split, "")
     return (
         "Balanced accuracy is the mean over the folds. Intervals are 95 %, from "
         f"{board.n_bootstrap:,} resamples of whole groups: of balanced accuracy and of differences within each fold, "
         "the same for every recipe; of the other numbers in all folds of a recipe together, or Wilson's where "
         "resampling says too little. They tell what other patients would do. What another seed or fold does is the "
-        "spread of the runs. Intervals and probabilities stand for one pair of recipes each and are not corrected "
-        f"for their number.{chosen}"
+        "spread of the runs. The intervals of the differences hold all together with 95 %, those of "
+        f"other numbers each by itself.{chosen}"
     )
 
 
@@ -109,7 +110,7 @@ def _flat(entry: Entry) -> dict[str, Any]:
         "spread": entry.spread,
         "lowest": entry.lowest,
         "highest": entry.highest,
-        "probability_better": entry.probability_better,
+        "share_better": entry.share_better,
         "training_seconds": entry.training_seconds,
         "n_parameters": entry.n_parameters,
     }

@@ -6,7 +6,7 @@ recipe, so the interval of a difference leaves out what is hard for both. It tel
 patients; what another seed would do shows in the spread over the runs only.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -16,7 +16,7 @@ from lesion_core.errors import DataError
 from lesion_core.evaluation.measurement import Scored
 from lesion_core.evaluation.report import PROBABILITY_COLUMNS
 from lesion_core.labels import N_CLASSES
-from lesion_core.statistics.estimates import Estimate, known, percentile_interval
+from lesion_core.statistics.estimates import Estimate, known, percentile_interval, simultaneous_estimates
 from lesion_core.statistics.intervals import draw_groups, group_codes, strata_of
 from lesion_core.statistics.metrics import balanced_accuracy_of
 
@@ -30,29 +30,32 @@ class Answers:
     Attributes:
         images: isic_id, group and class_index (n rows).
         probs: By recipe, one float (n, k) for each seed.
+        class_priors: By recipe, of each seed, float (k,): the class shares that its probabilities stand for.
     """
 
     images: pd.DataFrame
     probs: dict[str, list[np.ndarray]] = field(default_factory=dict)
+    class_priors: dict[str, list[np.ndarray]] = field(default_factory=dict)
 
     def scored(self, recipe: str) -> list[Scored]:
         """Return one recipe's answers, seed by seed."""
         true, groups = self.images["class_index"].to_numpy(np.int64), self.images["group"].to_numpy(str)
-        return [Scored(true, probs, groups) for probs in self.probs[recipe]]
+        answers = zip(self.probs[recipe], self.class_priors[recipe], strict=True)
+        return [Scored(true, probs, groups, prior) for probs, prior in answers]
 
 
 Fold = int | None
 Folds = dict[Fold, Answers]
 
 
-def gather(predictions: Iterable[tuple[str, Fold, pd.DataFrame]]) -> Folds:
-    """Lay predictions side by side: (recipe, fold, table as ``report.read_predictions`` returns it).
+def gather(predictions: Iterable[tuple[str, Fold, pd.DataFrame, np.ndarray]]) -> Folds:
+    """Lay predictions side by side: (recipe, fold, table as ``report.read_predictions`` returns it, class prior).
 
     Raises:
         DataError: Two tables of one fold are not of the same images.
     """
     folds: Folds = {}
-    for recipe, fold, table in predictions:
+    for recipe, fold, table, prior in predictions:
         images = table[_IMAGE].reset_index(drop=True)
         answers = folds.setdefault(fold, Answers(images))
         if not images.equals(answers.images):
@@ -63,6 +66,7 @@ def gather(predictions: Iterable[tuple[str, Fold, pd.DataFrame]]) -> Folds:
                 f"{common:,} in common; compare on datasets of one name that were made from the same snapshot"
             )
         answers.probs.setdefault(recipe, []).append(table[list(PROBABILITY_COLUMNS)].to_numpy(np.float64))
+        answers.class_priors.setdefault(recipe, []).append(prior)
     return folds
 
 
@@ -76,6 +80,7 @@ def pooled(folds: Folds, recipe: str) -> Scored:
         np.concatenate([part.class_index for part in parts]),
         np.concatenate([part.probs for part in parts]),
         np.concatenate([part.groups for part in parts]),
+        np.concatenate([np.broadcast_to(part.class_prior, part.probs.shape) for part in parts]),
     )
 
 
@@ -95,19 +100,44 @@ class Scores:
         """Return the mean over the folds, with its interval."""
         return _estimate(list(self.measured.values()), list(self.draws.values()))
 
-    def minus(self, other: "Scores") -> tuple[Estimate, float | None]:
-        """Return the mean difference over the folds that both have, and how probable it is to be above zero.
-
-        The probability is the share of resamples in which it is; ties count half. Both are unknown without a fold in
-        common.
-        """
+    def minus(self, other: "Scores") -> tuple[float, np.ndarray] | None:
+        """Return the mean difference over the folds that both have, as measured and of each resample (b,)."""
         common = [fold for fold in self.measured if fold in other.measured]
         if not common:
-            return Estimate(value=None), None
-        draws = [self.draws[fold] - other.draws[fold] for fold in common]
-        mean = np.mean(draws, axis=0)
-        better = float(np.mean((mean > 0) + 0.5 * (mean == 0)))
-        return _estimate([self.measured[fold] - other.measured[fold] for fold in common], draws), better
+            return None
+        draws = np.mean([self.draws[fold] - other.draws[fold] for fold in common], axis=0)
+        return float(np.mean([self.measured[fold] - other.measured[fold] for fold in common])), draws
+
+
+@dataclass(frozen=True, slots=True)
+class Against:
+    """A recipe against the reference, over the folds that both have.
+
+    Attributes:
+        difference: Mean difference; its interval and those of all other recipes hold together. Not known without a
+            fold in common.
+        share_better: Share of the resamples in which the recipe is better; ties count half.
+    """
+
+    difference: Estimate
+    share_better: float | None
+
+
+def compare_with(scores: Mapping[str, Scores], reference: str) -> dict[str, Against]:
+    """Return every other recipe against one that was named before anything was measured.
+
+    The intervals are simultaneous: of recipes that are all alike, any is found better or worse in at most one of
+    twenty comparisons.
+    """
+    found = {name: each.minus(scores[reference]) for name, each in scores.items() if name != reference}
+    measured = {name: each for name, each in found.items() if each is not None}
+    draws = np.array([draws for _, draws in measured.values()])
+    estimates = simultaneous_estimates([value for value, _ in measured.values()], draws) if measured else ()
+    against = {
+        name: Against(estimate, float(np.mean((mean > 0) + 0.5 * (mean == 0))))
+        for (name, (_, mean)), estimate in zip(measured.items(), estimates, strict=True)
+    }
+    return {name: against.get(name, Against(Estimate(value=None), None)) for name in found}
 
 
 def score_folds(folds: Folds, *, n_bootstrap: int, seed: int) -> dict[str, Scores]:

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 import yaml
-from pydantic import Field, ValidationError, model_validator
+from pydantic import Field, ValidationError, field_validator, model_validator
 
 from lesion_core.errors import ConfigError
 from lesion_core.keys import comparison_key, digest_of
@@ -18,7 +18,7 @@ from lesion_core.refs import DatasetRef, ModelRef, Ref, ReportRef
 from lesion_core.types import JsonDict, Slug, StoreKey, Value
 
 STEP = "compare"
-STEP_VERSION = 2
+STEP_VERSION = 3
 LEADERBOARD_NAME = "leaderboard.json"
 TABLE_NAME = "leaderboard.csv"
 SUMMARY_NAME = "summary.md"
@@ -29,7 +29,8 @@ FIGURES = (
     ("Validation score by epoch", "curves"),
 )
 
-CompareSplit = Literal["validation", "test"]
+MeasuredSplit = Literal["calibration", "test"]
+CompareSplit = Literal["calibration", "validation", "test"]  # on 'validation', comparisons of older versions
 
 
 class CompareRequest(Value):
@@ -69,14 +70,15 @@ class CompareRequest(Value):
         description="Seeds of the training, at least as far apart as a recipe has members; empty: each recipe's own",
         json_schema_extra={"position": 7},
     )
-    split: CompareSplit = Field(
-        default="validation",
-        description="What is measured: choose on 'validation'; 'test' is logged, and not to be repeated",
+    split: MeasuredSplit = Field(
+        default="calibration",
+        description="What is measured: choose on 'calibration', whose images chose no epoch; 'test' is logged, and "
+        "not to be repeated",
         json_schema_extra={"position": 8},
     )
     baseline: str = Field(
         default="",
-        description="Name of the recipe that the others are held against; empty: the best",
+        description="Name of the recipe that the others are held against; empty: the first",
         json_schema_extra={"position": 9},
     )
     dataset: str = Field(
@@ -94,6 +96,15 @@ class CompareRequest(Value):
     )
     n_bootstrap: int = Field(default=1000, ge=100, le=100_000, description="Group resamples of the intervals")
     seed: int = Field(default=7, ge=0, description="Of the resampling")
+
+    @field_validator("split", mode="before")
+    @classmethod
+    def _chose_no_epoch(cls, split: object) -> object:
+        if split == "validation":
+            raise ValueError(
+                "validation images chose each run's epoch, which favours long trainings; measure on 'calibration'"
+            )
+        return split
 
     @model_validator(mode="after")
     def _are_valid(self) -> "CompareRequest":

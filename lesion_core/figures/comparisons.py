@@ -34,7 +34,7 @@ def draw_differences(
     """Draw each recipe's difference from the reference with its interval; return ``path``.
 
     Args:
-        rows: (recipe, difference in balanced accuracy, probability of being better), drawn from the top.
+        rows: (recipe, difference in balanced accuracy, share of resamples in which it is better), drawn from the top.
         reference: What they are held against.
         path: Where to.
         subject: Of what.
@@ -54,7 +54,10 @@ def draw_differences(
         axes.text(0.5, 0.5, "one recipe only", transform=axes.transAxes, size=9, color=MUTED, ha="center")
     _name_rows(axes, [name for name, _, _ in rows])
     axes.set(xlabel=f"worse   ←   difference from {folded(reference, 60)}   →   better")
-    head(axes, "95 % intervals, paired by group. Right: difference, share of resamples that are better")
+    head(
+        axes,
+        "95 % intervals that hold together, paired by group. Right: difference, share of resamples that are better",
+    )
     return sheet.save(path)
 
 

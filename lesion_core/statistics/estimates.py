@@ -25,10 +25,10 @@ class Estimate(Value):
     value: float | None = Field(allow_inf_nan=False)
     low: float | None = Field(default=None, allow_inf_nan=False)
     high: float | None = Field(default=None, allow_inf_nan=False)
-    method: Literal["group bootstrap", "Wilson", "combined", "none"] = Field(
+    method: Literal["group bootstrap", "simultaneous", "Wilson", "combined", "none"] = Field(
         default="none",
         description="'Wilson': too few groups to resample, or all alike; groups count as trials. 'combined': a mean "
-        "of numbers of which some are Wilson's",
+        "of numbers of which some are Wilson's. 'simultaneous': one of several, which all hold together in 95 %",
     )
 
     def in_words(self, decimals: int = 3) -> str:
@@ -52,6 +52,28 @@ def percentile_interval(draws: np.ndarray) -> tuple[float | None, float | None]:
         return None, None
     low, high = np.quantile(draws, [(1 - LEVEL) / 2, (1 + LEVEL) / 2])
     return float(low), float(high)
+
+
+def simultaneous_estimates(values: Sequence[float], draws: np.ndarray) -> tuple[Estimate, ...]:
+    """Return estimates whose intervals all hold together with 95 %, however many there are.
+
+    Each is value ± c · s, with s the standard deviation of its draws and c the 95th percentile, over the resamples,
+    of the largest deviation among all in units of s (the single-step maximum, Westfall and Young 1993,
+    "Resampling-Based Multiple Testing", section 2.3.3; Hothorn, Bretz and Westfall 2008, doi:10.1002/bimj.200810425).
+
+    Args:
+        values: As measured, m of them.
+        draws: float (m, b), of the same resamples in each column.
+    """
+    spread = draws.std(axis=1, ddof=1) if draws.shape[1] > 1 else np.zeros(len(draws))
+    moved = np.abs(draws - draws.mean(axis=1, keepdims=True)) / np.where(spread > 0, spread, 1.0)[:, None]
+    if not len(draws) or draws.shape[1] < 2:
+        return tuple(Estimate(value=known(value)) for value in values)
+    reach = float(np.quantile(moved.max(axis=0), LEVEL)) * spread
+    return tuple(
+        Estimate(value=known(value), low=float(value - half), high=float(value + half), method="simultaneous")
+        for value, half in zip(values, reach, strict=True)
+    )
 
 
 def wilson_interval(share: float, n: int) -> tuple[float, float]:

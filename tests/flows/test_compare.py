@@ -76,7 +76,7 @@ def test_recipes_are_trained_without_the_fold_and_a_failure_does_not_lose_the_ot
     assert (failure.recipe, failure.fold) == ("broken", FOLD)
     assert failure.reason.startswith("training: ConfigError")
     assert board.synthetic
-    assert read_accesses(running.store) == looks  # validation is no look
+    assert read_accesses(running.store) == looks  # the calibration split is no test
 
     async def shown() -> tuple[set[str], set[str]]:
         async with get_client() as client:

@@ -67,7 +67,7 @@ def test_sizes_may_differ_but_not_the_images(store: LocalStore, dataset_ref: Dat
     plan = plan_comparison(_request(_recipe("a"), _recipe("b", size_px=40)), store, SETTINGS)
     assert {run.recipe.name: run.dataset.id for run in plan.runs} == {"a": dataset_ref.id, "b": larger.id}
     prepare(snapshot, PrepareOptions(name="other", size_px=40, seed=8), store, workdir=tmp_path)
-    with pytest.raises(DataError, match="the same validation images in the splits of fold 0"):
+    with pytest.raises(DataError, match="the same calibration images in the splits of fold 0"):
         plan_comparison(_request(_recipe("a"), _recipe("b", size_px=40, dataset="other")), store, SETTINGS)
 
 
@@ -100,15 +100,15 @@ def test_the_models_of_one_comparison_may_look_together(store: LocalStore, datas
     asked = {"folds": [3], "seeds": [4]}
     again = _request(recipe, split="test", again=True, reason="a third seed", **asked)
     assert plan_comparison(again, store, SETTINGS).companions is None
-    assert plan_comparison(_request(recipe, **asked), store, SETTINGS).companions is None  # validation is no look
+    assert plan_comparison(_request(recipe, **asked), store, SETTINGS).companions is None  # no test
 
 
-def test_a_second_look_is_refused_unless_it_is_told_why(store: LocalStore, dataset_ref: DatasetRef) -> None:
+def test_a_second_look_is_refused_unless_it_is_reported_why(store: LocalStore, dataset_ref: DatasetRef) -> None:
     old, new = _recipe("looker"), _recipe("looker", dropout=0.5)
     record_access(EvaluateJob(model=_model(dataset_ref, old, 1), dataset=dataset_ref), store)
     plan_comparison(_request(old, split="test", folds=[1]), store, SETTINGS)  # the very same version
     plan_comparison(_request(new, split="test", folds=[0, 2]), store, SETTINGS)
-    plan_comparison(_request(new, split="validation", folds=[1]), store, SETTINGS)
+    plan_comparison(_request(new, split="calibration", folds=[1]), store, SETTINGS)
     with pytest.raises(ConfigError, match=r"were measured before: looker/.* on fold\.1 of noise"):
         plan_comparison(_request(new, split="test", folds=[0, 1]), store, SETTINGS)
     again = _request(new, split="test", folds=[1], again=True, reason="the first had a wrong size")
