@@ -43,7 +43,7 @@ def _kill(process: "subprocess.Popen[str]") -> None:
     process.communicate()
 
 
-def test_the_second_is_told_who_is_there(tmp_path: Path) -> None:
+def test_the_second_is_reported_who_is_there(tmp_path: Path) -> None:
     first = _holder(tmp_path)
     try:
         with pytest.raises(ConfigError) as caught, hold(tmp_path):

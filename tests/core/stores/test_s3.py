@@ -59,7 +59,7 @@ def test_missing_credentials_are_refused_in_words(
 
 
 @pytest.mark.parametrize("kind", ["minio", "rclone"])
-def test_a_missing_bucket_is_told_from_a_missing_object(kind: str, request: pytest.FixtureRequest) -> None:
+def test_a_missing_bucket_is_distinguished_from_a_missing_object(kind: str, request: pytest.FixtureRequest) -> None:
     store = s3_store(request.getfixturevalue(kind), bucket="no-such-bucket")
     acts = (lambda: store.stat(KEY), lambda: store.read(KEY), lambda: store.write(KEY, b"x"))
     for act in acts:
