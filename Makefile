@@ -46,7 +46,7 @@ test: $(VENV)/.installed-dev
 # Proves the boundary: lesion_core installs, and each of its modules and tests imports, without the layers above it.
 test-core: .venv-core/.installed
 	@found=$$($(CORE) pytest --collect-only -q tests/core) || { echo "$$found"; exit 1; }; echo "$$found" | tail -n 1
-	$(CORE) pytest tests/core/test_imports.py tests/core/test_jobs.py tests/core/stores tests/core/serving $(ARGS)
+	$(CORE) pytest -n $(WORKERS) tests/core/test_imports.py tests/core/test_jobs.py tests/core/stores tests/core/serving $(ARGS)
 
 # All that CI leaves out; CONTRIBUTING lists it. LESION_TEST_KILLS: how often a training is killed.
 nightly: $(VENV)/.installed-dev .venv-core/.installed

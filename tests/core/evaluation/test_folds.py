@@ -19,6 +19,7 @@ from lesion_core.stores.folders import read_file
 from lesion_core.stores.local import LocalStore
 from tests.core.evaluation.conftest import Evaluated
 from tests.core.evaluation.worlds import make_dataset, publish_model
+from tests.undrawn import undrawn
 
 FOLD = 3
 
@@ -31,7 +32,8 @@ def folded(evaluated: Evaluated, tmp_path_factory: pytest.TempPathFactory) -> Mo
 def _evaluate(store: LocalStore, model: ModelRef, work: Path, **changes: object) -> ReportRef:
     content = {"model": model, "dataset": model.dataset, "n_bootstrap": 100, **changes}
     job = EvaluateJob.model_validate(content)
-    return run(job.model_dump(mode="json"), store=store, workdir=work, on_progress=ignore_progress)
+    with undrawn():
+        return run(job.model_dump(mode="json"), store=store, workdir=work, on_progress=ignore_progress)
 
 
 def _ids(dataset: OpenDataset, split: str) -> set[str]:

@@ -30,6 +30,7 @@ from lesion_core.stores.references import ref_from_folder
 from tests.core.evaluation.conftest import Evaluated
 from tests.core.evaluation.worlds import make_dataset, publish_model, publish_report, right
 from tests.stages import finished_stages
+from tests.undrawn import undrawn
 
 FILES = {
     "metrics.json",
@@ -48,7 +49,8 @@ FILES = {
 
 def evaluate(store: LocalStore, model: ModelRef, dataset: DatasetRef, workdir: Path, **options: object) -> ReportRef:
     job = EvaluateJob.model_validate({"model": model, "dataset": dataset, "n_bootstrap": 100, **options})
-    return evaluation.run(job.model_dump(mode="json"), store=store, workdir=workdir, on_progress=ignore_progress)
+    with undrawn():
+        return evaluation.run(job.model_dump(mode="json"), store=store, workdir=workdir, on_progress=ignore_progress)
 
 
 def test_a_report_is_complete_and_says_what_was_served(evaluated: Evaluated) -> None:

@@ -32,6 +32,7 @@ from lesion_core.serving.wording import check_wording
 from lesion_core.stores.folders import read_file
 from lesion_core.stores.local import LocalStore
 from tests.core.evaluation.worlds import make_dataset, publish_model
+from tests.undrawn import undrawn
 
 
 @pytest.fixture(scope="module")
@@ -57,7 +58,8 @@ def make_model(store: LocalStore, world: tuple[LocalStore, OpenDataset], tmp_pat
 
 def _evaluate(store: LocalStore, model: ModelRef, work: Path, **changes: object) -> ReportRef:
     job = EvaluateJob.model_validate({"model": model, "dataset": model.dataset, "n_bootstrap": 100, **changes})
-    return evaluation.run(job.model_dump(mode="json"), store=store, workdir=work, on_progress=ignore_progress)
+    with undrawn():
+        return evaluation.run(job.model_dump(mode="json"), store=store, workdir=work, on_progress=ignore_progress)
 
 
 def _planned(store: LocalStore, model: ModelRef) -> PlannedAccess:

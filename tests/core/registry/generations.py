@@ -23,6 +23,7 @@ from lesion_core.stores.local import LocalStore
 from lesion_core.stores.protocol import Store
 from tests.core.evaluation.worlds import publish_model
 from tests.core.isic.folders import MELANOMA, row, write_folder
+from tests.undrawn import undrawn
 
 N_IMAGES = 40
 OPTIONS = PrepareOptions(name="small", size_px=32, test=0.4)
@@ -76,7 +77,8 @@ def _generation(store: LocalStore, rows: list[dict[str, str]], place: Path, *, s
     dataset = prepare(snapshot, OPTIONS, store, workdir=place / "work")
     model = publish_model(store, dataset, place, seed=seed)
     job = EvaluateJob(model=model, dataset=dataset, n_bootstrap=100)
-    report = run(job.model_dump(mode="json"), store=store, workdir=place / "work", on_progress=ignore_progress)
+    with undrawn():
+        report = run(job.model_dump(mode="json"), store=store, workdir=place / "work", on_progress=ignore_progress)
     check = GateCheck(name="measured on the test split", passed=True, detail="-")
     record_decision(GateDecision(model=model, report_id=report.id, passed=True, checks=(check,)), store)
     return Generation(snapshot, dataset, model, report)
