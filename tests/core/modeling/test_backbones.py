@@ -56,7 +56,12 @@ def _norms(model: keras.Model) -> list[keras.layers.BatchNormalization]:
     return [layer for layer in model._flatten_layers() if isinstance(layer, keras.layers.BatchNormalization)]
 
 
-@pytest.mark.parametrize("name", get_args(Backbone))
+# Built anew for each of three tests, of the same layers as a smaller one of the family.
+_LARGE = ("efficientnet-v2-b2", "efficientnet-v2-b3", "efficientnet-v2-s", "efficientnet-lite2")
+_EVERY = [pytest.param(name, marks=[pytest.mark.nightly] if name in _LARGE else []) for name in get_args(Backbone)]
+
+
+@pytest.mark.parametrize("name", _EVERY)
 def test_every_backbone_takes_pixels_and_gives_maps_to_show(name: str) -> None:
     model = _untrained(name)
     sides = [output.shape[1] for output in model.outputs]
@@ -66,13 +71,13 @@ def test_every_backbone_takes_pixels_and_gives_maps_to_show(name: str) -> None:
     assert len(sides) >= 2
 
 
-@pytest.mark.parametrize("name", get_args(Backbone))
+@pytest.mark.parametrize("name", _EVERY)
 def test_moving_statistics_follow_a_short_fine_tuning(name: str) -> None:
     norms = _norms(_untrained(name))
     assert {layer.momentum for layer in norms} == {0.9} or (name == "convnext-tiny" and not norms)
 
 
-@pytest.mark.parametrize("name", get_args(Backbone))
+@pytest.mark.parametrize("name", _EVERY)
 def test_layers_are_grouped_by_the_resolution_they_work_at(name: str) -> None:
     model = _untrained(name)
     stages = stages_of(model)

@@ -248,6 +248,7 @@ conduct(plan, store=store, settings=settings, start=start)
 """
 
 
+@pytest.mark.nightly
 @pytest.mark.slow
 @pytest.mark.timeout(600)
 def test_kill_9_of_a_study_loses_no_finished_trial_and_takes_up_the_one_that_ran(

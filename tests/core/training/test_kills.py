@@ -91,6 +91,7 @@ def _kill(job: TrainJob, store: LocalStore, work: Path, *, after_checkpoint: int
 
 # Keras 3.15 saves variables through a NumPy call that NumPy 2 warns about.
 @pytest.mark.filterwarnings("ignore:__array__ implementation doesn't accept a copy keyword:DeprecationWarning")
+@pytest.mark.nightly
 @pytest.mark.slow
 @pytest.mark.timeout(1200)
 def test_a_training_killed_at_random_points_has_the_planned_steps_and_the_same_bits(
