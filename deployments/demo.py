@@ -112,7 +112,11 @@ def _run_pipeline(addresses: local.Addresses, source: ArchiveSource, recipe: Rec
         "approver": "make demo",
         "reason": "Passed the gate; approved by the demonstration, not by a person.",
     }
-    runs.run_and_follow(addresses.prefect, PIPELINE, parameters, screen=choose_screen(console, STAGES))
+    try:
+        runs.run_and_follow(addresses.prefect, PIPELINE, parameters, screen=choose_screen(console, STAGES))
+    except KeyboardInterrupt:
+        console.print("Stopping. What is done is kept; the same command goes on from there.")
+        raise
 
 
 def keep_up(home: Path, archive: Path | None) -> None:

@@ -56,8 +56,8 @@ def _train(
     recipe = job.recipe
     described = recipe if job.start_from else with_local_weights(recipe, store, workdir)  # first: may not be there
     dataset = open_for_training(job, store, workdir, on_progress)
-    base = None if job.start_from is None else _base(job, job.start_from, dataset, store, workdir)
-    teacher = _teacher(job, dataset, store, workdir)
+    base = None if job.start_from is None else _base(job, job.start_from, dataset, store, workdir, on_progress)
+    teacher = _teacher(job, dataset, store, workdir, on_progress)
     if teacher is not None and base is None:
         check_weights(described)  # before the teacher is asked about every image
     answers = scratch / "teacher"
@@ -126,18 +126,22 @@ def _check_folds(dataset: OpenDataset) -> None:
         )
 
 
-def _base(job: TrainJob, model_id: str, dataset: OpenDataset, store: Store, workdir: Path) -> ModelFolder:
+def _base(
+    job: TrainJob, model_id: str, dataset: OpenDataset, store: Store, workdir: Path, on_progress: ProgressCallback
+) -> ModelFolder:
     """Bring the model to start from to this machine, if its network fits and it has seen nothing that it must not."""
     ref = get_version(store, model_id, job.start_from_sha256, role="model to start from")
-    base = read_model_folder(materialise(store, ref, workdir / "models"), model_id=ref.id)
+    base = read_model_folder(materialise(store, ref, workdir / "models", on_progress), model_id=ref.id)
     check_network(job.recipe, base)
     check_unseen(store, [ref], dataset, job.fold, role="model to start from")
     return base
 
 
-def _teacher(job: TrainJob, dataset: OpenDataset, store: Store, workdir: Path) -> Teacher | None:
+def _teacher(
+    job: TrainJob, dataset: OpenDataset, store: Store, workdir: Path, on_progress: ProgressCallback
+) -> Teacher | None:
     """Bring the teacher to this machine, if the recipe can be taught and it has seen nothing that it must not."""
-    teacher = open_teacher(job, store, workdir)
+    teacher = open_teacher(job, store, workdir, on_progress)
     if teacher is not None:
         check_teachable(job.recipe)
         check_unseen(store, [teacher.ref], dataset, job.fold, role="teacher")

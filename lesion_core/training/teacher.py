@@ -42,7 +42,9 @@ class Teacher:
         return self.predictor.folder
 
 
-def open_teacher(job: TrainJob, store: Store, workdir: Path) -> Teacher | None:
+def open_teacher(
+    job: TrainJob, store: Store, workdir: Path, on_progress: ProgressCallback = ignore_progress
+) -> Teacher | None:
     """Bring the job's teacher to this machine; ``None`` where there is none.
 
     Raises:
@@ -53,7 +55,7 @@ def open_teacher(job: TrainJob, store: Store, workdir: Path) -> Teacher | None:
     if job.teacher is None:
         return None
     ref = get_version(store, job.teacher, job.teacher_sha256, role="teacher")
-    return Teacher(ref, Predictor.load(materialise(store, ref, workdir / "models"), model_id=ref.id))
+    return Teacher(ref, Predictor.load(materialise(store, ref, workdir / "models", on_progress), model_id=ref.id))
 
 
 def teach(

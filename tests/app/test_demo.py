@@ -3,10 +3,15 @@
 from pathlib import Path
 
 import pytest
+from rich.console import Console
 
+from deployments import demo
 from deployments.demo import DemoRequest, archive_folder
+from deployments.stack import local
 from lesion_core.errors import ConfigError, ManifestError
+from lesion_core.isic.source import ArchiveSource
 from lesion_core.labels import CLASS_ORDER
+from lesion_core.recipes.recipe import Recipe
 
 
 def _ask(folder: Path) -> Path | None:
@@ -36,3 +41,16 @@ def test_any_other_folder_is_refused_with_both_layouts_named(tmp_path: Path) -> 
 
 def test_the_real_archive_is_no_folder(tmp_path: Path) -> None:
     assert archive_folder(DemoRequest(home=tmp_path, archive="isic")) is None
+
+
+def test_a_stop_in_the_middle_says_that_the_same_command_goes_on(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def interrupted(*_: object, **__: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(demo.runs, "run_and_follow", interrupted)
+    monkeypatch.setattr(demo, "console", Console())
+    with pytest.raises(KeyboardInterrupt):
+        demo._run_pipeline(local.Addresses(1, 2, 3), ArchiveSource(), Recipe(name="a"))
+    assert "the same command goes on from there" in capsys.readouterr().out

@@ -18,11 +18,13 @@ from lesion_core.isic.listing.catalogue import Catalogue
 from lesion_core.isic.listing.lost_values import Gaps, restore
 from lesion_core.isic.listing.reading import Reading
 from lesion_core.isic.source import ArchiveSource
+from lesion_core.progress import Progress, ProgressCallback, ignore_progress
 
 MOST_READINGS = 3
 # More images than this do not come or go between two requests: the answers are of different things.
 _MOST_CHANGES = 1000
 _SHOWN = 5
+_ROWS_BETWEEN_NEWS = 1000
 _Row = TypeVar("_Row")
 log = logging.getLogger(__name__)
 
@@ -55,8 +57,15 @@ class _Reading:
         return max(self.n_short, self.n_strange, len(self.bare)) >= _MOST_CHANGES
 
 
-def read_bulk(client: ArchiveClient, source: ArchiveSource, catalogue: Catalogue) -> Reading:
+def read_bulk(
+    client: ArchiveClient,
+    source: ArchiveSource,
+    catalogue: Catalogue,
+    on_progress: ProgressCallback = ignore_progress,
+) -> Reading:
     """Fill an empty catalogue with everything that matches a source's query and collections.
+
+    ``on_progress`` gets the stage 'list', every thousand rows of the table and of the list of files.
 
     Raises:
         SourceUnavailable: The archive does not answer.
@@ -66,7 +75,7 @@ def read_bulk(client: ArchiveClient, source: ArchiveSource, catalogue: Catalogue
     readings: list[_Reading] = []
     while True:
         catalogue.clear()
-        readings.append(_read(client, source, token, catalogue))
+        readings.append(_read(client, source, token, catalogue, on_progress))
         if not _differs(readings) or readings[-1].is_no_change or len(readings) == MOST_READINGS:
             break
         log.info("The archive's bulk answers differ (%s); reading them again.", _in_words(readings[-1]))
@@ -85,19 +94,36 @@ def read_bulk(client: ArchiveClient, source: ArchiveSource, catalogue: Catalogue
     )
 
 
-def _read(client: ArchiveClient, source: ArchiveSource, token: str, catalogue: Catalogue) -> _Reading:
+def _read(
+    client: ArchiveClient, source: ArchiveSource, token: str, catalogue: Catalogue, on_progress: ProgressCallback
+) -> _Reading:
     gaps = Gaps()
     n_stated = client.count(source.query, source.collections)
     with tempfile.TemporaryFile() as table:
+        _announce(on_progress, 0, n_stated, "table of metadata on its way")
         save_table(client, source.query, source.collections, token, table)
-        n_rows, n_new = _counted(table_rows(table, gaps.note), catalogue.add)
+        rows = _announced(table_rows(table, gaps.note), n_stated, "table of metadata", on_progress)
+        n_rows, n_new = _counted(rows, catalogue.add)
     with tempfile.TemporaryFile() as listing:
+        _announce(on_progress, 0, n_stated, "list of files on its way")
         client.save_file_listing(token, listing)
-        n_files, n_located = _counted(file_rows(listing), catalogue.locate)
+        files = _announced(file_rows(listing), n_stated, "list of files", on_progress)
+        n_files, n_located = _counted(files, catalogue.locate)
         strange = _strange(listing, catalogue) if n_files > n_located else frozenset[str]()
     require_files(n_new, n_files)
     bare = frozenset(catalogue.without_file(_MOST_CHANGES))
     return _Reading(n_stated, n_new, n_rows - n_new, n_files - n_located, strange, bare, gaps)
+
+
+def _announce(on_progress: ProgressCallback, done: int, total: int, message: str) -> None:
+    on_progress(Progress(stage="list", done=min(done, total), total=total, message=message))
+
+
+def _announced(rows: Iterator[_Row], total: int, message: str, on_progress: ProgressCallback) -> Iterator[_Row]:
+    for number, row in enumerate(rows, start=1):
+        yield row
+        if number % _ROWS_BETWEEN_NEWS == 0:
+            _announce(on_progress, number, total, message)
 
 
 def _strange(listing: BinaryIO, catalogue: Catalogue) -> frozenset[str]:

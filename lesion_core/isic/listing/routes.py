@@ -32,7 +32,7 @@ def read_listing(
     if source.ids or source.listing == "pages":
         return read_pages(client, source, catalogue, on_progress)
     try:
-        return read_bulk(client, source, catalogue)
+        return read_bulk(client, source, catalogue, on_progress)
     except SourceError as error:
         if source.listing == "bulk":
             raise

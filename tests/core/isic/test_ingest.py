@@ -18,6 +18,7 @@ from lesion_core.errors import (
 )
 from lesion_core.isic.api.transport import Patience
 from lesion_core.isic.ingest.ingest import ingest
+from lesion_core.isic.listing import bulk_listing
 from lesion_core.isic.mirror.server import running_mirror
 from lesion_core.isic.snapshot import IMAGES_SCHEMA, ISSUES_SCHEMA, read_images, read_issues
 from lesion_core.isic.source import ArchiveSource
@@ -334,10 +335,21 @@ def test_a_full_disk_ends_the_run_with_its_own_error(url: str, tmp_path: Path) -
     assert not list(left.list("snapshots/"))
 
 
+def test_a_listing_in_bulk_says_how_far_it_is(url: str, store: LocalStore, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(bulk_listing, "_ROWS_BETWEEN_NEWS", 8)
+    news: list[Progress] = []
+    ingest(source_of(url), store, on_progress=news.append)
+    for message in ("table of metadata", "list of files"):
+        assert [item.done for item in news if item.message == message] == [8, 16]
+
+
 def test_progress_tells_stage_and_share(url: str, store: LocalStore) -> None:
     news: list[Progress] = []
     ingest(source_of(url), store, on_progress=news.append)
-    assert news[0] == Progress(stage="list", done=20, total=20, message="bulk")
+    listed = [item for item in news if item.stage == "list"]
+    ways = ["table of metadata on its way", "list of files on its way"]
+    assert listed[:2] == [Progress(stage="list", done=0, total=20, message=way) for way in ways]
+    assert listed[-1] == Progress(stage="list", done=20, total=20, message="bulk")
     downloads = [item for item in news if item.stage == "download"]
     assert [item.done for item in downloads] == list(range(1, 20))
     assert {item.total for item in downloads} == {19}
