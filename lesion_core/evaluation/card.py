@@ -128,7 +128,8 @@ def _performance(metrics: Metrics) -> str:
     introduction = (
         f"Measured on {subject.n_images:,} images ({subject.n_groups:,} groups of lesions and patients) of the "
         f"{subject.split_in_words} of {code(subject.dataset_id)}, {_unseen(subject.n_seen_in_training)}. Intervals "
-        f"are 95 %, from {subject.n_bootstrap:,} resamples of whole groups within classes."
+        f"are 95 %, from {subject.n_bootstrap:,} resamples of whole groups within classes, or by formula where a "
+        "class has few groups."
     )
     if metrics.probabilities.class_shares is not None:
         introduction += (

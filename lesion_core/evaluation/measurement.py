@@ -9,7 +9,16 @@ import numpy as np
 from lesion_core.evaluation.report import Metrics, Subject
 from lesion_core.labels import CLASS_ORDER, N_CLASSES
 from lesion_core.statistics.calibration import FLAT, bring_to_shares
-from lesion_core.statistics.estimates import Estimate, known, mean_estimate, percentile_interval, share_estimate
+from lesion_core.statistics.estimates import (
+    Estimate,
+    area_estimate,
+    known,
+    mean_estimate,
+    overlap_estimate,
+    percentile_interval,
+    plain_mean_estimate,
+    share_estimate,
+)
 from lesion_core.statistics.intervals import OnDrawn, Resampled, group_codes, ignore_draws, measure
 from lesion_core.statistics.measures import CLASS_MEASURES, MEASURES, Measure, Ranking
 from lesion_core.statistics.metrics import SCREENING_SPECIFICITY, confusion_matrix, reliability
@@ -95,23 +104,39 @@ class _Ranks:
 
 
 def _of_class(scored: Scored, sums: Resampled, ranks: _Ranks, position: int) -> dict[str, Estimate]:
-    is_class = scored.class_index == position
-    return {one.name: _estimate(one, scored, sums, ranks, is_class, position) for one in CLASS_MEASURES}
+    is_class, is_called = scored.class_index == position, scored.probs.argmax(axis=1) == position
+    return {one.name: _estimate(one, scored, sums, ranks, (is_class, is_called), position) for one in CLASS_MEASURES}
 
 
 def _overall(
     one: Measure, scored: Scored, sums: Resampled, ranks: _Ranks, by_class: Sequence[dict[str, Estimate]]
 ) -> Estimate:
-    found = _estimate(one, scored, sums, ranks, scored.class_index)
+    found = _estimate(one, scored, sums, ranks, (scored.class_index, scored.probs.argmax(axis=1)))
     return mean_estimate(found, [each[one.mean_of] for each in by_class]) if one.interval == "mean" else found
 
 
 def _estimate(
-    one: Measure, scored: Scored, sums: Resampled, ranks: _Ranks, truth: np.ndarray, position: int | None = None
+    one: Measure,
+    scored: Scored,
+    sums: Resampled,
+    ranks: _Ranks,
+    answers: tuple[np.ndarray, np.ndarray],
+    position: int | None = None,
 ) -> Estimate:
-    """Return one number; ``truth`` is what its ``share_of`` takes."""
+    """Return one number; ``answers``, true and predicted, are what its ``share_of`` takes."""
     found = ranks.estimate(one.of_ranking, position) if one.of_ranking else sums.estimate(one.name, position)
-    return share_estimate(found, scored.n_groups_of(one.share_of(truth))) if one.interval == "share" else found
+    n_groups = scored.n_groups_of(one.share_of(*answers))
+    match one.interval:
+        case "share":
+            return share_estimate(found, n_groups)
+        case "overlap":
+            return overlap_estimate(found, n_groups, scored.n_groups_of(answers[0]))
+        case "area":
+            return area_estimate(found, scored.n_groups_of(answers[0]), scored.n_groups_of(~answers[0]))
+        case "plain mean":
+            return plain_mean_estimate(found, n_groups)
+        case _:
+            return found
 
 
 def measure_scores(

@@ -1,7 +1,10 @@
 """A measured number and how sure it is.
 
 The interval is the percentile interval of Efron 1981 (doi:10.2307/3314608): with 95 %, the 2.5th to the 97.5th
-percentile of what resampling gives. Where resampling says too little, it is Wilson's.
+percentile of what resampling gives. Few groups make it far too narrow: with 5 of a class, that of an AUC of 0.9 holds
+the truth in 72 of 100 test sets. Below the numbers of groups named here an interval by formula takes its place, in
+which groups count as independent trials. ``python -m benchmarks.coverage`` measures how often each holds the truth;
+the numbers are the smallest at which resampling does in 92 of 100 test sets or more.
 """
 
 import math
@@ -10,12 +13,15 @@ from typing import Literal
 
 import numpy as np
 from pydantic import Field
+from scipy.optimize import brentq
 
 from lesion_core.types import Value
 
 LEVEL = 0.95
-# With fewer groups, or where every group says the same, percentiles of resamples are far too narrow.
-MIN_GROUPS_TO_RESAMPLE = 10
+MIN_GROUPS_OF_A_SHARE = 100
+MIN_GROUPS_OF_AN_AREA = 200  # of the class, and of the rest
+MIN_GROUPS_OF_A_MEAN = 50  # below, there is no interval
+_EDGE = 1e-9
 _NORMAL_QUANTILE = 1.959963984540054  # of the middle 95 %
 
 
@@ -25,10 +31,11 @@ class Estimate(Value):
     value: float | None = Field(allow_inf_nan=False)
     low: float | None = Field(default=None, allow_inf_nan=False)
     high: float | None = Field(default=None, allow_inf_nan=False)
-    method: Literal["group bootstrap", "simultaneous", "Wilson", "combined", "none"] = Field(
+    method: Literal["group bootstrap", "simultaneous", "Wilson", "Newcombe", "combined", "none"] = Field(
         default="none",
-        description="'Wilson': too few groups to resample, or all alike; groups count as trials. 'combined': a mean "
-        "of numbers of which some are Wilson's. 'simultaneous': one of several, which all hold together in 95 %",
+        description="'Wilson', 'Newcombe' (of an AUC): too few groups to resample, or all alike; groups count as "
+        "trials. 'combined': from such intervals of its parts. 'simultaneous': one of several, which all hold "
+        "together in 95 %",
     )
 
     def in_words(self, decimals: int = 3) -> str:
@@ -84,45 +91,142 @@ def wilson_interval(share: float, n: int) -> tuple[float, float]:
     return max(0.0, middle - half), min(1.0, middle + half)
 
 
+def newcombe_interval(auc: float, n_class: int, n_others: int) -> tuple[float, float]:
+    """Return the 95 % interval of an area under the ROC curve of independent trials.
+
+    Method 5 of Newcombe 2006, "Confidence intervals for an effect size measure based on the Mann-Whitney statistic.
+    Part 2" (doi:10.1002/sim.2324): the areas from which the measured one is 1.96 of their own standard errors away.
+
+    Args:
+        auc: 0 to 1.
+        n_class: Trials of the class, at least 1.
+        n_others: Trials of the rest, at least 1.
+    """
+    middle = (n_class + n_others) / 2 - 1
+
+    def error(area: float) -> float:
+        spread = 1 + middle * (1 - area) / (2 - area) + middle * area / (1 + area)
+        return _NORMAL_QUANTILE * math.sqrt(max(area * (1 - area) * spread / (n_class * n_others), 0.0))
+
+    # Not the ends themselves: an area of 0 or 1 has no error, and would be 0 errors away from itself.
+    low = 0.0 if auc <= 0 else float(brentq(lambda area: area + error(area) - auc, 0.0, min(auc, 1 - _EDGE)))
+    high = 1.0 if auc >= 1 else float(brentq(lambda area: area - error(area) - auc, max(auc, _EDGE), 1.0))
+    return low, high
+
+
 def share_estimate(resampled: Estimate, n_groups: int) -> Estimate:
     """Return the estimate of a share, by Wilson where resampling says too little.
 
-    That is with fewer than ten groups, or where all agree (a share of 0 or 1, whose resamples never differ). The
-    groups then count as trials: images of one lesion are not independent, so this errs on the wide side.
+    That is with few groups, or where all agree (a share of 0 or 1, whose resamples never differ). The groups then
+    count as trials.
 
     Args:
         resampled: The estimate by resampling.
         n_groups: Groups that the share is taken over.
     """
-    if resampled.value is None or n_groups < 1:
-        return resampled
-    if n_groups >= MIN_GROUPS_TO_RESAMPLE and 0 < resampled.value < 1:
+    if resampled.value is None or n_groups < 1 or _says_enough(resampled, n_groups, MIN_GROUPS_OF_A_SHARE):
         return resampled
     low, high = wilson_interval(resampled.value, n_groups)
     return Estimate(value=resampled.value, low=low, high=high, method="Wilson")
 
 
-def mean_estimate(resampled: Estimate, parts: Sequence[Estimate]) -> Estimate:
-    """Return the estimate of a mean of independent parts, from their intervals where resampling says too little.
+def overlap_estimate(resampled: Estimate, n_groups: int, n_class: int) -> Estimate:
+    """Return the estimate of an F1 score, by Wilson where resampling says too little.
 
-    That is where any part's interval is Wilson's. The parts' half-widths then add up as squares (the method of
-    variance estimates recovery, Zou and Donner 2008, doi:10.1002/sim.3095).
+    F1 is 2 J / (1 + J) of the share J of hits among the images that are of the class or were called so (Jaccard's).
+
+    Args:
+        resampled: The estimate by resampling.
+        n_groups: Groups with an image that is of the class or was called so.
+        n_class: Groups with an image of the class.
+    """
+    if resampled.value is None or n_groups < 1 or _says_enough(resampled, n_class, MIN_GROUPS_OF_A_SHARE):
+        return resampled
+    low, high = (2 * end / (1 + end) for end in wilson_interval(resampled.value / (2 - resampled.value), n_groups))
+    return Estimate(value=resampled.value, low=low, high=high, method="Wilson")
+
+
+def area_estimate(resampled: Estimate, n_class: int, n_others: int) -> Estimate:
+    """Return the estimate of an area under the ROC curve, by Newcombe where resampling says too little.
+
+    Args:
+        resampled: The estimate by resampling.
+        n_class: Groups with an image of the class.
+        n_others: Groups with another image.
+    """
+    n_fewer = min(n_class, n_others)
+    if resampled.value is None or n_fewer < 1 or _says_enough(resampled, n_fewer, MIN_GROUPS_OF_AN_AREA):
+        return resampled
+    low, high = newcombe_interval(resampled.value, n_class, n_others)
+    return Estimate(value=resampled.value, low=low, high=high, method="Newcombe")
+
+
+def plain_mean_estimate(resampled: Estimate, n_groups: int) -> Estimate:
+    """Return the estimate of a mean over all images, without an interval where there are too few groups for one."""
+    if n_groups >= MIN_GROUPS_OF_A_MEAN:
+        return resampled
+    return Estimate(value=resampled.value)
+
+
+def _says_enough(resampled: Estimate, n_groups: int, at_least: int) -> bool:
+    return n_groups >= at_least and resampled.value is not None and 0 < resampled.value < 1
+
+
+def mean_estimate(resampled: Estimate, parts: Sequence[Estimate]) -> Estimate:
+    """Return the estimate of a mean of parts, from their intervals where resampling says too little.
+
+    That is where any part's interval is by formula. The parts' half-widths then add up as squares (the method of
+    variance estimates recovery, Zou and Donner 2008, doi:10.1002/sim.3095), as if they were independent; they are
+    not quite, so that at each end the wider of this and of resampling counts.
 
     Args:
         resampled: The mean's estimate by resampling.
         parts: The estimates that it is the mean of; those that are not known are left out.
     """
     used = [part for part in parts if part.value is not None]
-    if resampled.value is None or not any(part.method == "Wilson" for part in used):
+    if resampled.value is None or not any(part.method in ("Wilson", "Newcombe") for part in used):
         return resampled
     below = [part.value - part.low for part in used if part.value is not None and part.low is not None]
     above = [part.high - part.value for part in used if part.value is not None and part.high is not None]
-    return Estimate(
-        value=resampled.value,
-        low=max(0.0, resampled.value - math.hypot(*below) / len(used)),
-        high=min(1.0, resampled.value + math.hypot(*above) / len(used)),
-        method="combined",
-    )
+    low, high = resampled.value - math.hypot(*below) / len(used), resampled.value + math.hypot(*above) / len(used)
+    if resampled.low is not None and resampled.high is not None:
+        low, high = min(low, resampled.low), max(high, resampled.high)
+    return Estimate(value=resampled.value, low=max(0.0, low), high=min(1.0, high), method="combined")
+
+
+def paired_share_interval(first: np.ndarray, second: np.ndarray, n_groups: int) -> tuple[float, float]:
+    """Return the 95 % interval of a difference of two shares of the same images.
+
+    Method 10 of Newcombe 1998, "Improved confidence intervals for the difference between binomial proportions based
+    on paired data" (doi:10.1002/(SICI)1097-0258(19981130)17:22<2635::AID-SIM954>3.0.CO;2-C): from Wilson's intervals
+    of both shares and their correlation.
+
+    Args:
+        first: Whether the one was right, bool (n,), n at least 1.
+        second: Whether the other was, for the same images.
+        n_groups: Trials that the images count as.
+    """
+    shares = [float(np.mean(one)) for one in (first, second)]
+    (low1, high1), (low2, high2) = (wilson_interval(share, n_groups) for share in shares)
+    agreement = _correlation(first, second, n_groups)
+    below, above = shares[0] - low1, high1 - shares[0]
+    below2, above2 = shares[1] - low2, high2 - shares[1]
+    difference = shares[0] - shares[1]
+    down = math.sqrt(max(below**2 - 2 * agreement * below * above2 + above2**2, 0.0))
+    up = math.sqrt(max(above**2 - 2 * agreement * above * below2 + below2**2, 0.0))
+    return max(-1.0, difference - down), min(1.0, difference + up)
+
+
+def _correlation(first: np.ndarray, second: np.ndarray, n_groups: int) -> float:
+    """Return Newcombe's correlation of two yes-or-no answers, which counts as 0 where few trials make it doubtful."""
+    scale = n_groups / len(first)
+    both, neither = scale * np.sum(first & second), scale * np.sum(~first & ~second)
+    one, other = scale * np.sum(first & ~second), scale * np.sum(~first & second)
+    margins = (both + one) * (other + neither) * (both + other) * (one + neither)
+    if margins <= 0:
+        return 0.0
+    product = both * neither - one * other
+    return float((max(product - n_groups / 2, 0.0) if product > 0 else product) / math.sqrt(margins))
 
 
 def known(value: float | np.ndarray) -> float | None:

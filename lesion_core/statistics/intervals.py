@@ -2,10 +2,11 @@
 
 Images of one patient or lesion resemble each other, so an interval that treats them as independent is too narrow.
 Groups are drawn with replacement and every statistic is computed from the drawn groups' images (the cluster
-bootstrap; Field and Welsh 2007, doi:10.1111/j.1467-9868.2007.00593.x). As many are drawn of each class as there
-are, because that is how test splits are made, and because a resample that lost a rare class would have another
-chance level. A group of several classes counts for its rarest. With few groups of a class
-there is little to resample: see ``estimates.share_estimate`` and ``estimates.mean_estimate``.
+bootstrap; Field and Welsh 2007, doi:10.1111/j.1467-9868.2007.00593.x). Each class keeps its weight, because that
+is how test splits are made, and because a resample that lost a rare class would have another chance level. Of n
+groups of a class n - 1 are drawn, each for n / (n - 1): n draws of n vary by that factor too little (Rao and Wu
+1988, doi:10.1080/01621459.1988.10478591). A group of several classes counts for its rarest. With few groups of a
+class there is little to resample: see ``estimates.share_estimate`` and ``estimates.mean_estimate``.
 
 Counts are summed per group once, so a resample is one row of a matrix product and a thousand take well under a
 second.
@@ -150,22 +151,28 @@ def strata_of(class_index: np.ndarray, codes: np.ndarray) -> np.ndarray:
 
 
 def draw_groups(strata: np.ndarray, n_bootstrap: int, seed: int) -> Iterator[np.ndarray]:
-    """Yield how often each group is drawn, float64 (b, g), in pieces that fit in memory.
+    """Yield what each group weighs, float64 (b, g), in pieces that fit in memory.
 
     Args:
-        strata: int (g,); of each stratum as many groups are drawn as it has.
+        strata: int (g,); the weights of each stratum's groups sum to their number.
         n_bootstrap: Resamples in all.
         seed: Same seed and strata, same draws.
     """
     random = np.random.default_rng(seed)
     n_groups = len(strata)
     members = [np.flatnonzero(strata == stratum) for stratum in np.unique(strata)]
+    n_drawn = [max(1, len(group) - 1) for group in members]
+    weight = np.empty(n_groups)
+    for group, n in zip(members, n_drawn, strict=True):
+        weight[group] = len(group) / n
     at_a_time = max(1, _NUMBERS_AT_A_TIME // n_groups)
     for start in range(0, n_bootstrap, at_a_time):
         size = min(at_a_time, n_bootstrap - start)
-        drawn = np.hstack([group[random.integers(len(group), size=(size, len(group)))] for group in members])
+        drawn = np.hstack(
+            [group[random.integers(len(group), size=(size, n))] for group, n in zip(members, n_drawn, strict=True)]
+        )
         counts = np.bincount((drawn + np.arange(size)[:, None] * n_groups).ravel(), minlength=size * n_groups)
-        yield counts.reshape(size, n_groups).astype(np.float64)
+        yield counts.reshape(size, n_groups) * weight
 
 
 def _statistics(sums: GroupSums, drawn: np.ndarray) -> dict[str, np.ndarray]:

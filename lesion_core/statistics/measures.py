@@ -66,14 +66,15 @@ class Measure:
         place: Where a report's JSON has it, dotted; empty: under ``further``, by name.
         note: What a reader must know, after the label in brackets; ``{chance}`` is the level of a guess.
         better: Which numbers are the better ones.
-        interval: 'resampled': percentiles of the resamples. 'share': Wilson's where they say too little, of the
-            groups with an image in ``share_of``. 'mean': from those of the class measure ``mean_of``. 'none': all
-            resamples lie on one side of the measured number.
+        interval: 'resampled': percentiles of the resamples. Where those say too little: 'share': Wilson's, of the
+            groups with an image in ``share_of``; 'overlap': the same of an F1; 'area': Newcombe's; 'mean': from
+            those of the class measure ``mean_of``; 'plain mean': none. 'none': all resamples lie on one side of the
+            measured number.
         of_totals: Returns (b,), of a class measure (b, k).
         of_ranking: The same, from the order of scores.
         terms: Returns each image's part, (n,), from ``class_index`` (n,) and ``probs`` (n, k); the mean counts.
-        share_of: Returns the images that a share is taken over, bool (n,), from ``class_index``; of a class measure,
-            from whether an image is of the class.
+        share_of: Returns the images that a share is taken over, bool (n,), from true and predicted classes, int
+            (n,) each; of a class measure, from whether an image is of the class and was called so, bool (n,) each.
         column: Heading in a leaderboard.
         is_headline: Whether the report's first table has it.
         is_of_probabilities: Whether it asks how right probabilities are, which depends on the class shares that they
@@ -85,11 +86,11 @@ class Measure:
     place: str = ""
     note: str = ""
     better: Literal["higher", "lower"] = "higher"
-    interval: Literal["resampled", "share", "mean", "none"] = "resampled"
+    interval: Literal["resampled", "share", "overlap", "area", "mean", "plain mean", "none"] = "resampled"
     of_totals: Callable[[Totals], np.ndarray] | None = None
     of_ranking: Callable[[Ranking], np.ndarray] | None = None
     terms: Callable[[np.ndarray, np.ndarray], np.ndarray] | None = None
-    share_of: Callable[[np.ndarray], np.ndarray] = lambda class_index: np.ones(len(class_index), bool)
+    share_of: Callable[[np.ndarray, np.ndarray], np.ndarray] = lambda true, called: np.ones(len(true), bool)
     mean_of: str = ""
     column: str = ""
     is_headline: bool = True
@@ -134,7 +135,7 @@ CLASS_MEASURES: tuple[ClassMeasure, ...] = (
         place="sensitivity",
         interval="share",
         of_totals=lambda totals: class_rates(totals.confusion).sensitivity,
-        share_of=lambda is_class: is_class,
+        share_of=lambda is_class, is_called: is_class,
         interval_label="95 % interval",
         card_columns=("sensitivity", "95 % interval"),
     ),
@@ -144,20 +145,30 @@ CLASS_MEASURES: tuple[ClassMeasure, ...] = (
         place="specificity",
         interval="share",
         of_totals=lambda totals: class_rates(totals.confusion).specificity,
-        share_of=lambda is_class: ~is_class,
+        share_of=lambda is_class, is_called: ~is_class,
         card_columns=("specificity",),
     ),
     ClassMeasure(
         "precision",
         "precision",
         place="precision",
+        interval="share",
         of_totals=lambda totals: class_rates(totals.confusion).precision,
+        share_of=lambda is_class, is_called: is_called,
     ),
-    ClassMeasure("f1", "F1", place="f1", of_totals=lambda totals: class_rates(totals.confusion).f1),
+    ClassMeasure(
+        "f1",
+        "F1",
+        place="f1",
+        interval="overlap",
+        of_totals=lambda totals: class_rates(totals.confusion).f1,
+        share_of=lambda is_class, is_called: is_class | is_called,
+    ),
     ClassMeasure(
         "auc",
         "AUC",
         place="auc",
+        interval="area",
         of_ranking=lambda ranking: ranking.auc,
         interval_label="AUC 95 % interval",
         card_columns=("AUC",),
@@ -181,7 +192,7 @@ MEASURES: tuple[Measure, ...] = (
         note=f"{', '.join(MALIGNANT)} pooled",
         interval="share",
         of_totals=lambda totals: malignant_rates(totals.confusion)[0],
-        share_of=is_malignant,
+        share_of=lambda true, called: is_malignant(true),
     ),
     Measure(
         "malignant_specificity",
@@ -189,7 +200,7 @@ MEASURES: tuple[Measure, ...] = (
         place="malignancy.specificity",
         interval="share",
         of_totals=lambda totals: malignant_rates(totals.confusion)[1],
-        share_of=lambda class_index: ~is_malignant(class_index),
+        share_of=lambda true, called: ~is_malignant(true),
     ),
     Measure(
         "melanoma_sensitivity_at_80_specificity",
@@ -197,13 +208,15 @@ MEASURES: tuple[Measure, ...] = (
         place="malignancy.melanoma_sensitivity_at_80_specificity",
         interval="share",
         of_ranking=lambda ranking: ranking.sensitivity[:, MELANOMA_INDEX],
-        share_of=lambda class_index: class_index == MELANOMA_INDEX,
+        share_of=lambda true, called: true == MELANOMA_INDEX,
         column=f"MEL sensitivity at {SCREENING_SPECIFICITY:.2f} specificity",
     ),
     Measure(
         "macro_auc",
         "mean AUC, one class against the rest",
         place="macro_auc",
+        interval="mean",
+        mean_of="auc",
         of_ranking=lambda ranking: mean_known(ranking.auc),
         column="mean AUC",
     ),
@@ -211,6 +224,8 @@ MEASURES: tuple[Measure, ...] = (
         "macro_f1",
         "mean F1",
         place="macro_f1",
+        interval="mean",
+        mean_of="f1",
         of_totals=lambda totals: mean_known(class_rates(totals.confusion).f1),
     ),
     Measure(
@@ -227,6 +242,7 @@ MEASURES: tuple[Measure, ...] = (
         note="0 to 2",
         is_of_probabilities=True,
         better="lower",
+        interval="plain mean",
         terms=brier_terms,
         column="Brier",
     ),
@@ -237,6 +253,7 @@ MEASURES: tuple[Measure, ...] = (
         note="nats",
         is_of_probabilities=True,
         better="lower",
+        interval="plain mean",
         terms=log_loss_terms,
         column="log loss",
         is_headline=False,

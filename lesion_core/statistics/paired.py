@@ -1,17 +1,28 @@
 """Two models on the same images: how much better or worse, and how sure.
 
 Both models' predictions are resampled with the same groups, so what is hard for both cancels out and the interval
-of the difference is narrower than the two intervals laid side by side.
+of the difference is narrower than the two intervals laid side by side. Where a class has few groups, the interval is
+by formula, class by class (``estimates.paired_share_interval``).
 """
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
 
 import numpy as np
 from pydantic import Field
 
 from lesion_core.errors import DataError
 from lesion_core.labels import N_CLASSES
-from lesion_core.statistics.estimates import Estimate, known, percentile_interval
+from lesion_core.statistics.estimates import (
+    MIN_GROUPS_OF_A_SHARE,
+    Estimate,
+    known,
+    paired_share_interval,
+    percentile_interval,
+)
 from lesion_core.statistics.intervals import draw_groups, group_codes, strata_of
-from lesion_core.statistics.metrics import balanced_accuracy_of, malignant_rates
+from lesion_core.statistics.metrics import MALIGNANT_INDICES, balanced_accuracy_of, malignant_rates
 from lesion_core.types import Value
 
 
@@ -73,9 +84,66 @@ def paired_difference(
         )
         for place in range(2)
     )
+    if not np.array_equal(candidate, reference):  # else the difference is nothing, whatever the images
+        answers = _Answers(np.asarray(class_index), np.asarray(candidate), np.asarray(reference), codes)
+        balanced = _with_parts(balanced, [answers.right(place) for place in range(N_CLASSES)])
+        malignant = _with_parts(malignant, [answers.malignant()])
     return Comparison(
         n_images=len(class_index), n_groups=n_groups, balanced_accuracy=balanced, malignant_sensitivity=malignant
     )
+
+
+@dataclass(frozen=True, slots=True)
+class _Part:
+    """Images that a share is taken over: whether each model is right, bool (n,), and how many groups they are of."""
+
+    candidate: np.ndarray
+    reference: np.ndarray
+    n_groups: int
+
+
+@dataclass(frozen=True, slots=True)
+class _Answers:
+    true: np.ndarray
+    candidate: np.ndarray
+    reference: np.ndarray
+    codes: np.ndarray
+
+    def right(self, position: int) -> _Part:
+        """Return who recognises images of a class."""
+        return self._part(self.true == position, [position])
+
+    def malignant(self) -> _Part:
+        """Return who calls malignant images malignant."""
+        return self._part(np.isin(self.true, MALIGNANT_INDICES), MALIGNANT_INDICES)
+
+    def _part(self, chosen: np.ndarray, right: Sequence[int]) -> _Part:
+        return _Part(
+            np.isin(self.candidate[chosen], right),
+            np.isin(self.reference[chosen], right),
+            len(np.unique(self.codes[chosen])),
+        )
+
+
+def _with_parts(found: Difference, parts: Sequence[_Part]) -> Difference:
+    """Return a difference of means of shares, with the parts' intervals where one of them has few groups."""
+    used = [part for part in parts if part.n_groups]
+    value = found.difference.value
+    if value is None or min(part.n_groups for part in used) >= MIN_GROUPS_OF_A_SHARE:
+        return found
+    below, above = [], []
+    for part in used:
+        low, high = paired_share_interval(part.candidate, part.reference, part.n_groups)
+        own = float(part.candidate.mean() - part.reference.mean())
+        below.append(own - low)
+        above.append(high - own)
+    interval = Estimate(
+        value=value,
+        low=max(-1.0, value - math.hypot(*below) / len(used)),
+        high=min(1.0, value + math.hypot(*above) / len(used)),
+        method="combined",
+    )
+    return found.model_copy(update={"difference": interval})
 
 
 def _confusion_by_group(

@@ -4,11 +4,22 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from sklearn.metrics import roc_auc_score, roc_curve
 
 from lesion_core.errors import DataError
 from lesion_core.statistics import metrics
 from lesion_core.statistics.calibration import apply_temperature
-from lesion_core.statistics.estimates import Estimate, mean_estimate, share_estimate, wilson_interval
+from lesion_core.statistics.estimates import (
+    Estimate,
+    area_estimate,
+    mean_estimate,
+    newcombe_interval,
+    overlap_estimate,
+    paired_share_interval,
+    plain_mean_estimate,
+    share_estimate,
+    wilson_interval,
+)
 from lesion_core.statistics.intervals import draw_groups, group_codes, measure, strata_of
 from lesion_core.statistics.paired import paired_difference
 from lesion_core.statistics.rank_intervals import resample_ranking
@@ -24,22 +35,35 @@ def test_resamples_equal_those_taken_image_by_image() -> None:
     codes = group_codes(groups)
     drawn = np.concatenate(list(draw_groups(strata_of(true, codes), 25, 5)))
     for number, times in enumerate(drawn):
-        images = np.concatenate([np.repeat(np.flatnonzero(codes == group), int(n)) for group, n in enumerate(times)])
-        y, p = true[images], probs[images]
-        confusion = metrics.confusion_matrix(y, p.argmax(axis=1))
+        weights = times[codes]
+        confusion = np.zeros((8, 8))
+        np.add.at(confusion, (true, probs.argmax(axis=1)), weights)
+        bins = metrics.reliability_bin(probs)
+        surplus = (probs.max(axis=1) - (probs.argmax(axis=1) == true)) * weights
         expected = {
             "balanced_accuracy": metrics.balanced_accuracy_of(confusion),
             "malignant_sensitivity": metrics.malignant_rates(confusion)[0],
-            "brier": metrics.brier_terms(y, p).mean(),
-            "log_loss": metrics.log_loss_terms(y, p).mean(),
-            "calibration_error": metrics.calibration_error_of(metrics.reliability(y, p)),
+            "brier": np.average(metrics.brier_terms(true, probs), weights=weights),
+            "log_loss": np.average(metrics.log_loss_terms(true, probs), weights=weights),
+            "calibration_error": np.abs(np.bincount(bins, surplus)).sum() / weights.sum(),
         }
         for name, value in expected.items():
             assert fast.draws[name][number] == pytest.approx(float(value)), name
-        np.testing.assert_allclose(ranks.auc[number], metrics.class_aucs(y, p))
-        curve = metrics.roc_of(y, p, metrics.MELANOMA_INDEX)
-        assert curve is not None
-        assert ranks.sensitivity[number, metrics.MELANOMA_INDEX] == pytest.approx(curve.sensitivity_at(0.8))
+        for place in range(8):
+            area = roc_auc_score(true == place, probs[:, place], sample_weight=weights)
+            assert ranks.auc[number, place] == pytest.approx(area)
+        alarms, found, _ = roc_curve(
+            true == metrics.MELANOMA_INDEX, probs[:, metrics.MELANOMA_INDEX], sample_weight=weights
+        )
+        assert ranks.sensitivity[number, metrics.MELANOMA_INDEX] == pytest.approx(found[alarms <= 0.2 + 1e-9].max())
+
+
+@pytest.mark.parametrize("n", [2, 5, 40])
+def test_resamples_of_few_groups_vary_as_much_as_their_mean_does(n: int) -> None:
+    """The variance of a mean of n groups is s^2 / n, s^2 unbiased; n draws of n give (n - 1) / n of it."""
+    values = np.random.default_rng(n).normal(size=n)
+    drawn = np.concatenate(list(draw_groups(np.zeros(n, int), 40_000, 3)))
+    assert (drawn @ values / n).var() == pytest.approx(values.var(ddof=1) / n, rel=0.03)
 
 
 def test_ranking_with_ties_and_an_absent_class() -> None:
@@ -53,14 +77,14 @@ def test_ranking_with_ties_and_an_absent_class() -> None:
 
 @settings(max_examples=40, deadline=None)
 @given(st.lists(st.integers(0, 7), min_size=1, max_size=40), seeds)
-def test_whole_groups_are_drawn_as_many_of_each_class_as_there_are(true: list[int], seed: int) -> None:
+def test_whole_groups_are_drawn_and_each_class_keeps_its_weight(true: list[int], seed: int) -> None:
     class_index = np.array(true)
     codes = group_codes(np.random.default_rng(seed).integers(0, 12, len(true)))
     strata = strata_of(class_index, codes)
     for drawn in draw_groups(strata, 5, seed):
         assert drawn.shape == (5, len(strata))
         for stratum in np.unique(strata):
-            assert (drawn[:, strata == stratum].sum(axis=1) == (strata == stratum).sum()).all()
+            np.testing.assert_allclose(drawn[:, strata == stratum].sum(axis=1), (strata == stratum).sum())
     for group, stratum in enumerate(strata):  # a group counts for a class that it holds
         assert stratum in class_index[codes == group]
 
@@ -157,10 +181,77 @@ def test_few_groups_or_all_alike_are_reported_by_wilson() -> None:
     assert share_estimate(sure, 40).method == "Wilson"
     assert share_estimate(sure, 40).low == pytest.approx(0.912, abs=1e-3)
     some = Estimate(value=0.6, low=0.5, high=0.7, method="group bootstrap")
-    assert share_estimate(some, 40) == some
-    assert share_estimate(some, 9).method == "Wilson"
+    assert share_estimate(some, 100) == some
+    assert share_estimate(some, 99).method == "Wilson"
     unknown = Estimate(value=None)
     assert share_estimate(unknown, 0) == unknown
+
+
+@pytest.mark.parametrize(
+    ("auc", "n_class", "n_others"), [(0.5, 20, 20), (0.9, 10, 90), (0.99, 3, 500), (1.0, 5, 200), (0.0, 5, 200)]
+)
+def test_newcombes_interval_ends_where_its_own_error_reaches_the_measured_area(
+    auc: float, n_class: int, n_others: int
+) -> None:
+    low, high = newcombe_interval(auc, n_class, n_others)
+    assert low <= auc <= high
+    assert high - low > 0.1
+    for end in (low, high):
+        middle = (n_class + n_others) / 2 - 1
+        spread = end * (1 - end) * (1 + middle * (1 - end) / (2 - end) + middle * end / (1 + end))
+        if end not in (0, 1):
+            assert abs(end - auc) == pytest.approx(1.95996 * np.sqrt(spread / (n_class * n_others)), abs=1e-6)
+    mirrored = newcombe_interval(1 - auc, n_class, n_others)
+    assert mirrored == pytest.approx((1 - high, 1 - low), abs=1e-9)
+
+
+def test_a_perfect_area_of_five_images_is_not_certain() -> None:
+    sure = Estimate(value=1.0, low=1.0, high=1.0, method="group bootstrap")
+    found = area_estimate(sure, 5, 400)
+    assert (found.method, found.high) == ("Newcombe", 1.0)
+    assert found.low is not None
+    assert found.low < 0.82
+    assert area_estimate(sure, 300, 400).method == "Newcombe"  # all resamples agree
+    some = Estimate(value=0.9, low=0.85, high=0.94, method="group bootstrap")
+    assert area_estimate(some, 200, 400) == some
+    assert area_estimate(Estimate(value=None), 0, 400) == Estimate(value=None)
+
+
+def test_an_f1_of_few_groups_is_wilsons_of_its_overlap() -> None:
+    some = Estimate(value=0.6, low=0.5, high=0.7, method="group bootstrap")
+    low, high = wilson_interval(0.6 / 1.4, 40)
+    found = overlap_estimate(some, 40, 12)
+    assert (found.low, found.high) == pytest.approx((2 * low / (1 + low), 2 * high / (1 + high)))
+    assert overlap_estimate(some, 400, 100) == some
+
+
+def test_a_mean_of_few_groups_has_no_interval() -> None:
+    some = Estimate(value=0.6, low=0.5, high=0.7, method="group bootstrap")
+    assert plain_mean_estimate(some, 50) == some
+    assert plain_mean_estimate(some, 49) == Estimate(value=0.6)
+
+
+def test_newcombes_paired_interval_of_a_published_case() -> None:
+    """Newcombe 1998, table II, method 10: 36 both, 12 and 2 discordant, none neither."""
+    both, one, other, neither = 36, 12, 2, 0
+    first = np.array([True] * both + [True] * one + [False] * other + [False] * neither)
+    second = np.array([True] * both + [False] * one + [True] * other + [False] * neither)
+    assert paired_share_interval(first, second, 50) == pytest.approx((0.0569, 0.3404), abs=5e-4)
+
+
+def test_few_groups_make_a_difference_less_sure_and_the_same_answers_none() -> None:
+    true = np.repeat(np.arange(8), 6)
+    right, wrong = true.copy(), true.copy()
+    wrong[::6] = (true[::6] + 1) % 8  # one of six of each class
+    found = paired_difference(true, right, wrong, np.arange(len(true)), n_bootstrap=200).balanced_accuracy.difference
+    assert found.value == pytest.approx(1 / 6)
+    assert found.method == "combined"
+    assert found.low is not None
+    assert found.high is not None
+    assert found.low < 1 / 6 - 0.05
+    assert found.high > 1 / 6 + 0.05
+    same = paired_difference(true, right, right, np.arange(len(true)), n_bootstrap=200).balanced_accuracy.difference
+    assert (same.low, same.high) == (0, 0)
 
 
 def test_a_mean_over_classes_is_as_unsure_as_its_parts() -> None:
