@@ -221,7 +221,8 @@ def test_fine_tuning_needs_no_pretrained_weights_and_freezes_what_was_learnt(
     assert (head[-1].done, head[-1].total) == (n_steps[1], n_steps[1])
     assert (training[-1].done, training[-1].total) == (n_steps[2], n_steps[2])
     parts = finished_stages(heard)
-    assert list(parts)[1:5] == ["network", "frozen features, train", "frozen features, validation", "head training"]
+    learnt = ["fetch model", "network", "frozen features, train", "frozen features, validation", "head training"]
+    assert list(parts)[1:6] == learnt
     assert parts["frozen features, validation"] == len(dataset.split("validation"))
 
 
