@@ -41,11 +41,13 @@ def lesion(*arguments: str, home: Path, **variables: str) -> "subprocess.Complet
         (("deploy",), {"PREFECT_API_URL": "http://127.0.0.1:9/api"}, "at http://127.0.0.1:9/api"),
         (("demo", "--archive", "/nowhere"), {}, "which has no metadata.csv"),
         (("demo", "--recipe", "isic-quik"), {}, "isic-quick"),
-        (("mirror", "/nowhere", "--port", "0"), {}, "/nowhere"),
-        (("card", "quick/0123456789ab"), {}, "nothing stored yet"),
-        (("models",), {"LESION_STORE": "ftp://host/x"}, "ftp://host/x"),
+        pytest.param(("mirror", "/nowhere", "--port", "0"), {}, "/nowhere", marks=pytest.mark.nightly),
+        pytest.param(("card", "quick/0123456789ab"), {}, "nothing stored yet", marks=pytest.mark.nightly),
+        pytest.param(("models",), {"LESION_STORE": "ftp://host/x"}, "ftp://host/x", marks=pytest.mark.nightly),
         (("predict", "/nowhere"), {}, "found none in /nowhere"),
-        (("weights", "/nowhere/b.h5"), {}, "got '/nowhere/b.h5': No such file"),
+        pytest.param(
+            *(("weights", "/nowhere/b.h5"), {}, "got '/nowhere/b.h5': No such file"), marks=pytest.mark.nightly
+        ),
         (("weights", "pyproject.toml"), {}, "ending in .h5, .keras or .pth, got 'pyproject.toml'"),
         (("demo", "--archive", "isic"), {"LESION_ARCHIVE_URL": "http://127.0.0.1:9/api/v2/"}, "SourceUnavailable"),
     ],
