@@ -75,8 +75,8 @@ def _reading(board: Leaderboard) -> str:
     return (
         "Balanced accuracy is the mean over the folds. Intervals are 95 %, from "
         f"{board.n_bootstrap:,} resamples of whole groups: of balanced accuracy and of differences within each fold, "
-        "the same for every recipe; of the other numbers in all folds of a recipe together, or Wilson's where "
-        "resampling says too little. They tell what other patients would do. What another seed or fold does is the "
+        "the same for every recipe; of the other numbers in all folds of a recipe together, or by formula "
+        "where a class has few groups. They tell what other patients would do. What another seed or fold does is the "
         "spread of the runs. The intervals of the differences hold all together with 95 %, those of "
         f"other numbers each by itself.{chosen}"
     )

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -27,7 +28,7 @@ from lesion_core.statistics.rank_intervals import measure_ranking, resample_rank
 N_RESAMPLINGS = 2  # of what adds up over groups, and of what depends on the order of scores
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Scored:
     """What is measured.
 
@@ -48,7 +49,7 @@ class Scored:
         """Return the shares of the classes among these images, float64 (k,)."""
         return np.bincount(self.class_index, minlength=N_CLASSES) / len(self.class_index)
 
-    @property
+    @cached_property
     def calibrated(self) -> np.ndarray:
         """Return the probabilities for these images' class shares, float64 (n, k).
 
@@ -59,7 +60,11 @@ class Scored:
 
     def n_groups_of(self, chosen: np.ndarray) -> int:
         """Return how many groups the chosen images, bool (n,), belong to."""
-        return len(np.unique(group_codes(self.groups)[chosen]))
+        return len(np.unique(self._codes[chosen]))
+
+    @cached_property
+    def _codes(self) -> np.ndarray:
+        return group_codes(self.groups)
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,10 +1,9 @@
 """A measured number and how sure it is.
 
 The interval is the percentile interval of Efron 1981 (doi:10.2307/3314608): with 95 %, the 2.5th to the 97.5th
-percentile of what resampling gives. Few groups make it far too narrow: with 5 of a class, that of an AUC of 0.9 holds
-the truth in 72 of 100 test sets. Below the numbers of groups named here an interval by formula takes its place, in
-which groups count as independent trials. ``python -m benchmarks.coverage`` measures how often each holds the truth;
-the numbers are the smallest at which resampling does in 92 of 100 test sets or more.
+percentile of what resampling gives. Few groups make it far too narrow. Below the numbers of groups named here an
+interval by formula takes its place, in which groups count as independent trials. ``python -m benchmarks.coverage``
+measures how often each holds the truth (docs/evaluation.md).
 """
 
 import math

@@ -1,7 +1,7 @@
 """One lesion of any class, drawn after what dermatoscopists tell it by (``profiles``).
 
 The criteria overlap on purpose: an early melanoma is a nevus with a few signs, and a share of all lesions is drawn as
-a look-alike.
+one of another class.
 """
 
 import numpy as np

@@ -107,7 +107,7 @@ def test_another_fold_is_refused_with_its_counts(
     assert (f"{n_test:,} groups of the test split" in str(caught.value)) == (n_test > 0)
 
 
-def test_what_a_forebears_forebear_saw_counts_too(store: LocalStore, dataset: OpenDataset, tmp_path: Path) -> None:
+def test_what_a_parent_models_parent_saw_counts_too(store: LocalStore, dataset: OpenDataset, tmp_path: Path) -> None:
     for name in ("start_from", "teacher"):
         first = _publish(store, tmp_path, dataset.ref, fold=1, way=name)
         second = _publish(store, tmp_path, dataset.ref, **{name: first.id})
@@ -137,7 +137,7 @@ def test_where_nobody_can_tell_it_is_refused(store: LocalStore, dataset: OpenDat
 
 
 @pytest.mark.parametrize("role", ["start_from", "teacher"])
-def test_a_training_refuses_a_forebear_of_another_fold_before_any_work(
+def test_a_training_refuses_a_parent_model_of_another_fold_before_any_work(
     store: LocalStore, dataset: OpenDataset, make_recipe: MakeRecipe, tmp_path: Path, role: str
 ) -> None:
     model = _publish(store, tmp_path, dataset.ref, fold=1)
@@ -154,7 +154,7 @@ def test_a_training_refuses_a_forebear_of_another_fold_before_any_work(
 
 
 @pytest.mark.parametrize("role", ["start_from", "teacher"])
-def test_a_forebear_that_was_made_anew_is_another_one(
+def test_a_parent_model_that_was_made_anew_is_another_one(
     store: LocalStore, dataset: OpenDataset, make_recipe: MakeRecipe, tmp_path: Path, role: str
 ) -> None:
     model = _publish(store, tmp_path, dataset.ref).model_copy(update={"sha256": "0" * 64})
