@@ -8,6 +8,7 @@ by ``stores.folders.materialise``.
 import json
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TypeVar
 
 import numpy as np
 from pydantic import ConfigDict, Field, ValidationError
@@ -18,9 +19,15 @@ from lesion_core.images import Preprocessing
 from lesion_core.labels import CLASS_ORDER, N_CLASSES
 from lesion_core.recipes.class_shares import prior_of_logits
 from lesion_core.recipes.sections import Imbalance
+from lesion_core.statistics.conformal import ConformalSets
+from lesion_core.statistics.operating_points import OperatingPoints
 from lesion_core.types import JsonDict, Licence, Value
 
-FILES = ("model.onnx", "labels.json", "preprocessing.json", "calibration.json", "provenance.json", "recipe.json")
+CALIBRATION_NAME = "calibration.json"
+OPERATING_POINTS_NAME = "operating_points.json"
+CONFORMAL_NAME = "conformal.json"
+FILES = ("model.onnx", "labels.json", "preprocessing.json", CALIBRATION_NAME, "provenance.json", "recipe.json")
+_Optional = TypeVar("_Optional", bound=Value)
 
 
 class Provenance(Value):
@@ -46,6 +53,8 @@ class ModelFolder:
     Attributes:
         class_prior: float64 (k,), class shares that logits and probabilities stand for; ``None`` where an older model
             states neither them nor what they follow from (``stated_prior``).
+        operating_points: Thresholds of its decisions; ``None`` in an older model.
+        conformal: What decides about its conformal sets; ``None`` in an older model.
     """
 
     path: Path
@@ -55,6 +64,8 @@ class ModelFolder:
     class_prior: np.ndarray | None
     provenance: Provenance
     recipe: JsonDict
+    operating_points: OperatingPoints | None = None
+    conformal: ConformalSets | None = None
 
 
 def read_model_folder(path: Path, *, model_id: str | None = None) -> ModelFolder:
@@ -67,10 +78,10 @@ def read_model_folder(path: Path, *, model_id: str | None = None) -> ModelFolder
     """
     _check_complete(path)
     _check_vocabulary(path, _read_json(path / "labels.json"))
-    calibration, recipe = _read_json(path / "calibration.json"), _read_json(path / "recipe.json")
+    calibration, recipe = _read_json(path / CALIBRATION_NAME), _read_json(path / "recipe.json")
     temperature = calibration.get("temperature")
     if not isinstance(temperature, int | float) or not 0 < temperature < float("inf"):
-        raise _corrupt(path / "calibration.json", f"a temperature above 0, got {temperature!r}")
+        raise _corrupt(path / CALIBRATION_NAME, f"a temperature above 0, got {temperature!r}")
     try:
         preprocessing = Preprocessing.model_validate(_read_json(path / "preprocessing.json"))
         provenance = Provenance.model_validate(_read_json(path / "provenance.json"))
@@ -84,6 +95,8 @@ def read_model_folder(path: Path, *, model_id: str | None = None) -> ModelFolder
         class_prior=_class_prior(path, calibration, provenance, recipe),
         provenance=provenance,
         recipe=recipe,
+        operating_points=_read_optional(path / OPERATING_POINTS_NAME, OperatingPoints),
+        conformal=_read_optional(path / CONFORMAL_NAME, ConformalSets),
     )
 
 
@@ -111,7 +124,7 @@ def _class_prior(path: Path, calibration: JsonDict, provenance: Provenance, reci
         except (TypeError, ValueError):
             prior = np.zeros(0)
         if prior.shape != (N_CLASSES,) or not (np.isfinite(prior).all() and (prior > 0).all()):
-            raise _corrupt(path / "calibration.json", f"class_prior of {N_CLASSES} shares above 0, got {stated!r}")
+            raise _corrupt(path / CALIBRATION_NAME, f"class_prior of {N_CLASSES} shares above 0, got {stated!r}")
         return prior / prior.sum()
     try:
         imbalance = Imbalance.model_validate(recipe.get("imbalance", {}))
@@ -149,6 +162,20 @@ def _check_vocabulary(path: Path, labels: JsonDict) -> None:
                 f"expected {field} {ours} in {path / 'labels.json'}, got {labels.get(field)}; "
                 "this model answers in another vocabulary and cannot be served by this version"
             )
+
+
+def _read_optional(path: Path, kind: type[_Optional]) -> _Optional | None:
+    """Return what a file of later versions says, ``None`` where an older model has none.
+
+    Raises:
+        ArtifactCorrupt: It is there and cannot be read.
+    """
+    if not path.is_file():
+        return None
+    try:
+        return kind.model_validate(_read_json(path))
+    except ValidationError as error:
+        raise _corrupt(path, f"{kind.__name__}, got: {error}") from error
 
 
 def _read_json(path: Path) -> JsonDict:

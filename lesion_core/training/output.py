@@ -13,7 +13,6 @@ import pandas as pd
 from lesion_core.dataset.records import OpenDataset
 from lesion_core.dataset.splitting.splits import SPLITS
 from lesion_core.errors import TrainingError
-from lesion_core.fields.columns import metadata_inputs
 from lesion_core.figures.architecture import draw_architecture
 from lesion_core.images import Preprocessing
 from lesion_core.labels import CLASS_ORDER
@@ -25,11 +24,11 @@ from lesion_core.modeling.network.export import export_onnx
 from lesion_core.modeling.network.test_time_augmentation import with_test_time_augmentation
 from lesion_core.parquet import read_frame
 from lesion_core.progress import ProgressCallback, Tally, ignore_progress
-from lesion_core.recipes.class_shares import class_counts, prior_of_logits
+from lesion_core.recipes.class_shares import class_counts
 from lesion_core.recipes.recipe import Recipe
 from lesion_core.serving.model_folder import ModelFolder, vocabulary
 from lesion_core.serving.predictor import OnnxModel
-from lesion_core.statistics.calibration import Calibration, fit_temperature
+from lesion_core.training.calibration import calibrate, onnx_logits
 from lesion_core.training.loop.fit import FitResult
 from lesion_core.training.loop.logs import store_logs
 from lesion_core.training.loop.step import make_logits
@@ -88,7 +87,8 @@ def write_model(
     )  # what is calibrated and evaluated is what will be served
     onnx = _export(served, folder, max(1, _BATCH // recipe.test_time_augmentation), Tally(on_progress, "export", 3))
     _write_json(folder / "parity.json", prove_parity(served, onnx, dataset, on_progress))
-    _write_json(folder / "calibration.json", calibrate(onnx, dataset, recipe, on_progress).model_dump(mode="json"))
+    for name, found in calibrate(onnx, dataset, recipe, on_progress).items():
+        _write_json(folder / name, found.model_dump(mode="json"))
     with Tally(on_progress, "model files", 1).part("provenance, contact sheet, figures"):
         _describe(folder, model, recipe, dataset, fits, made)
 
@@ -162,33 +162,6 @@ def prove_parity(
             max_abs_difference=difference,
         )
     return {"max_abs_difference": difference, "n_images": len(rows), "tolerance": PARITY_TOLERANCE}
-
-
-def calibrate(
-    onnx: OnnxModel, dataset: OpenDataset, recipe: Recipe, on_progress: ProgressCallback = ignore_progress
-) -> Calibration:
-    """Fit the temperature on the calibration split, on the very logits that will be served.
-
-    It is fitted in the population whose class shares the recipe's training leaves in the logits. ``on_progress``
-    gets the stage 'calibration', image by image.
-    """
-    rows = dataset.split("calibration")
-    tally = Tally(on_progress, "calibration", len(rows))
-    logits = onnx_logits(onnx, dataset, rows, tally, "images scored")
-    counts = class_counts(dataset.split("train")["class_index"].to_numpy())
-    prior = prior_of_logits(counts, recipe.imbalance)
-    return fit_temperature(logits, rows["class_index"].to_numpy(np.int64), prior)
-
-
-def onnx_logits(onnx: OnnxModel, dataset: OpenDataset, rows: pd.DataFrame, tally: Tally, message: str) -> np.ndarray:
-    """Return the served model's logits, float32 (n, k); ``tally`` counts the images."""
-    tally.tell(message)
-    parts = [np.zeros((0, len(CLASS_ORDER)), np.float32)]
-    for start in range(0, len(rows), onnx.batch_size):
-        part = rows.iloc[start : start + onnx.batch_size]
-        parts.append(onnx.run(dataset.pixels(part), metadata_inputs(part))["logits"])
-        tally.add(len(part), message)
-    return np.concatenate(parts)
 
 
 def _counted(batches: Iterable[dict[str, np.ndarray]], tally: Tally, message: str) -> Iterator[dict[str, np.ndarray]]:
