@@ -25,6 +25,7 @@ from lesion_core.figures.performance import (
     draw_roc,
     draw_sensitivity,
 )
+from lesion_core.figures.uncertainty import draw_coverage, draw_risk_coverage
 
 __all__ = [
     "Case",
@@ -35,6 +36,7 @@ __all__ = [
     "draw_architecture",
     "draw_class_distribution",
     "draw_confusion_matrix",
+    "draw_coverage",
     "draw_curves",
     "draw_differences",
     "draw_grid",
@@ -42,6 +44,7 @@ __all__ = [
     "draw_misclassified",
     "draw_panels",
     "draw_reliability",
+    "draw_risk_coverage",
     "draw_roc",
     "draw_samples",
     "draw_scores",

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from matplotlib import rc_context
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
@@ -36,10 +37,17 @@ _MARK_INCHES = 0.27
 
 @dataclass(frozen=True, slots=True)
 class Subject:
-    """What a figure is about, in one line, and whether any of its images are generated."""
+    """What a figure is about.
+
+    Attributes:
+        line: In one line.
+        synthetic: Whether any of its images are generated.
+        with_svg: Whether an SVG of the same name is written beside the PNG.
+    """
 
     line: str
     synthetic: bool
+    with_svg: bool = False
 
 
 class Sheet:
@@ -53,6 +61,7 @@ class Sheet:
     """
 
     def __init__(self, title: str, subject: Subject, *, width: float, height: float) -> None:
+        self._with_svg = subject.with_svg
         header = _HEADER_INCHES + (_MARK_INCHES if subject.synthetic else 0)
         total = height + header
         self.figure = Figure(figsize=(width, total), dpi=_DPI, facecolor="white")
@@ -101,9 +110,12 @@ class Sheet:
         return plain
 
     def save(self, path: Path) -> Path:
-        """Write the sheet as PNG and return its path."""
+        """Write the sheet as PNG, and as SVG where its subject asks for it; return the PNG's path."""
         path.parent.mkdir(parents=True, exist_ok=True)
         self.figure.savefig(path, format="png", metadata={"Software": None})
+        if self._with_svg:
+            with rc_context({"svg.hashsalt": "lesionflow", "svg.fonttype": "path"}):  # same figure, same bytes
+                self.figure.savefig(path.with_suffix(".svg"), format="svg", metadata={"Date": None, "Creator": None})
         return path
 
 

@@ -2,6 +2,7 @@
 
 import subprocess
 import sys
+import xml.etree.ElementTree as ElementTree
 from collections.abc import Callable
 from pathlib import Path
 
@@ -18,6 +19,7 @@ from lesion_core.labels import CLASS_ORDER, Diagnosis
 from lesion_core.modeling.network.architecture import Block, NetworkSummary
 from lesion_core.statistics.estimates import Estimate
 from lesion_core.statistics.metrics import confusion_matrix, reliability, roc_of
+from lesion_core.statistics.selective import risk_coverage
 from tests.core.evaluation.strategies import make_scores
 
 TRUE, PROBS = make_scores(1, 120, classes=7)
@@ -74,6 +76,21 @@ DRAWINGS: dict[str, Draw] = {
     "roc": lambda path, subject: figures.draw_roc(
         {name: roc_of(TRUE, PROBS, place) for place, name in enumerate(CLASS_ORDER)},
         dict.fromkeys(CLASS_ORDER, SCORE),
+        path,
+        subject,
+    ),
+    "risk and coverage": lambda path, subject: figures.draw_risk_coverage(
+        risk_coverage(PROBS.max(axis=1), PROBS.argmax(axis=1) != TRUE, TRUE == 0, np.zeros(len(TRUE), bool)),
+        path,
+        subject,
+    ),
+    "no malignant image": lambda path, subject: figures.draw_risk_coverage(
+        risk_coverage(PROBS.max(axis=1), TRUE == 0, np.zeros(len(TRUE), bool), TRUE < 0), path, subject
+    ),
+    "coverage": lambda path, subject: figures.draw_coverage(
+        [(name, SCORE, Estimate(value=2.1), place > 5) for place, name in enumerate(CLASS_ORDER[:7])]
+        + [(CLASS_ORDER[7], UNKNOWN, UNKNOWN, True)],
+        0.9,
         path,
         subject,
     ),
@@ -145,6 +162,15 @@ def test_a_figure_of_generated_images_says_so_in_its_first_band(draw: Draw, tmp_
     assert (generated[0] == generated[0, 0]).all()
     assert tuple(generated[0, 0]) == (0xFB, 0xE3, 0xC8)
     assert len(generated) > len(real)  # the band takes nothing away
+
+
+def test_a_vector_image_is_written_where_it_is_asked_for_and_is_the_same_each_time(tmp_path: Path) -> None:
+    for place in ("first", "second"):
+        DRAWINGS["roc"](tmp_path / place / "roc.png", Subject("subject", synthetic=False, with_svg=True))
+    first, second = ((tmp_path / place / "roc.svg").read_bytes() for place in ("first", "second"))
+    assert first == second
+    assert ElementTree.fromstring(first).tag.endswith("svg")
+    assert b"<text" not in first  # letters as shapes: it looks the same without our font
 
 
 def test_nothing_global_is_touched() -> None:
