@@ -60,6 +60,6 @@ def draw_coverage(
     )
     largest = max((size.value or 0.0 for _, _, size, _ in classes), default=1.0)
     right.set(xlim=(0, max(largest, 1.0) * 1.18), xlabel="classes in the set, mean")
-    head(left, "Coverage reached, 95 % interval. *: few groups, pooled")
+    head(left, "Coverage reached (*: pooled)")
     head(right, "Size of the sets")
     return sheet.save(path)
