@@ -19,6 +19,7 @@ from lesion_core.evaluation.gallery import write_misclassified, write_origins, w
 from lesion_core.evaluation.measurement import N_RESAMPLINGS, Scored, measure_scores
 from lesion_core.evaluation.output_key import report_inputs, report_key_of
 from lesion_core.evaluation.predictions import (
+    check_not_calibrated_on,
     count_seen,
     predict_rows,
     rows_to_evaluate,
@@ -61,7 +62,8 @@ def run(spec: dict[str, Any], *, store: Store, workdir: Path, on_progress: Progr
         DataError: The split has no images.
         ConfigError: The job names companions, and another version of the recipe was measured on these test images; or
             the model is older and does not state which class shares its probabilities stand for.
-        LeakageError: The dataset's certificate does not hold, or it is another than a model of a fold was trained on.
+        LeakageError: The dataset's certificate does not hold, or it is another than a model of a fold was trained on;
+            or the model was calibrated on images of the split.
         ArtifactNotFound: Model, dataset or an image is not in the store.
         ArtifactCorrupt: Bytes that are not those that were published.
         StoreError: The store could not be read or written.
@@ -97,6 +99,8 @@ def _open(job: EvaluateJob, store: Store, workdir: Path, on_progress: ProgressCa
     rows = rows_to_evaluate(dataset, job.split)
     folder = materialise(store, job.model, workdir / "models", on_progress)
     predictor = Predictor.load(folder, model_id=job.model.id)
+    if job.model.dataset.sha256 == job.dataset.sha256:
+        check_not_calibrated_on(predictor.folder, rows, job.split)
     prior = stated_prior(predictor.folder)
     looks = record_access(job, store) if job.split == "test" else None  # the last thing before images are opened
     images = ModelImages(dataset, store, predictor.preprocessing)

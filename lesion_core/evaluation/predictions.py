@@ -12,6 +12,7 @@ from lesion_core.labels import CLASS_ORDER, MALIGNANT
 from lesion_core.lineage.exposure import MADE_FROM, lineage_of, read_image_list
 from lesion_core.progress import Progress, ProgressCallback
 from lesion_core.refs import ModelRef
+from lesion_core.serving.model_folder import ModelFolder
 from lesion_core.serving.predictor import Predictor
 from lesion_core.stores.protocol import Store
 
@@ -84,13 +85,40 @@ def with_splits_of(model: ModelRef, dataset: OpenDataset) -> OpenDataset:
     return dataset.for_fold(model.fold)
 
 
+def check_not_calibrated_on(folder: ModelFolder, rows: pd.DataFrame, split: str) -> None:
+    """Refuse to measure a model on images of its own dataset that its temperature and thresholds were fitted on.
+
+    The split 'calibration' may be asked for: whoever does compares models by what no temperature changes. Images
+    of another dataset are not refused but counted (``count_seen``).
+
+    Raises:
+        LeakageError: Some of ``rows`` are calibration images of the model.
+    """
+    held = sorted((folder.calibration_images or frozenset()).intersection(rows["isic_id"]))
+    if split != "calibration" and held:
+        raise LeakageError(
+            f"expected {split} images that model {folder.model_id} was not calibrated on, got {len(held):,} of "
+            f"{len(rows):,} that decided its temperature and thresholds, such as {held[0]}; its probabilities, "
+            "operating points and sets would look better than they are: calibrate it on other images",
+            model=folder.model_id,
+            n_images=len(held),
+        )
+
+
 def rows_to_evaluate(dataset: OpenDataset, split: str) -> pd.DataFrame:
     """Return the rows of a split.
 
     Raises:
-        DataError: The split has no images.
+        DataError: The split has no images, or an image twice.
     """
     rows = dataset.split(split)
+    twice = rows.loc[rows["isic_id"].duplicated(), "isic_id"]
+    if len(twice):
+        raise DataError(
+            f"expected every image once in the {split} split of dataset {dataset.ref.id!r}, got {len(twice)} again, "
+            f"such as {twice.iloc[0]}; it would count twice: prepare the dataset again",
+            split=split,
+        )
     if rows.empty:
         raise DataError(
             f"expected images in the {split} split of dataset {dataset.ref.id!r}, found none among its "

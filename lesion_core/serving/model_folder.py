@@ -26,6 +26,7 @@ from lesion_core.types import JsonDict, Licence, Value
 CALIBRATION_NAME = "calibration.json"
 OPERATING_POINTS_NAME = "operating_points.json"
 CONFORMAL_NAME = "conformal.json"
+CALIBRATION_IMAGES_NAME = "calibration_images.json"
 FILES = ("model.onnx", "labels.json", "preprocessing.json", CALIBRATION_NAME, "provenance.json", "recipe.json")
 _Optional = TypeVar("_Optional", bound=Value)
 
@@ -46,6 +47,12 @@ class Provenance(Value):
     teacher: str | None = Field(default=None, description="Id of the model whose answers it learnt from")
 
 
+class CalibrationImages(Value):
+    """Which images decided temperature, operating points and conformal sets: no measurement on them is honest."""
+
+    isic_ids: tuple[str, ...] = Field(description="Sorted")
+
+
 @dataclass(frozen=True, slots=True)
 class ModelFolder:
     """A local model folder whose files belong together.
@@ -55,6 +62,7 @@ class ModelFolder:
             states neither them nor what they follow from (``stated_prior``).
         operating_points: Thresholds of its decisions; ``None`` in an older model.
         conformal: What decides about its conformal sets; ``None`` in an older model.
+        calibration_images: Ids of the images that it was calibrated on; ``None`` in an older model.
     """
 
     path: Path
@@ -66,6 +74,7 @@ class ModelFolder:
     recipe: JsonDict
     operating_points: OperatingPoints | None = None
     conformal: ConformalSets | None = None
+    calibration_images: frozenset[str] | None = None
 
 
 def read_model_folder(path: Path, *, model_id: str | None = None) -> ModelFolder:
@@ -79,6 +88,7 @@ def read_model_folder(path: Path, *, model_id: str | None = None) -> ModelFolder
     _check_complete(path)
     _check_vocabulary(path, _read_json(path / "labels.json"))
     calibration, recipe = _read_json(path / CALIBRATION_NAME), _read_json(path / "recipe.json")
+    calibrated_on = _read_optional(path / CALIBRATION_IMAGES_NAME, CalibrationImages)
     temperature = calibration.get("temperature")
     if not isinstance(temperature, int | float) or not 0 < temperature < float("inf"):
         raise _corrupt(path / CALIBRATION_NAME, f"a temperature above 0, got {temperature!r}")
@@ -97,6 +107,7 @@ def read_model_folder(path: Path, *, model_id: str | None = None) -> ModelFolder
         recipe=recipe,
         operating_points=_read_optional(path / OPERATING_POINTS_NAME, OperatingPoints),
         conformal=_read_optional(path / CONFORMAL_NAME, ConformalSets),
+        calibration_images=None if calibrated_on is None else frozenset(calibrated_on.isic_ids),
     )
 
 

@@ -11,7 +11,13 @@ from lesion_core.labels import CLASS_ORDER
 from lesion_core.progress import ProgressCallback, Tally, ignore_progress
 from lesion_core.recipes.class_shares import class_counts, prior_of_logits
 from lesion_core.recipes.recipe import Recipe
-from lesion_core.serving.model_folder import CALIBRATION_NAME, CONFORMAL_NAME, OPERATING_POINTS_NAME
+from lesion_core.serving.model_folder import (
+    CALIBRATION_IMAGES_NAME,
+    CALIBRATION_NAME,
+    CONFORMAL_NAME,
+    OPERATING_POINTS_NAME,
+    CalibrationImages,
+)
 from lesion_core.serving.predictor import OnnxModel
 from lesion_core.statistics.calibration import apply_temperature, fit_temperature
 from lesion_core.statistics.conformal import fit_conformal
@@ -36,6 +42,7 @@ def calibrate(
     calibration = fit_temperature(logits, true, prior_of_logits(counts, recipe.imbalance))
     probs = apply_temperature(logits, calibration.temperature)
     return {
+        CALIBRATION_IMAGES_NAME: CalibrationImages(isic_ids=tuple(sorted(rows["isic_id"].astype(str)))),
         CALIBRATION_NAME: calibration,
         OPERATING_POINTS_NAME: choose_operating_points(true, probs, groups, seed=recipe.seed),
         CONFORMAL_NAME: fit_conformal(true, probs, groups, seed=recipe.seed),

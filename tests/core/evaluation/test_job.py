@@ -202,6 +202,29 @@ def test_a_split_without_images_is_refused_in_words(evaluated: Evaluated) -> Non
         rows_to_evaluate(empty, "test")
 
 
+def test_an_image_that_is_there_twice_is_refused_in_words(evaluated: Evaluated) -> None:
+    rows = evaluated.dataset.rows
+    test = rows[rows["split"] == "test"]
+    twice = dataclasses.replace(evaluated.dataset, rows=pd.concat([rows, test.head(1)]))
+    with pytest.raises(DataError, match=rf"got 1 again, such as {test['isic_id'].iloc[0]}; it would count twice"):
+        rows_to_evaluate(twice, "test")
+
+
+def test_a_model_that_was_calibrated_on_test_images_is_refused(tmp_path: Path) -> None:
+    """Nothing in splits or certificate shows it: whoever made the model fitted its temperature on the wrong split."""
+    store = LocalStore(tmp_path / "store")
+    dataset = make_dataset(store, tmp_path)
+    for split, number in (("test", 1), ("calibration", 2)):
+        place = tmp_path / split
+        ids = sorted(dataset.split(split)["isic_id"])
+        model = publish_model(store, dataset.ref, place, seed=number, calibrated_on=ids)
+        if split == "calibration":
+            evaluate(store, model, dataset.ref, place / "work")
+            continue
+        with pytest.raises(LeakageError, match=f"got {len(ids)} of {len(ids)} that decided its temperature"):
+            evaluate(store, model, dataset.ref, place / "work")
+
+
 def test_a_dataset_with_a_lesion_in_two_splits_is_refused(evaluated: Evaluated, tmp_path: Path) -> None:
     """A dataset published with a leak: certified before one image was moved to the test split."""
     folder = tmp_path / "leaking"

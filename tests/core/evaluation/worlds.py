@@ -1,7 +1,7 @@
 """A small store with a prepared dataset, published models, and reports with chosen predictions."""
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +21,7 @@ from lesion_core.evaluation.version import STEP_VERSION
 from lesion_core.keys import digest_of, model_key
 from lesion_core.labels import CLASS_ORDER, Diagnosis
 from lesion_core.refs import DatasetRef, ModelRef, ReportRef
+from lesion_core.serving.model_folder import CALIBRATION_IMAGES_NAME
 from lesion_core.stores.folders import publish
 from lesion_core.stores.local import LocalStore
 from lesion_core.stores.references import ref_from_folder
@@ -63,12 +64,15 @@ def publish_model(
     fold: int | None = None,
     start_from: str | None = None,
     recipe: str = "hand-made",
+    calibrated_on: Sequence[str] | None = None,
     **changes: Any,
 ) -> ModelRef:
     """Publish a hand-made model as if it had been trained on ``dataset``, or without a fold of it."""
     folder = write_model_folder(place / f"model-{seed}-{synthetic}", seed=seed, synthetic=synthetic)
     provenance = json.loads((folder / "provenance.json").read_text())
     (folder / "provenance.json").write_text(json.dumps({**provenance, **changes}))
+    if calibrated_on is not None:
+        (folder / CALIBRATION_IMAGES_NAME).write_text(json.dumps({"isic_ids": list(calibrated_on)}))
     history = {"epoch": [1, 2, 3], "stage": ["head", "all", "all"], "loss": [2.0, 1.5, 1.2]}
     pd.DataFrame({**history, "val_balanced_accuracy": [0.2, 0.35, 0.3]}).to_csv(folder / "history.csv", index=False)
     inputs = {"seed": seed, "dataset": dataset.sha256, "synthetic": synthetic, "fold": fold, "start_from": start_from}
