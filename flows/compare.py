@@ -40,7 +40,7 @@ def _start(run: Run, plan: ComparisonPlan) -> tuple[PrefectFuture[ModelRef], Pre
     """Start one run; in this order the runner takes its evaluation before the training of a later run."""
     model = train_model.submit(run.recipe, run.dataset, run.fold)
     asked = (plan.request.split, plan.request.reason, plan.companions)
-    return model, evaluate_model.submit(model, run.dataset, *asked, return_state=False)
+    return model, evaluate_model.submit(model, run.dataset, *asked, analyses=False, return_state=False)
 
 
 def _note(run: Run, model: PrefectFuture[ModelRef], report: PrefectFuture[ReportRef]) -> Outcome:

@@ -27,12 +27,16 @@ def evaluate_model(
     split: Split = "test",
     reason: str = "",
     companions: tuple[str, ...] | None = None,
+    analyses: bool = True,
 ) -> ReportRef:
     """Evaluate a model on a split of a dataset, of its fold where it has one, in a child process.
 
-    With ``companions``, test images that another version of the recipe was measured on are refused.
+    With ``companions``, test images that another version of the recipe was measured on are refused. Without
+    ``analyses``, scores alone are measured.
     """
-    job = EvaluateJob(model=model, dataset=dataset, split=split, reason=reason, companions=companions)
+    job = EvaluateJob(
+        model=model, dataset=dataset, split=split, reason=reason, companions=companions, analyses=analyses
+    )
     with publish.progress("evaluation-progress", model.id) as on_progress:
         return jobs.run(
             "evaluate", job, ReportRef, key=report_key_of(job), settings=read_settings(), on_progress=on_progress

@@ -14,6 +14,7 @@ def report_inputs(job: EvaluateJob) -> JsonDict:
         "split": job.split,
         "n_bootstrap": job.n_bootstrap,
         "seed": job.seed,
+        "analyses": job.analyses,
         "step_version": STEP_VERSION,
     }
 

@@ -18,6 +18,11 @@ class EvaluateJob(Value):
     split: Split = "test"
     n_bootstrap: int = Field(default=1000, ge=100, le=100_000, description="Group resamples of the interval")
     seed: int = Field(default=7, ge=0)
+    analyses: bool = Field(
+        default=True,
+        description="Measure what is not in the scores as well: operating points, conformal sets, subgroups, stress, "
+        "misclassified images, explanations. A comparison of recipes does without",
+    )
     reason: str = Field(
         default="",
         max_length=2000,
