@@ -37,14 +37,14 @@ def write_chai(card: ModelCard) -> str:
 
 
 def _fill(parent: ElementTree.Element, content: Tree) -> None:
-    """Add children: a text, a tree of them, or several under one name."""
+    """Add children: a text (none is left empty), a tree of them, or several under one name."""
     for name, value in content.items():
         for one in value if isinstance(value, tuple) else (value,):
             child = ElementTree.SubElement(parent, f"{{{NAMESPACE}}}{name}")
             if isinstance(one, Mapping):
                 _fill(child, one)
             else:
-                child.text = _FORBIDDEN.sub("\ufffd", str(one))
+                child.text = _FORBIDDEN.sub("\ufffd", str(one)) or _NOT_RECORDED
 
 
 def _content(card: ModelCard) -> Tree:

@@ -18,6 +18,8 @@ USES = {
     "validation": "For choosing epochs",
     "calibration": "For calibration",
 }
+# What the archive may record of an image that is no metadata field.
+_NOUNS = {"lesion_id": "lesion", "patient_id": "patient", "confirm_type": "how the diagnosis was made"}
 MEASURED = "For this report's measurement"
 SYNTHETIC = "SYNTHETIC: generated images are in this model or in its test. No number here has a clinical meaning."
 
@@ -135,9 +137,8 @@ def splits(card: ModelCard) -> CardTable:
 
 def missing(card: ModelCard, *, by_column: bool = False) -> str:
     """Say which share of the images has no value, field by field; ``by_column``: as the tables call the fields."""
-    nouns = {} if by_column else {field.name: field.noun for field in FIELDS}
-    named = {name: nouns.get(name, name if by_column else name.replace("_", " ")) for name in card.data.missing}
-    shares = ", ".join(f"{named[name]} {share:.2f}" for name, share in card.data.missing.items())
+    named = {} if by_column else {**{field.name: field.noun for field in FIELDS}, **_NOUNS}
+    shares = ", ".join(f"{named.get(name, name)} {share:.2f}" for name, share in card.data.missing.items())
     return f"Share of images without a value: {shares}."
 
 
