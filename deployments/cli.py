@@ -6,7 +6,7 @@ import os
 import sys
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 import typer
 
@@ -128,14 +128,22 @@ def models() -> None:
 
 
 @app.command()
-def card(model: Annotated[str, typer.Argument(help="Model id, such as isic-quick/0f3a9c1d22b4")]) -> None:
-    """Print a model's card from its newest report, with the images withdrawn since."""
+def card(
+    model: Annotated[str, typer.Argument(help="Model id, such as isic-quick/0f3a9c1d22b4")],
+    form: Annotated[
+        Literal["markdown", "html", "json", "chai"],
+        typer.Option(help="chai: XML for registries of the Coalition for Health AI"),
+    ] = "markdown",
+) -> None:
+    """Print a model's card from its newest report, with the decisions on it and the images withdrawn since."""
     from lesion_core.evaluation.card import current_card
     from lesion_core.evaluation.report import latest_report
+    from lesion_core.registry.change_history import changes_of
     from lesion_core.registry.versions import get_model
 
     store = open_existing_store(LesionSettings())
-    typer.echo(current_card(store, latest_report(store, get_model(store, model))))
+    report = latest_report(store, get_model(store, model))
+    typer.echo(current_card(store, report, changes_of(store, report.model), form=form))
 
 
 @app.command("looks", hidden=True)  # its former name

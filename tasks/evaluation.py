@@ -8,6 +8,7 @@ from lesion_core.evaluation.output_key import report_key_of
 from lesion_core.evaluation.report import read_metrics
 from lesion_core.evaluation.spec import EvaluateJob, Split
 from lesion_core.refs import DatasetRef, ModelRef, ReportRef
+from lesion_core.registry.change_history import changes_of
 from lesion_core.stores.folders import read_file
 from tasks import publish
 from tasks.edge import open_store, read_settings
@@ -53,4 +54,4 @@ def publish_evaluation(report: ReportRef) -> None:
     publish.table(publish.EVAL_PER_CLASS, metrics.class_rows(), title)
     figures = [(caption, read_file(store, report, f"figures/{name}.png")) for caption, name in _FIGURES]
     publish.images(publish.EVAL_FIGURES, figures, title)
-    publish.markdown(publish.MODEL_CARD, current_card(store, report), title)
+    publish.markdown(publish.MODEL_CARD, current_card(store, report, changes_of(store, report.model)), title)

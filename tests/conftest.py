@@ -83,6 +83,14 @@ def isic_folder() -> Path:
     return Path(need("isic", str(folder) if (folder / "archive" / "metadata.csv").is_file() else None))
 
 
+@pytest.fixture(scope="session")
+def chai_schema() -> Path:
+    """The Coalition for Health AI's schema of model cards, v0.2, outside the project (its licence lies beside it)."""
+    folder = Path(os.environ.get("LESION_TEST_CHAI", ROOT.parent / "shared" / "chai"))
+    schema = folder / "schema-v0.2.xsd"
+    return Path(need("chai", str(schema) if schema.is_file() else None))
+
+
 @pytest.fixture(autouse=True)
 def clean_environment(monkeypatch: pytest.MonkeyPatch) -> None:
     """No test depends on what the caller's shell happens to set."""

@@ -14,7 +14,7 @@ from lesion_core.dataset.model_images import ModelImages
 from lesion_core.dataset.proof.certificate import verify_certificate
 from lesion_core.dataset.records import OpenDataset, open_dataset
 from lesion_core.dataset.summary import describe
-from lesion_core.evaluation.card import write_card
+from lesion_core.evaluation.card import card_of, write_cards
 from lesion_core.evaluation.gallery import write_misclassified, write_origins, write_performance
 from lesion_core.evaluation.measurement import N_RESAMPLINGS, Scored, measure_scores
 from lesion_core.evaluation.output_key import report_inputs, report_key_of
@@ -28,7 +28,6 @@ from lesion_core.evaluation.predictions import (
     with_splits_of,
 )
 from lesion_core.evaluation.report import (
-    CARD_NAME,
     METRICS_NAME,
     MISCLASSIFIED_NAME,
     PREDICTIONS_NAME,
@@ -153,8 +152,7 @@ def _write(
     mistakes = table_of_mistakes(predictions)
     mistakes.to_csv(folder / MISCLASSIFIED_NAME, index=False)
     summary = describe(opened.dataset)
-    card = write_card(metrics, job.model, opened.predictor.folder, summary)
-    (folder / CARD_NAME).write_text(card, encoding="utf-8")
+    write_cards(folder, card_of(metrics, job.model, opened.predictor.folder, summary))
     figures, tally = folder / "figures", Tally(on_progress, "figures", 3)
     with tally.part("performance"):
         write_performance(figures, metrics, scored)
