@@ -25,9 +25,12 @@ from lesion_core.figures.performance import (
     draw_roc,
     draw_sensitivity,
 )
+from lesion_core.figures.robustness import ChangeRow, ForestRow, draw_stress, draw_subgroups
 
 __all__ = [
     "Case",
+    "ChangeRow",
+    "ForestRow",
     "Grid",
     "Panel",
     "Subject",
@@ -49,5 +52,7 @@ __all__ = [
     "draw_sensitivity",
     "draw_shortcuts",
     "draw_sizes",
+    "draw_stress",
+    "draw_subgroups",
     "name_rows",
 ]

@@ -1,0 +1,1 @@
+"""Where a model fails: by subgroup, without metadata, and under changes of the image."""
