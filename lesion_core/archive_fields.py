@@ -38,6 +38,7 @@ BIOPSY = "concomitant_biopsy"
 OWN_MELANOMA = "personal_hx_mm"
 FAMILY_MELANOMA = "family_hx_mm"
 DERMOSCOPIC_TYPE = "dermoscopic_type"
+SKIN_TYPE = "fitzpatrick_skin_type"
 # Given up in 2025, with other words; see ``taxonomy``.
 FORMER_DIAGNOSIS = "diagnosis"
 FORMER_MALIGNANCY = "benign_malignant"
@@ -78,7 +79,7 @@ SEARCHED_FLAGS = BROKEN_FLAGS | FLAGS | {PUBLIC}
 SEARCHED_TEXTS = BROKEN_TEXTS | {
     *(IMAGE_ID, LICENCE, IMAGE_TYPE, DERMOSCOPIC_TYPE, MANIPULATION, SEX, *SITE, SITE_SPECIAL, *DIAGNOSIS),
     *(CONFIRMATION, LESION, PATIENT, "rcm_case_id"),
-    *("mel_mitotic_index", "fitzpatrick_skin_type", "tbp_tile_type"),
+    *("mel_mitotic_index", SKIN_TYPE, "tbp_tile_type"),
 }
 SEARCHED = SEARCHED_NUMBERS | SEARCHED_FLAGS | SEARCHED_TEXTS
 

@@ -25,10 +25,13 @@ from lesion_core.figures.performance import (
     draw_roc,
     draw_sensitivity,
 )
+from lesion_core.figures.robustness import ChangeRow, ForestRow, draw_stress, draw_subgroups
 from lesion_core.figures.uncertainty import draw_coverage, draw_risk_coverage
 
 __all__ = [
     "Case",
+    "ChangeRow",
+    "ForestRow",
     "Grid",
     "Panel",
     "Subject",
@@ -52,5 +55,7 @@ __all__ = [
     "draw_sensitivity",
     "draw_shortcuts",
     "draw_sizes",
+    "draw_stress",
+    "draw_subgroups",
     "name_rows",
 ]
