@@ -5,10 +5,10 @@ from pydantic import Field
 from lesion_core.evaluation.analysis.decisions import ReachedPoint
 from lesion_core.evaluation.analysis.instability import Instability
 from lesion_core.evaluation.analysis.prediction_sets import SetCoverage
+from lesion_core.evaluation.analysis.results import MissingMetadata, Stress, Subgroups
+from lesion_core.evaluation.analysis.sanity import Finding, ImageInterval
 from lesion_core.statistics.selective import RiskCoverage
 from lesion_core.types import Value
-
-ANALYSES_NAME = "analyses.json"
 
 
 class Analyses(Value):
@@ -17,4 +17,9 @@ class Analyses(Value):
     decisions: tuple[ReachedPoint, ...] | None = Field(description="Its operating points, as they were reached")
     sets: tuple[SetCoverage, ...] | None = Field(description="Its conformal sets, by rising coverage")
     selective: RiskCoverage = Field(description="Risk by coverage, ordered by the leading probability")
-    instability: Instability | None = Field(default=None, description="Over turned and mirrored views")
+    instability: Instability = Field(description="Over turned and mirrored views")
+    subgroups: Subgroups
+    missing_metadata: MissingMetadata | None = Field(description="None: the model takes no metadata")
+    stress: Stress
+    intervals: ImageInterval = Field(description="By group, and what counting images would have made of it")
+    findings: tuple[Finding, ...] = Field(description="What looks like a mistake")

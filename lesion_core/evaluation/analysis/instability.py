@@ -5,17 +5,15 @@ of the malignant probability over the views is its instability; whether unstable
 measured too, because only then may the page warn by it.
 """
 
-from collections.abc import Callable, Mapping
-
 import numpy as np
 from pydantic import Field
 
+from lesion_core.evaluation.analysis.variants import Metadata, Predict
 from lesion_core.labels import CLASS_ORDER, MALIGNANT
 from lesion_core.statistics.estimates import Estimate
 from lesion_core.statistics.group_means import GroupMeans
 from lesion_core.types import Value
 
-Predict = Callable[[np.ndarray, Mapping[str, np.ndarray]], np.ndarray]
 N_VIEWS = 8
 _MALIGNANT = [CLASS_ORDER.index(name) for name in MALIGNANT]
 
@@ -77,6 +75,6 @@ def measure_instability(
     )
 
 
-def predict_views(predict: Predict, pixels: np.ndarray, metadata: Mapping[str, np.ndarray]) -> np.ndarray:
+def predict_views(predict: Predict, pixels: np.ndarray, metadata: Metadata) -> np.ndarray:
     """Return the probabilities of every view, float32 (8, n, k); arguments as for ``Predictor.predict``."""
     return np.stack([predict(np.ascontiguousarray(view), metadata) for view in views_of(pixels)])

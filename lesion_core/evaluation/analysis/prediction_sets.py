@@ -73,8 +73,8 @@ def _measured(
         wanted=level.coverage,
         coverage=means.share(holds),
         mean_size=means.mean(size),
-        single=means.share(size == 1),
-        empty=means.share(size == 0),
+        single=means.share(np.equal(size, 1)),
+        empty=means.share(np.equal(size, 0)),
         benign_only=means.share(~names_malignant, size > 0),
         missed_malignant=means.share(~names_malignant, is_malignant),
         classes=tuple(

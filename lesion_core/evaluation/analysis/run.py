@@ -1,0 +1,104 @@
+"""All analyses of one model on one split."""
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from lesion_core.evaluation.analysis.content import Analyses
+from lesion_core.evaluation.analysis.decisions import measure_decisions
+from lesion_core.evaluation.analysis.instability import N_VIEWS, Instability, measure_instability, predict_views
+from lesion_core.evaluation.analysis.missing_metadata import measure_missing_metadata
+from lesion_core.evaluation.analysis.prediction_sets import measure_sets
+from lesion_core.evaluation.analysis.sanity import compare_intervals, find_mistakes
+from lesion_core.evaluation.analysis.stress import choose_images, measure_stress
+from lesion_core.evaluation.analysis.subgroups import measure_subgroups
+from lesion_core.evaluation.analysis.variants import Pixels, Predict
+from lesion_core.evaluation.measurement import Scored
+from lesion_core.fields.columns import metadata_inputs
+from lesion_core.progress import ProgressCallback, Tally, ignore_progress
+from lesion_core.serving.model_folder import ModelFolder
+from lesion_core.statistics.group_means import GroupMeans
+from lesion_core.statistics.measures import is_malignant
+from lesion_core.statistics.selective import RiskCoverage, risk_coverage
+
+MOST_CHANGED = 400  # images that are predicted again and again; fewer where one prediction is many
+LEAST_CHANGED = 60
+_AT_A_TIME = 32
+
+
+@dataclass(frozen=True, slots=True)
+class Material:
+    """What is analysed.
+
+    Attributes:
+        folder: The model's.
+        predict: Pixels uint8 (n, s, s, 3) and metadata to probabilities (n, k), as served.
+        pixels: Rows to pixels.
+        rows: Of the split.
+        subgroups: One text column per field, in the order of ``rows`` (``subgroups.subgroup_columns``).
+        scored: What was answered about ``rows``.
+        n_bootstrap: Resamples.
+        seed: Same seed, same intervals and images.
+    """
+
+    folder: ModelFolder
+    predict: Predict
+    pixels: Pixels
+    rows: pd.DataFrame
+    subgroups: pd.DataFrame
+    scored: Scored
+    n_bootstrap: int
+    seed: int
+
+    @property
+    def most_changed(self) -> int:
+        """How many images are changed: fewer for an ensemble or test-time augmentation, each of which is many."""
+        recipe = self.folder.recipe
+        n_passes = recipe.get("test_time_augmentation", 1) * recipe.get("ensemble_size", 1)
+        return max(LEAST_CHANGED, MOST_CHANGED // n_passes)
+
+
+def analyse(material: Material, on_progress: ProgressCallback = ignore_progress) -> Analyses:
+    """Run every analysis.
+
+    ``on_progress`` gets the stages 'subgroups', 'missing metadata', 'stress' and 'turned views'.
+    """
+    scored, folder = material.scored, material.folder
+    true, probs = scored.class_index, scored.probs
+    asked: dict[str, Any] = {"n_bootstrap": material.n_bootstrap, "seed": material.seed}
+    again: dict[str, Any] = {"predict": material.predict, "pixels": material.pixels, "on_progress": on_progress}
+    means = GroupMeans(true, scored.groups, **asked)
+    points, sets = folder.operating_points, folder.conformal
+    return Analyses(
+        decisions=None if points is None else measure_decisions(points, true, probs, means),
+        sets=None if sets is None else measure_sets(sets, true, probs, means),
+        selective=_selective(true, probs),
+        subgroups=measure_subgroups(scored, material.subgroups, on_progress=on_progress, **asked),
+        missing_metadata=None
+        if folder.recipe.get("fusion") == "none"
+        else measure_missing_metadata(scored, material.rows, **again, **asked),
+        stress=measure_stress(scored, material.rows, max_images=material.most_changed, **again, **asked),
+        instability=_instability(material, on_progress),
+        intervals=compare_intervals(true, probs, scored.groups, **asked),
+        findings=find_mistakes(true, probs),
+    )
+
+
+def _selective(true: np.ndarray, probs: np.ndarray) -> RiskCoverage:
+    leading, malignant = probs.argmax(axis=1), is_malignant(true)
+    return risk_coverage(probs.max(axis=1), leading != true, malignant, malignant & ~is_malignant(leading))
+
+
+def _instability(material: Material, on_progress: ProgressCallback) -> Instability:
+    scored, at_most = material.scored, material.most_changed
+    chosen = choose_images(scored.class_index, scored.groups, max_images=at_most, seed=material.seed)
+    rows, tally, parts = material.rows.iloc[chosen], Tally(on_progress, "turned views", len(chosen)), []
+    for start in range(0, len(rows), _AT_A_TIME):
+        part = rows.iloc[start : start + _AT_A_TIME]
+        parts.append(predict_views(material.predict, material.pixels(part), metadata_inputs(part)))
+        tally.add(len(part), f"each in {N_VIEWS} views")
+    true, groups = scored.class_index[chosen], scored.groups[chosen]
+    means = GroupMeans(true, groups, n_bootstrap=material.n_bootstrap, seed=material.seed)
+    return measure_instability(np.concatenate(parts, axis=1), true, means, n_of=len(scored.class_index))
