@@ -18,9 +18,11 @@ from lesion_core.images import Preprocessing
 from lesion_core.labels import CLASS_ORDER, N_CLASSES
 from lesion_core.recipes.class_shares import prior_of_logits
 from lesion_core.recipes.sections import Imbalance
+from lesion_core.statistics.out_of_distribution import OutOfDistribution
 from lesion_core.types import JsonDict, Licence, Value
 
 FILES = ("model.onnx", "labels.json", "preprocessing.json", "calibration.json", "provenance.json", "recipe.json")
+OOD_NAME = "ood.json"
 
 
 class Provenance(Value):
@@ -46,6 +48,7 @@ class ModelFolder:
     Attributes:
         class_prior: float64 (k,), class shares that logits and probabilities stand for; ``None`` where an older model
             states neither them nor what they follow from (``stated_prior``).
+        out_of_distribution: What tells images that are unlike its own; ``None`` in an older model.
     """
 
     path: Path
@@ -55,6 +58,7 @@ class ModelFolder:
     class_prior: np.ndarray | None
     provenance: Provenance
     recipe: JsonDict
+    out_of_distribution: OutOfDistribution | None = None
 
 
 def read_model_folder(path: Path, *, model_id: str | None = None) -> ModelFolder:
@@ -84,6 +88,7 @@ def read_model_folder(path: Path, *, model_id: str | None = None) -> ModelFolder
         class_prior=_class_prior(path, calibration, provenance, recipe),
         provenance=provenance,
         recipe=recipe,
+        out_of_distribution=_out_of_distribution(path / OOD_NAME),
     )
 
 
@@ -100,6 +105,15 @@ def stated_prior(folder: ModelFolder) -> np.ndarray:
             "it again, or choose another model"
         )
     return folder.class_prior
+
+
+def _out_of_distribution(path: Path) -> OutOfDistribution | None:
+    if not path.is_file():
+        return None
+    try:
+        return OutOfDistribution.model_validate(_read_json(path))
+    except ValidationError as error:
+        raise _corrupt(path, f"the fields of OutOfDistribution, got: {error}") from error
 
 
 def _class_prior(path: Path, calibration: JsonDict, provenance: Provenance, recipe: JsonDict) -> np.ndarray | None:
