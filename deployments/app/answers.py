@@ -61,7 +61,9 @@ class PredictAnswer(Value):
     approved_at: str = Field(description="ISO 8601")
     synthetic: bool = Field(description="Whether the model saw generated images: then the answer means nothing")
     metadata: PatientMetadata = Field(description="What was known of the patient for this answer; null is unknown")
-    classes: tuple[ClassProbability, ...] = Field(description=f"All {N_CLASSES_IN_WORDS}, most probable first; empty where the image is refused")
+    classes: tuple[ClassProbability, ...] = Field(
+        description=f"All {N_CLASSES_IN_WORDS}, most probable first; empty where the image is refused"
+    )
     out_of_distribution: Likeness | None = Field(description="null where the model gives no such score")
     notes: tuple[Note, ...]
     disclaimer: str

@@ -211,7 +211,9 @@ def calibrate(
 
 def onnx_logits(onnx: OnnxModel, dataset: OpenDataset, rows: pd.DataFrame, tally: Tally, message: str) -> np.ndarray:
     """Return the served model's logits, float32 (n, k); ``tally`` counts the images."""
-    return onnx_outputs(onnx, dataset, rows, tally, message).get("logits", np.zeros((0, len(CLASS_ORDER)), np.float32))
+    return onnx_outputs(onnx, dataset, rows, tally, message).get(
+        "logits", np.zeros((0, len(CLASS_ORDER)), np.float32)
+    )
 
 
 def onnx_outputs(
