@@ -33,7 +33,7 @@ def write_model_folder(
 ) -> Path:
     """Write a complete model folder whose answers lean towards one class; return it.
 
-    With ``ood``, fields of its ood.json, it also gives an out-of-distribution score: the mean of all pixels, 0 to 255.
+    With ``ood``, fields of its ood.json, it also gives an out-of-distribution score: the mean pixel, 0 to 255.
     """
     folder.mkdir(parents=True, exist_ok=True)
     graph = build_graph(favours=favours, fusion=fusion, seed=seed, has_score=ood is not None)

@@ -19,9 +19,7 @@ from lesion_core.stores.open import open_store
 from lesion_core.types import OodPolicy, PatientMetadata
 
 LOADING, SCORING = "loading the model", "scoring"
-UNLIKE = (
-    "it is unlike the dermoscopic images that the model was made from (columns 'ood_score', 'out_of_distribution')"
-)
+UNLIKE = "it is unlike the dermoscopic images that the model was made from (see the column 'ood_score')"
 # A 16-bit RGB TIFF of the most pixels that are decoded takes 480 MB; what is larger is not read at all.
 _MOST_BYTES = 512 * 1024 * 1024
 Answered = tuple[dict[str, object], Refusal | None]

@@ -1,8 +1,8 @@
 """Which images are unlike those that a model was made from: one normal distribution of features, and a limit.
 
 The score of an image is the Mahalanobis distance of its features to those of training images (Lee et al. 2018,
-arXiv:1807.03888). Their covariance is shrunk (Ledoit and Wolf 2004, doi:10.1016/S0047-259X(03)00096-4), so that it can
-be inverted with fewer images than features, too. The limit is an order statistic of the scores of calibration
+arXiv:1807.03888). Their covariance is shrunk (Ledoit and Wolf 2004, doi:10.1016/S0047-259X(03)00096-4), so that it
+can be inverted with fewer images than features, too. The limit is an order statistic of the scores of calibration
 images: of a further such image, the score is above it with at most the wanted rate (split conformal prediction;
 Vovk, Gammerman and Shafer 2005, doi:10.1007/b106715; for this use Bates et al. 2023, doi:10.1214/22-AOS2244).
 """

@@ -155,7 +155,8 @@ def prove_parity(
 ) -> JsonDict:
     """Return how far the logits and scores of the two forms are apart on 64 to 256 images of the calibration split.
 
-    Where that split is empty, images of the training split are used. ``on_progress`` gets the stage 'parity check', in which each image is shown to both forms.
+    Where that split is empty, images of the training split are used. ``on_progress`` gets the stage
+    'parity check', in which each image is shown to both forms.
 
     Raises:
         TrainingError: Further apart than ``PARITY_TOLERANCE``, or scores than ``SCORE_TOLERANCE``.
