@@ -11,6 +11,7 @@ from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 from lesion_core.errors import ConfigError
 from lesion_core.paths import expanded, expanded_address
 from lesion_core.proxies import loopback_excepted
+from lesion_core.types import OodPolicy
 
 _ASIDE = "LESION_UNUSABLE_"
 _SECRET = ("s3_access_key", "s3_secret_key", "page_users", "study_storage")
@@ -95,6 +96,11 @@ class LesionSettings(BaseSettings):
     )
     page_poll_seconds: float = Field(
         default=5.0, gt=0, le=3600, description="How often the page looks for a newly approved model"
+    )
+    ood_policy: OodPolicy = Field(
+        default="refuse",
+        description="What becomes of an image that is unlike those that the model was made from: 'refuse' gives no "
+        "probabilities, 'note' gives them with a warning",
     )
     audit: bool = Field(default=False, description="Keep predictions (without pixels or identity) in the store")
 

@@ -34,6 +34,7 @@ Slug = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9-]{0,62}$")]  # isic-quick
 ISIC_ID = re.compile(r"ISIC_[0-9]{7}")
 IsicId = Annotated[str, Field(pattern=rf"^{ISIC_ID.pattern}$")]  # ISIC_0024306
 ColourConstancy = Literal["none", "shades-of-gray"]
+OodPolicy = Literal["refuse", "note"]  # what becomes of an image that is out of distribution
 Licence = Literal["CC-0", "CC-BY", "CC-BY-NC"]
 LicenceProfile = Literal["permissive", "research-nc"]
 

@@ -29,10 +29,15 @@ def write_model_folder(
     temperature: float = 1.5,
     synthetic: bool = True,
     seed: int = 7,
+    ood: dict[str, Any] | None = None,
 ) -> Path:
-    """Write a complete model folder whose answers lean towards one class; return it."""
+    """Write a complete model folder whose answers lean towards one class; return it.
+
+    With ``ood``, fields of its ood.json, it also gives an out-of-distribution score: the mean pixel, 0 to 255.
+    """
     folder.mkdir(parents=True, exist_ok=True)
-    onnx.save(build_graph(favours=favours, fusion=fusion, seed=seed), str(folder / "model.onnx"))
+    graph = build_graph(favours=favours, fusion=fusion, seed=seed, has_score=ood is not None)
+    onnx.save(graph, str(folder / "model.onnx"))
     recipe = Recipe(name="hand-made", backbone="tiny", weights="none", size_px=SIZE_PX, fusion=fusion, seed=seed)
     contents = {
         "labels.json": {
@@ -61,12 +66,14 @@ def write_model_folder(
         },
         "recipe.json": recipe.model_dump(mode="json"),
     }
+    if ood is not None:
+        contents["ood.json"] = {"layer": "pixels", "n_fit": 640, "n_calibration": 80, "false_alarm_rate": 0.05} | ood
     for name, content in contents.items():
         (folder / name).write_text(json.dumps(content))
     return folder
 
 
-def build_graph(*, favours: Diagnosis, fusion: Fusion, seed: int) -> onnx.ModelProto:
+def build_graph(*, favours: Diagnosis, fusion: Fusion, seed: int, has_score: bool = False) -> onnx.ModelProto:
     """Build the graph: colour averages of 8 × 8 cells → 1 × 1 convolution → mean, plus a linear metadata term."""
     random = np.random.default_rng(seed)
     bias = np.zeros(8, np.float32)
@@ -109,6 +116,10 @@ def build_graph(*, favours: Diagnosis, fusion: Fusion, seed: int) -> onnx.ModelP
         ]
     interaction = ["interaction_logits"] if fusion == "film" else []
     nodes.append(node("Sum", ["image_logits", "metadata_logits", *interaction], ["logits"]))
+    if has_score:
+        nodes.append(node("ReduceMean", ["cells"], ["brightness"], axes=[1, 2, 3], keepdims=0))
+        nodes.append(node("Mul", ["brightness", "full_scale"], ["ood_score"]))
+        outputs.append("ood_score")
     if fusion != "concat":
         nodes.append(node("Transpose", ["evidence_first"], ["evidence"], perm=[0, 2, 3, 1]))
         outputs += ["evidence", "metadata_logits", *interaction]
@@ -118,6 +129,7 @@ def build_graph(*, favours: Diagnosis, fusion: Fusion, seed: int) -> onnx.ModelP
         "evidence": ["n", CELLS, CELLS, 8],
         "metadata_logits": ["n", 8],
         "interaction_logits": ["n", 8],
+        "ood_score": ["n"],
     }
     graph = helper.make_graph(
         nodes,

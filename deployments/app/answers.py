@@ -43,6 +43,16 @@ class Note(Value):
     text: str
 
 
+class Likeness(Value):
+    """How unlike the images that the model was made from the image is."""
+
+    score: float = Field(ge=0, description="The higher, the more unlike: a Mahalanobis distance")
+    threshold: float | None = Field(description="A higher score is flagged; null where the model has no threshold")
+    flagged: bool | None = Field(description="Whether the image is out of distribution; null is not known")
+    refused: bool = Field(description="Whether no probabilities are given because of that")
+    text: str | None = Field(description="What it means, where the image is flagged")
+
+
 class PredictAnswer(Value):
     """The answer to one image."""
 
@@ -51,7 +61,10 @@ class PredictAnswer(Value):
     approved_at: str = Field(description="ISO 8601")
     synthetic: bool = Field(description="Whether the model saw generated images: then the answer means nothing")
     metadata: PatientMetadata = Field(description="What was known of the patient for this answer; null is unknown")
-    classes: tuple[ClassProbability, ...] = Field(description=f"All {N_CLASSES_IN_WORDS}, most probable first")
+    classes: tuple[ClassProbability, ...] = Field(
+        description=f"All {N_CLASSES_IN_WORDS}, most probable first; empty where the image is refused"
+    )
+    out_of_distribution: Likeness | None = Field(description="null where the model gives no such score")
     notes: tuple[Note, ...]
     disclaimer: str
     limits_of_use: tuple[Statement, ...]
@@ -77,18 +90,36 @@ class Refusal(Value):
     message: str = Field(description="What was expected and what came")
 
 
-def describe(served: Served, answer: Answer, statements: Sequence[Statement]) -> PredictAnswer:
-    """Return an answer for a program; the map is left out, the shares that add up to each log-odds are not."""
+def describe(
+    served: Served, answer: Answer, statements: Sequence[Statement], *, is_refused: bool = False
+) -> PredictAnswer:
+    """Return an answer for a program; the map is left out, the shares that add up to each log-odds are not.
+
+    With ``is_refused`` the classes are left out, too.
+    """
     return PredictAnswer(
         model=answer.model_id,
         approved_by=served.approval.approver,
         approved_at=served.approval.at,
         synthetic=served.synthetic,
         metadata=answer.metadata,
-        classes=tuple(_describe_class(item) for item in answer.classes),
+        classes=() if is_refused else tuple(_describe_class(item) for item in answer.classes),
+        out_of_distribution=_describe_likeness(answer, is_refused),
         notes=tuple(Note(code=note.code, text=note.text) for note in answer.notes),
         disclaimer=wording.brief_disclaimer(),
         limits_of_use=tuple(statements),
+    )
+
+
+def _describe_likeness(answer: Answer, is_refused: bool) -> Likeness | None:
+    found = answer.out_of_distribution
+    if found is None:
+        return None
+    text = None
+    if found.threshold is not None and found.flagged:
+        text = wording.out_of_distribution(found.score, found.threshold)
+    return Likeness(
+        score=found.score, threshold=found.threshold, flagged=found.flagged, refused=is_refused, text=text
     )
 
 

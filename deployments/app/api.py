@@ -58,7 +58,7 @@ def build_api(service: PredictionService, users: Users) -> APIRouter:
             return _refusal(422, error.field, str(error))
         except ModelNotReady as error:
             return _refusal(503, "model", str(error))
-        return describe(served, answer, service.statements(served))
+        return describe(served, answer, service.statements(served), is_refused=service.refuses(answer))
 
     # Probes of load balancers may add parameters of their own, so these two pass them over.
     @router.get("/healthz", summary="Whether the process is up", response_model=Health)

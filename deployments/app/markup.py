@@ -45,8 +45,13 @@ def write_preview(data_uri: str, width: int, height: int) -> str:
 
 
 def write_answer(answer: Answer) -> str:
-    """Return the classes with their probabilities, the warning, and the quality notes."""
+    """Return the classes with their probabilities, the warnings, and the quality notes."""
     return _render("answer", answer=answer, n_classes=N_CLASSES_IN_WORDS)
+
+
+def write_out_of_distribution(answer: Answer) -> str:
+    """Return the notice that stands in place of the classes where the image is out of distribution."""
+    return _render("out_of_distribution", answer=answer)
 
 
 def write_map(answer: Answer, diagnosis: Diagnosis) -> str:

@@ -180,6 +180,9 @@ class _Page:
             metadata = read_metadata(dict(zip(self._controls, values, strict=True)))
             if image is not None:
                 _, answer = self._service.ask(image, metadata)
+                if self._service.refuses(answer):
+                    refusal = markup.write_out_of_distribution(answer)
+                    return {**self._without_answer(refusal), **self._with_errors(errors)}
                 return {**self._with_answer(answer), **self._with_errors(errors)}
         except InputRejected as error:
             errors[error.field] = str(error)

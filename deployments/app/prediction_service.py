@@ -16,7 +16,7 @@ from lesion_core.serving.audit import try_record
 from lesion_core.serving.predictor import Answer
 from lesion_core.serving.wording import Statement
 from lesion_core.stores.protocol import Store
-from lesion_core.types import PatientMetadata
+from lesion_core.types import OodPolicy, PatientMetadata
 
 MAX_UPLOAD_MB = 20
 log = logging.getLogger(__name__)
@@ -39,12 +39,14 @@ class Standing:
 class PredictionService:
     """Where questions are answered: the page and the HTTP API both come through here.
 
-    ``audit_store`` is where records go, or ``None`` where none are kept.
+    ``audit_store`` is where records go, or ``None`` where none are kept. ``ood_policy`` says what becomes of an image
+    that is unlike those that the model was made from.
     """
 
     approved: ApprovedModel
     audit_store: Store | None
     clock: Callable[[], datetime.datetime]
+    ood_policy: OodPolicy = "refuse"
 
     def ask(self, image: bytes, metadata: PatientMetadata) -> tuple[Served, Answer]:
         """Answer for one encoded image.
@@ -61,6 +63,10 @@ class PredictionService:
         if self.audit_store is not None and (failure := try_record(self.audit_store, answer, now=self.clock())):
             log.error("the record of an answer was not kept: %s", failure)
         return served, answer
+
+    def refuses(self, answer: Answer) -> bool:
+        """Whether the probabilities of an answer are not to be shown, because the image is out of distribution."""
+        return self.ood_policy == "refuse" and answer.is_flagged
 
     def standing(self, answered_by: str | None) -> Standing:
         """Return what holds now; ``answered_by`` is the model of the answer that is shown, if one is."""

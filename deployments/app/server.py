@@ -35,7 +35,12 @@ def create_app(settings: LesionSettings) -> FastAPI:
         poll_seconds=settings.page_poll_seconds,
         threads=settings.threads,
     )
-    service = PredictionService(approved=approved, audit_store=store if settings.audit else None, clock=_utc_now)
+    service = PredictionService(
+        approved=approved,
+        audit_store=store if settings.audit else None,
+        clock=_utc_now,
+        ood_policy=settings.ood_policy,
+    )
 
     @contextlib.asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:

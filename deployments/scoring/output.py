@@ -13,11 +13,13 @@ from lesion_core.fields.kinds import CategoryField
 from lesion_core.fields.table import FIELDS
 from lesion_core.labels import CLASS_ORDER
 
-_TEXT, _NUMBER, _COUNT = "string", "float64", "Int64"
+_TEXT, _NUMBER, _COUNT, _FLAG = "string", "float64", "Int64", "boolean"
 COLUMNS: Mapping[str, str] = {
     "image": _TEXT,
     "leading": _TEXT,
     **{f"p_{name}": _NUMBER for name in CLASS_ORDER},
+    "ood_score": _NUMBER,
+    "out_of_distribution": _FLAG,
     "refused": _TEXT,
     **{field.name: _TEXT if isinstance(field, CategoryField) else _NUMBER for field in FIELDS},
     "table_row": _COUNT,

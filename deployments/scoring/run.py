@@ -12,13 +12,14 @@ from lesion_core.errors import ImageRejected
 from lesion_core.progress import Progress, ProgressCallback, ignore_progress, reported_if_possible
 from lesion_core.registry.channels import approved_model
 from lesion_core.registry.versions import get_model
-from lesion_core.serving.predictor import Predictor
+from lesion_core.serving.predictor import Answer, Predictor
 from lesion_core.settings import LesionSettings
 from lesion_core.stores.folders import materialise
 from lesion_core.stores.open import open_store
-from lesion_core.types import PatientMetadata
+from lesion_core.types import OodPolicy, PatientMetadata
 
 LOADING, SCORING = "loading the model", "scoring"
+UNLIKE = "it is unlike the dermoscopic images that the model was made from (see the column 'ood_score')"
 # A 16-bit RGB TIFF of the most pixels that are decoded takes 480 MB; what is larger is not read at all.
 _MOST_BYTES = 512 * 1024 * 1024
 Answered = tuple[dict[str, object], Refusal | None]
@@ -36,6 +37,8 @@ def score(
     on_progress: ProgressCallback = ignore_progress,
 ) -> Summary:
     """Write one row per image: its probabilities, or why it was refused, and the metadata that it was scored with.
+
+    An image that is out of distribution is refused or not as ``settings.ood_policy`` says; its score is written.
 
     Output, folder and table are checked before the model is loaded and any image is read. The output is written at
     the end and as a whole: an error or an interruption before leaves what was there.
@@ -64,7 +67,8 @@ def score(
     tell = reported_if_possible(on_progress)
     tell(Progress(stage=LOADING, done=0))
     predictor = _load(settings, model_id)
-    answered = _answer_all(predictor, listing.images, matches.patients if matches else {}, tell)
+    patients = matches.patients if matches else {}
+    answered = _answer_all(predictor, listing.images, patients, settings.ood_policy, tell)
     write_output([row for row, _ in answered], target)
     return Summary(
         output=output,
@@ -72,6 +76,7 @@ def score(
         refusals=tuple(refusal for _, refusal in answered if refusal),
         table=table,
         matches=matches,
+        n_flagged=sum(row["out_of_distribution"] is True for row, refusal in answered if not refusal),
         n_notes=sum(bool(row["metadata_note"]) for row, refusal in answered if not refusal),
     )
 
@@ -86,17 +91,18 @@ def _answer_all(
     predictor: Predictor,
     images: Sequence[ImageFile],
     patients: Mapping[str, Patient],
+    policy: OodPolicy,
     on_progress: ProgressCallback,
 ) -> list[Answered]:
     answered = []
     on_progress(Progress(stage=SCORING, done=0, total=len(images)))
     for number, image in enumerate(images, start=1):
-        answered.append(_answer(predictor, image, patients.get(image.name)))
+        answered.append(_answer(predictor, image, patients.get(image.name), policy))
         on_progress(Progress(stage=SCORING, done=number, total=len(images)))
     return answered
 
 
-def _answer(predictor: Predictor, image: ImageFile, patient: Patient | None) -> Answered:
+def _answer(predictor: Predictor, image: ImageFile, patient: Patient | None, policy: OodPolicy) -> Answered:
     known = patient.metadata if patient else PatientMetadata()
     row = {
         **dict.fromkeys(COLUMNS),
@@ -115,8 +121,16 @@ def _answer(predictor: Predictor, image: ImageFile, patient: Patient | None) -> 
         answer = predictor.predict_bytes(_read(image), known, image_id=image.name)
     except ImageRejected as error:
         return {**row, "refused": str(error)}, Refusal(image.name, error.reason)
+    row |= _likeness(answer)
+    if policy == "refuse" and answer.is_flagged:
+        return {**row, "refused": f"image {image.name}: {UNLIKE}"}, Refusal(image.name, UNLIKE)
     probabilities = {f"p_{item.diagnosis}": item.probability for item in answer.classes}
     return {**row, "leading": str(answer.classes[0].diagnosis), **probabilities}, None
+
+
+def _likeness(answer: Answer) -> dict[str, object]:
+    found = answer.out_of_distribution
+    return {} if found is None else {"ood_score": found.score, "out_of_distribution": found.flagged}
 
 
 def _read(image: ImageFile) -> bytes:

@@ -29,6 +29,7 @@ class Summary:
 
     Attributes:
         n_notes: Images scored without a part of their row, as the column ``metadata_note`` says.
+        n_flagged: Images scored although they are out of distribution.
     """
 
     output: Path
@@ -37,6 +38,7 @@ class Summary:
     table: PatientTable | None = None
     matches: Matches | None = None
     n_notes: int = 0
+    n_flagged: int = 0
 
     @property
     def n_scored(self) -> int:
@@ -55,8 +57,18 @@ class Summary:
         )
         return [
             head,
-            *(f"  {line}" for part in (self._refused(), self._left_out(), self._metadata()) for line in part),
+            *(f"  {line}" for part in self._parts() for line in part),
         ]
+
+    def _parts(self) -> tuple[Iterator[str], ...]:
+        return self._refused(), self._flagged(), self._left_out(), self._metadata()
+
+    def _flagged(self) -> Iterator[str]:
+        if self.n_flagged:
+            yield (
+                f"out of distribution: {self.n_flagged:,} of the images scored are unlike those that the model was "
+                "made from; their probabilities mean nothing (column 'out_of_distribution')"
+            )
 
     def _refused(self) -> Iterator[str]:
         reasons = Counter(refusal.reason for refusal in self.refusals).most_common()

@@ -24,6 +24,7 @@ def describe_answer(answer: Answer) -> JsonDict:
         "probabilities": {str(item.diagnosis): round(item.probability, 6) for item in answer.classes},
         **dict(field.audited(getattr(answer.metadata, field.name)) for field in FIELDS),
         "notes": [note.code for note in answer.notes],
+        "out_of_distribution": None if answer.out_of_distribution is None else answer.out_of_distribution.flagged,
     }
 
 

@@ -21,12 +21,14 @@ from lesion_core.recipes.class_shares import prior_of_logits
 from lesion_core.recipes.sections import Imbalance
 from lesion_core.statistics.conformal import ConformalSets
 from lesion_core.statistics.operating_points import OperatingPoints
+from lesion_core.statistics.out_of_distribution import OutOfDistribution
 from lesion_core.types import JsonDict, Licence, Value
 
 CALIBRATION_NAME = "calibration.json"
 OPERATING_POINTS_NAME = "operating_points.json"
 CONFORMAL_NAME = "conformal.json"
 CALIBRATION_IMAGES_NAME = "calibration_images.json"
+OOD_NAME = "ood.json"
 FILES = ("model.onnx", "labels.json", "preprocessing.json", CALIBRATION_NAME, "provenance.json", "recipe.json")
 _Optional = TypeVar("_Optional", bound=Value)
 
@@ -63,6 +65,7 @@ class ModelFolder:
         operating_points: Thresholds of its decisions; ``None`` in an older model.
         conformal: What decides about its conformal sets; ``None`` in an older model.
         calibration_images: Ids of the images that it was calibrated on; ``None`` in an older model.
+        out_of_distribution: What tells images that are unlike its own; ``None`` in an older model.
     """
 
     path: Path
@@ -75,6 +78,7 @@ class ModelFolder:
     operating_points: OperatingPoints | None = None
     conformal: ConformalSets | None = None
     calibration_images: frozenset[str] | None = None
+    out_of_distribution: OutOfDistribution | None = None
 
 
 def read_model_folder(path: Path, *, model_id: str | None = None) -> ModelFolder:
@@ -108,6 +112,7 @@ def read_model_folder(path: Path, *, model_id: str | None = None) -> ModelFolder
         operating_points=_read_optional(path / OPERATING_POINTS_NAME, OperatingPoints),
         conformal=_read_optional(path / CONFORMAL_NAME, ConformalSets),
         calibration_images=None if calibrated_on is None else frozenset(calibrated_on.isic_ids),
+        out_of_distribution=_read_optional(path / OOD_NAME, OutOfDistribution),
     )
 
 

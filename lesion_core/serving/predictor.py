@@ -24,6 +24,7 @@ from lesion_core.images import Preprocessing, decode, resize
 from lesion_core.labels import CLASS_ORDER, MALIGNANT, N_CLASSES, Diagnosis
 from lesion_core.serving.model_folder import ModelFolder, read_model_folder
 from lesion_core.serving.onnx_file import NUMPY_TYPES, check_inputs, for_onnxruntime, unreadable
+from lesion_core.serving.out_of_distribution import SCORE, Likeness, likeness_of
 from lesion_core.serving.quality import QualityNote, check_quality
 from lesion_core.types import PatientMetadata
 
@@ -98,7 +99,8 @@ class Predictions:
     ``logits`` float32 (n, k), raw: before the temperature. ``probs`` float32 (n, k) = softmax(logits / temperature).
     ``evidence`` float32 (n, h, w, k) and ``metadata_logits`` float32 (n, k), raw, where the head has them:
     logits = mean of evidence over the map + metadata_logits, + ``interaction_logits`` float32 (n, k) where the
-    metadata gates the image's features. ``embedding`` float32 (n, d).
+    metadata gates the image's features. ``embedding`` float32 (n, d). ``ood_score`` float32 (n,), how unlike the
+    images that the model was made from, where the model has it.
     """
 
     logits: np.ndarray
@@ -107,6 +109,7 @@ class Predictions:
     metadata_logits: np.ndarray | None
     embedding: np.ndarray
     interaction_logits: np.ndarray | None = None
+    ood_score: np.ndarray | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -142,7 +145,7 @@ class Answer:
     ``classes``: all, most probable first. ``maps`` float32 (h, w, k) in ``CLASS_ORDER``, calibrated log-odds
     against the average of the classes; of ``map_kind`` "evidence" (its mean over the map is the class's
     image share) or "occlusion" (how far the value falls when the cell is hidden). ``pixels`` uint8 (s, s, 3): what
-    the model saw.
+    the model saw. ``out_of_distribution`` is None where the model gives no score for the image.
     """
 
     model_id: str
@@ -152,6 +155,12 @@ class Answer:
     pixels: np.ndarray
     metadata: PatientMetadata
     notes: tuple[QualityNote, ...]
+    out_of_distribution: Likeness | None = None
+
+    @property
+    def is_flagged(self) -> bool:
+        """Whether the image is known to be out of distribution, so that the answer means nothing."""
+        return self.out_of_distribution is not None and bool(self.out_of_distribution.flagged)
 
     def of(self, diagnosis: Diagnosis) -> ClassAnswer:
         """Return the part of the answer about one class."""
@@ -180,10 +189,10 @@ class Predictor:
     def __init__(self, folder: ModelFolder, model: OnnxModel) -> None:
         self.folder = folder
         self._model = model
-        missing = {"logits", "embedding"} - set(model.output_names)
-        if missing:
+        needed = ["logits", "embedding", *([SCORE] if folder.out_of_distribution else [])]
+        if set(needed) - set(model.output_names):
             raise ArtifactCorrupt(
-                f"expected outputs logits and embedding in {folder.path / 'model.onnx'}, "
+                f"expected outputs {', '.join(needed)} in {folder.path / 'model.onnx'}, "
                 f"got {', '.join(model.output_names)}; export the model again",
                 key=str(folder.path),
             )
@@ -250,6 +259,7 @@ class Predictor:
             metadata_logits=outputs.get("metadata_logits"),
             embedding=outputs["embedding"],
             interaction_logits=outputs.get("interaction_logits"),
+            ood_score=outputs.get(SCORE),
         )
 
     def predict_bytes(self, data: bytes, metadata: PatientMetadata, *, image_id: str = "upload") -> Answer:
@@ -333,6 +343,7 @@ def explain_answer(
         pixels=pixels,
         metadata=metadata,
         notes=notes,
+        out_of_distribution=likeness_of(predictor.folder.out_of_distribution, known.ood_score),
     )
 
 

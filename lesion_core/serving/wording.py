@@ -36,6 +36,7 @@ NOT_READY_STORE = (
     "store is up; this page tries again by itself."
 )
 EMPTY_RESULT = f"Choose an image and press “Classify”. All {N_CLASSES_IN_WORDS} classes are always shown."
+OUT_OF_DISTRIBUTION = "Unlike the training images"
 REPLACE_HINT = "Choose another file to replace it."
 LOGIN_NEEDED = "Name and password are needed (HTTP basic)."
 LENGTH_NEEDED = "The request must say its Content-Length."
@@ -246,6 +247,14 @@ def cannot_load(model_id: str, reason: str) -> str:
 def rejected_image(reason: str) -> str:
     """Say why an upload cannot be used."""
     return f"This file cannot be used: {reason}. Choose one dermoscopic photograph (JPEG, PNG, WebP, TIFF or BMP)."
+
+
+def out_of_distribution(score: float, threshold: float) -> str:
+    """Say that an image is out of distribution, and what an answer to it is worth."""
+    return (
+        f"This image is unlike the dermoscopic images that the model was made from (score {score:.1f}, limit "
+        f"{threshold:.1f}). Its answer means nothing here: do not use it."
+    )
 
 
 def rejected_field(field: str, expected: str, got: object) -> str:

@@ -8,6 +8,7 @@ import pandas as pd
 from lesion_core.dataset.records import OpenDataset
 from lesion_core.fields.columns import metadata_inputs
 from lesion_core.labels import CLASS_ORDER
+from lesion_core.modeling.network.out_of_distribution import SCORE
 from lesion_core.progress import ProgressCallback, Tally, ignore_progress
 from lesion_core.recipes.class_shares import class_counts, prior_of_logits
 from lesion_core.recipes.recipe import Recipe
@@ -51,10 +52,21 @@ def calibrate(
 
 def onnx_logits(onnx: OnnxModel, dataset: OpenDataset, rows: pd.DataFrame, tally: Tally, message: str) -> np.ndarray:
     """Return the served model's logits, float32 (n, k); ``tally`` counts the images."""
+    return onnx_outputs(onnx, dataset, rows, tally, message).get(
+        "logits", np.zeros((0, len(CLASS_ORDER)), np.float32)
+    )
+
+
+def onnx_outputs(
+    onnx: OnnxModel, dataset: OpenDataset, rows: pd.DataFrame, tally: Tally, message: str
+) -> dict[str, np.ndarray]:
+    """Return logits, and scores where the file has them, of every row; nothing without rows."""
     tally.tell(message)
-    parts = [np.zeros((0, len(CLASS_ORDER)), np.float32)]
+    kept = [name for name in ("logits", SCORE) if name in onnx.output_names]
+    parts = []
     for start in range(0, len(rows), onnx.batch_size):
         part = rows.iloc[start : start + onnx.batch_size]
-        parts.append(onnx.run(dataset.pixels(part), metadata_inputs(part))["logits"])
+        found = onnx.run(dataset.pixels(part), metadata_inputs(part))
+        parts.append({name: found[name] for name in kept})
         tally.add(len(part), message)
-    return np.concatenate(parts)
+    return {name: np.concatenate([part[name] for part in parts]) for name in kept} if parts else {}

@@ -20,23 +20,26 @@ from lesion_core.modeling.feed.contact_sheet import write_contact_sheet
 from lesion_core.modeling.feed.input import TrainingFeed, evaluation_batches
 from lesion_core.modeling.network.architecture import describe_network
 from lesion_core.modeling.network.ensemble import members_of
-from lesion_core.modeling.network.export import export_onnx
+from lesion_core.modeling.network.export import add_network, export_onnx
+from lesion_core.modeling.network.out_of_distribution import SCORE
 from lesion_core.modeling.network.test_time_augmentation import with_test_time_augmentation
 from lesion_core.parquet import read_frame
 from lesion_core.progress import ProgressCallback, Tally, ignore_progress
 from lesion_core.recipes.class_shares import class_counts
 from lesion_core.recipes.recipe import Recipe
-from lesion_core.serving.model_folder import ModelFolder, vocabulary
+from lesion_core.serving.model_folder import OOD_NAME, ModelFolder, vocabulary
 from lesion_core.serving.predictor import OnnxModel
-from lesion_core.training.calibration import calibrate, onnx_logits
+from lesion_core.training.calibration import calibrate, onnx_outputs
 from lesion_core.training.loop.fit import FitResult
 from lesion_core.training.loop.logs import store_logs
 from lesion_core.training.loop.step import make_logits
+from lesion_core.training.out_of_distribution import Detector, fit_detector
 from lesion_core.training.plan import absent_classes
 from lesion_core.training.spec import Distillation
 from lesion_core.types import LICENCE_ORDER, JsonDict, Sha256
 
 PARITY_TOLERANCE = 1e-3  # on logits: moves no probability by more than 0.0005
+SCORE_TOLERANCE = 1e-3  # on the out-of-distribution score, as a share of it, or of 1 where it is less
 _PARITY_BATCHES, _LEAST_PARITY_IMAGES = 8, 64  # each augmented view counts as an image
 _BATCH = 32  # images at once, augmented views counted
 
@@ -77,7 +80,8 @@ def write_model(
         dataset: With the splits that were trained and chosen on.
         fits: How the training of each member went.
         made: How the model came about besides.
-        on_progress: Gets the stages 'export', 'parity check', 'calibration' and 'model files'.
+        on_progress: Gets the stages 'out of distribution', 'export', 'parity check', 'calibration' and 'model
+            files'.
 
     Raises:
         TrainingError: ``model.onnx`` does not answer as ``model.keras`` does.
@@ -85,25 +89,30 @@ def write_model(
     served = with_test_time_augmentation(
         model, recipe.test_time_augmentation
     )  # what is calibrated and evaluated is what will be served
-    onnx = _export(served, folder, max(1, _BATCH // recipe.test_time_augmentation), Tally(on_progress, "export", 3))
-    _write_json(folder / "parity.json", prove_parity(served, onnx, dataset, on_progress))
+    detector = fit_detector(dataset, on_progress)
+    _write_json(folder / OOD_NAME, detector.stated.model_dump(mode="json"))
+    batch_size = max(1, _BATCH // recipe.test_time_augmentation)
+    onnx = _export(served, detector, folder, batch_size, Tally(on_progress, "export", 4))
+    _write_json(folder / "parity.json", prove_parity(served, detector, onnx, dataset, on_progress))
     for name, found in calibrate(onnx, dataset, recipe, on_progress).items():
         _write_json(folder / name, found.model_dump(mode="json"))
     with Tally(on_progress, "model files", 1).part("provenance, contact sheet, figures"):
         _describe(folder, model, recipe, dataset, fits, made)
 
 
-def _export(served: keras.Model, folder: Path, batch_size: int, tally: Tally) -> OnnxModel:
-    """Write both forms of the network, and open the one that will be served."""
+def _export(served: keras.Model, detector: Detector, folder: Path, batch_size: int, tally: Tally) -> OnnxModel:
+    """Write both forms of the network, and open the one that will be served; it alone holds the detector."""
+    names = itertools.count(1)
+
+    def tell(name: str) -> None:
+        tally.tell(f"converting to model.onnx, pass {next(names)}: {name.replace('_', ' ')}")
+
     with tally.part("writing model.keras"):
         served.save(folder / "model.keras")
     with tally.part("converting to model.onnx"):
-        names = itertools.count(1)
-        export_onnx(
-            served,
-            folder / "model.onnx",
-            lambda name: tally.tell(f"converting to model.onnx, pass {next(names)}: {name.replace('_', ' ')}"),
-        )
+        export_onnx(served, folder / "model.onnx", tell)
+    with tally.part("adding the out-of-distribution score to model.onnx"):
+        add_network(folder / "model.onnx", detector.network, tell)
     with tally.part("opening model.onnx"):
         return OnnxModel(folder / "model.onnx", batch_size=batch_size)
 
@@ -138,30 +147,51 @@ def store_fits(fits: Sequence[FitResult], folder: Path) -> None:
 
 
 def prove_parity(
-    model: keras.Model, onnx: OnnxModel, dataset: OpenDataset, on_progress: ProgressCallback = ignore_progress
+    model: keras.Model,
+    detector: Detector,
+    onnx: OnnxModel,
+    dataset: OpenDataset,
+    on_progress: ProgressCallback = ignore_progress,
 ) -> JsonDict:
-    """Return how far the logits of the two forms are apart on 64 to 256 images of the calibration split.
+    """Return how far the logits and scores of the two forms are apart on 64 to 256 images of the calibration split.
 
     Where that split is empty, images of the training split are used. ``on_progress`` gets the stage
     'parity check', in which each image is shown to both forms.
 
     Raises:
-        TrainingError: Further apart than ``PARITY_TOLERANCE``.
+        TrainingError: Further apart than ``PARITY_TOLERANCE``, or scores than ``SCORE_TOLERANCE``.
     """
     rows = dataset.split("calibration")
     n_images = max(_LEAST_PARITY_IMAGES, _PARITY_BATCHES * onnx.batch_size)
     rows = (dataset.split("train") if rows.empty else rows).iloc[:n_images]
     tally = Tally(on_progress, "parity check", 2 * len(rows))
-    batches = evaluation_batches(dataset, rows, onnx.batch_size)
-    expected = make_logits(model)(_counted(batches, tally, "model.keras"))
-    difference = float(np.abs(expected - onnx_logits(onnx, dataset, rows, tally, "model.onnx")).max())
+    expected = make_logits(model)(_counted(evaluation_batches(dataset, rows, onnx.batch_size), tally, "model.keras"))
+    found = onnx_outputs(onnx, dataset, rows, tally, "model.onnx")
+    difference = float(np.abs(expected - found["logits"]).max())
     if not difference <= PARITY_TOLERANCE:
         raise TrainingError(
             f"expected model.onnx to answer as model.keras does to {PARITY_TOLERANCE}, got logits {difference:.3g} "
             f"apart on {len(rows)} images; the export of this backbone is not faithful: choose another backbone",
             max_abs_difference=difference,
         )
-    return {"max_abs_difference": difference, "n_images": len(rows), "tolerance": PARITY_TOLERANCE}
+    proof = {"max_abs_difference": difference, "n_images": len(rows), "tolerance": PARITY_TOLERANCE}
+    return proof | _prove_scores(detector, found[SCORE], dataset, rows)
+
+
+def _prove_scores(detector: Detector, found: np.ndarray, dataset: OpenDataset, rows: pd.DataFrame) -> JsonDict:
+    starts = range(0, len(rows), _BATCH)
+    expected = np.concatenate(
+        [detector.scores(dataset.pixels(rows.iloc[start : start + _BATCH])) for start in starts]
+    )
+    difference = float((np.abs(expected - found) / np.maximum(expected, 1)).max())
+    if not difference <= SCORE_TOLERANCE:
+        raise TrainingError(
+            f"expected out-of-distribution scores of model.onnx that agree with the network they are from to "
+            f"{SCORE_TOLERANCE:.1%}, got {difference:.1%} on {len(rows)} images; the export is not faithful: install "
+            "the packages of the lock file",
+            max_relative_difference=difference,
+        )
+    return {"score_max_relative_difference": difference, "score_tolerance": SCORE_TOLERANCE}
 
 
 def _counted(batches: Iterable[dict[str, np.ndarray]], tally: Tally, message: str) -> Iterator[dict[str, np.ndarray]]:

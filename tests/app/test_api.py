@@ -48,6 +48,26 @@ def test_an_answer_in_full(site: Site, lesion_jpeg: bytes, fusion: str) -> None:
     assert site.uploads() == []
 
 
+def test_an_image_unlike_the_training_is_refused_and_another_is_answered(site: Site, lesion_jpeg: bytes) -> None:
+    site.approve(Diagnosis.BCC, ood={"threshold": 250.0})
+    answer = _ask(site, lesion_jpeg).json()
+    assert len(answer["classes"]) == len(CLASS_ORDER)
+    likeness = answer["out_of_distribution"]
+    assert (likeness["threshold"], likeness["flagged"], likeness["refused"]) == (250.0, False, False)
+    assert likeness["text"] is None
+    site.approve(Diagnosis.BCC, ood={"threshold": 50.0})
+    response = _ask(site, lesion_jpeg)
+    assert response.status_code == 200
+    answer = response.json()
+    assert answer["classes"] == []
+    refusal = answer["out_of_distribution"]
+    assert refusal["score"] == pytest.approx(likeness["score"])
+    assert (refusal["threshold"], refusal["flagged"], refusal["refused"]) == (50.0, True, True)
+    assert "limit 50.0). Its answer means nothing here: do not use it." in refusal["text"]
+    site.approve(Diagnosis.BCC)
+    assert _ask(site, lesion_jpeg).json()["out_of_distribution"] is None
+
+
 def test_the_demonstration_asks_with_an_image_and_an_age(site: Site, lesion_jpeg: bytes) -> None:
     model = site.approve(Diagnosis.BCC)
     answer = ask_page(site.url, lesion_jpeg)

@@ -12,11 +12,13 @@ import pytest
 from deployments.app import markup
 from deployments.app.prediction_service import Standing
 from lesion_core.labels import CLASS_ORDER, N_CLASSES, Diagnosis
+from lesion_core.serving.out_of_distribution import Likeness
 from lesion_core.serving.predictor import Answer, ClassAnswer
 from lesion_core.serving.quality import QualityNote
 from lesion_core.serving.wording import Statement
 from lesion_core.types import PatientMetadata
 
+UNLIKE = Likeness(score=61.3, threshold=38.0)
 HOSTILE = """<script>alert("x")</script>' onerror='y' & {{ 7 * 7 }} {% raw %}"""
 
 
@@ -82,11 +84,12 @@ PARTS = {
     "preview": lambda: markup.write_preview("data:image/png;base64,AAAA", 3, 4),
     "answer": lambda: markup.write_answer(_answer()),
     "map": lambda: markup.write_map(_answer(), Diagnosis.MEL),
+    "out of distribution": lambda: markup.write_out_of_distribution(_answer(out_of_distribution=UNLIKE)),
     "metadata": lambda: markup.write_metadata(_answer()),
     "disclaimer": lambda: markup.write_disclaimer(_standing()),
     "reminder": markup.write_reminder,
 }
-WITH_FOREIGN_TEXT = {"status": 3, "not ready": 1, "error": 1, "answer": 2, "disclaimer": 2}
+WITH_FOREIGN_TEXT = {"status": 3, "not ready": 1, "error": 1, "answer": 2, "out of distribution": 1, "disclaimer": 2}
 
 
 @pytest.mark.parametrize("part", PARTS)
@@ -110,6 +113,25 @@ def test_the_leading_class_and_the_kinds_are_marked() -> None:
     assert page.count('<span class="lf-mark lf-malignant">malignant</span>') == 3
     assert page.count('<span class="lf-mark lf-precancerous">precancerous</span>') == 1
     assert "lf-quality" not in page
+
+
+@pytest.mark.parametrize(
+    ("likeness", "n_warnings"), [(UNLIKE, 1), (Likeness(37.9, 38.0), 0), (Likeness(99.0, None), 0), (None, 0)]
+)
+def test_an_answer_to_an_image_that_is_flagged_has_a_warning_above_it(
+    likeness: Likeness | None, n_warnings: int
+) -> None:
+    page = markup.write_answer(_answer(out_of_distribution=likeness))
+    assert page.count("(score 61.3, limit 38.0). Its answer means nothing here") == n_warnings
+    assert page.count("lf-notice") == n_warnings
+    assert page.count('class="lf-row') == N_CLASSES
+
+
+def test_a_refusal_shows_no_probability() -> None:
+    page = markup.write_out_of_distribution(_answer(out_of_distribution=UNLIKE, notes=()))
+    assert "(score 61.3, limit 38.0). Its answer means nothing here: do not use it." in page
+    assert "%" not in page
+    assert "lf-row" not in page
 
 
 def test_metadata_is_reported_by_what_it_did() -> None:

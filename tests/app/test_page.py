@@ -47,6 +47,22 @@ def test_before_any_approval_the_page_says_what_to_do(site: Site, page: Page) ->
     expect(page.get_by_test_id("disclaimer")).to_contain_text("Not a medical device")
 
 
+def test_an_image_unlike_the_training_is_refused_where_its_answer_would_be(
+    site: Site, page: Page, lesion: Path
+) -> None:
+    site.approve(Diagnosis.VASC, ood={"threshold": 250.0})
+    _open(page, site)
+    _classify(page, lesion)
+    expect(page.get_by_test_id("out-of-distribution")).to_have_count(0)
+    site.approve(Diagnosis.VASC, ood={"threshold": 50.0})
+    page.get_by_role("button", name="Classify").click()
+    notice = page.get_by_test_id("out-of-distribution")
+    expect(notice).to_contain_text("limit 50.0). Its answer means nothing here: do not use it.")
+    expect(page.get_by_test_id("answer")).to_have_count(0)
+    expect(page.get_by_test_id("map")).to_have_count(0)
+    site.approve(Diagnosis.VASC)
+
+
 @pytest.mark.parametrize("name", ["a.jfif", "a.JPE", "a.TIF", "a.gif"])
 def test_an_image_is_taken_under_every_ending_of_its_format(
     site: Site, page: Page, lesion: Path, tmp_path: Path, name: str

@@ -5,6 +5,7 @@ import os
 import socket
 import time
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 import pandas as pd
@@ -22,6 +23,8 @@ from lesion_core.images import FORMATS
 from lesion_core.labels import CLASS_ORDER
 from lesion_core.serving.predictor import Predictor
 from lesion_core.settings import LesionSettings
+from lesion_core.stores.open import open_store
+from tests.model_folders import publish_model
 
 PROBABILITIES = [f"p_{name}" for name in CLASS_ORDER]
 
@@ -59,6 +62,37 @@ def test_every_image_has_a_row(
     assert probabilities.loc[["b.jpg", "cut.jpg"]].isna().all(axis=None)
     assert "age_years '400'" in rows.loc["b.jpg", "refused"]
     assert "cut.jpg" in rows.loc["cut.jpg", "refused"]
+
+
+@pytest.mark.parametrize("policy", ["refuse", "note"])
+def test_an_image_unlike_the_training_is_refused_or_flagged(
+    image_folder: Path, tmp_path: Path, policy: Literal["refuse", "note"]
+) -> None:
+    settings = LesionSettings(store=str(tmp_path / "store"), work=tmp_path / "work", ood_policy=policy)
+    store = open_store(settings)
+    model = publish_model(store, tmp_path / "scratch", ood={"threshold": 100.0})
+    for name, level in (("dark", 70), ("white", 250)):
+        Image.new("RGB", (80, 80), (level, level, level)).save(image_folder / f"{name}.png")
+    output = tmp_path / "out.csv"
+    summary = score(settings, image_folder, output, model_id=model.id)
+    rows = pd.read_csv(output).set_index("image")
+    assert rows["ood_score"]["dark.png"] == pytest.approx(70, abs=0.01)
+    assert rows["ood_score"]["white.png"] == pytest.approx(250, abs=0.01)
+    flags = {"dark.png": False, "white.png": True, "a.jpg": True, "cut.jpg": None}
+    found = {name: rows["out_of_distribution"][name] for name in flags}
+    assert {name: None if pd.isna(flag) else bool(flag) for name, flag in found.items()} == flags
+    assert rows[PROBABILITIES].loc["dark.png"].sum() == pytest.approx(1, abs=1e-5)
+    text = "\n".join(summary.lines())
+    if policy == "refuse":
+        assert rows[[*PROBABILITIES, "leading"]].loc["white.png"].isna().all()
+        assert "unlike the dermoscopic images" in rows["refused"]["white.png"]
+        assert "refused: 4 × it is unlike the dermoscopic images that the model was made from" in text
+        assert (summary.n_scored, summary.n_refused) == (1, 5)
+    else:
+        assert rows[PROBABILITIES].loc["white.png"].sum() == pytest.approx(1, abs=1e-5)
+        assert pd.isna(rows["refused"]["white.png"])
+        assert "out of distribution: 4 of the images scored are unlike" in text
+        assert (summary.n_scored, summary.n_refused) == (5, 1)
 
 
 def test_every_ending_that_the_decoder_reads_is_scored(scoring_settings: LesionSettings, tmp_path: Path) -> None:

@@ -25,6 +25,15 @@ def test_a_value_out_of_bounds_names_its_field(monkeypatch: pytest.MonkeyPatch) 
         LesionSettings()
 
 
+def test_images_unlike_the_training_are_refused_unless_it_is_set(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert LesionSettings().ood_policy == "refuse"
+    monkeypatch.setenv("LESION_OOD_POLICY", "note")
+    assert LesionSettings().ood_policy == "note"
+    monkeypatch.setenv("LESION_OOD_POLICY", "ignore")
+    with pytest.raises(ConfigError, match="LESION_OOD_POLICY"):
+        LesionSettings()
+
+
 def test_a_study_storage_left_empty_is_none(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("LESION_STUDY_STORAGE", "")
     assert LesionSettings().study_storage is None

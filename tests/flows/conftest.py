@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 import yaml
 
+from deployments.demo import ask_page
 from deployments.stack import local
 from lesion_core.refs import ModelRef
 from lesion_core.registry.channels import approved_model
@@ -91,9 +92,10 @@ def quiet_logs(request: pytest.FixtureRequest) -> Iterator[None]:
 
 
 @pytest.fixture(scope="package")
-def real_image(running: Running) -> bytes:
-    """One image of the mirrored archive, as a user would upload it."""
-    return next(path for path in sorted((running.stack.home / "archive").glob("*.jpg"))).read_bytes()
+def real_image(running: Running, approved: ModelRef) -> bytes:
+    """One image of the mirrored archive that the model answers, as a user would upload it: a few are refused."""
+    images = (path.read_bytes() for path in sorted((running.stack.home / "archive").glob("*.jpg")))
+    return next(image for image in images if ask_page(running.addresses.page, image)["classes"])
 
 
 @pytest.fixture

@@ -67,15 +67,16 @@ def _measured(
     level: ConformalLevel, sets: ConformalSets, class_index: np.ndarray, probs: np.ndarray, means: GroupMeans
 ) -> SetCoverage:
     inside = conformal_sets(probs, level)
-    size, holds = inside.sum(axis=1), inside[np.arange(len(class_index)), class_index]
+    size: np.ndarray = inside.sum(axis=1)
+    holds = inside[np.arange(len(class_index)), class_index]
     names_malignant, is_malignant = inside[:, _MALIGNANT].any(axis=1), np.isin(class_index, _MALIGNANT)
     return SetCoverage(
         wanted=level.coverage,
         coverage=means.share(holds),
         mean_size=means.mean(size),
-        single=means.share(np.equal(size, 1)),
-        empty=means.share(np.equal(size, 0)),
-        benign_only=means.share(~names_malignant, size > 0),
+        single=means.share(np.asarray(size == 1)),
+        empty=means.share(np.asarray(size == 0)),
+        benign_only=means.share(~names_malignant, np.asarray(size > 0)),
         missed_malignant=means.share(~names_malignant, is_malignant),
         classes=tuple(
             ClassCoverage(

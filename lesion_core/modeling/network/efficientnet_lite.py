@@ -83,24 +83,31 @@ def lite_classifier(name: str, size_px: int) -> keras.Model:
     return model
 
 
-def load_imagenet(model: keras.Model, name: str) -> None:
+def load_imagenet(model: keras.Model, name: str, *, is_part: bool = False) -> None:
     """Fill the layers of ``model`` made by ``lite_features`` with the weights of the locked package.
 
     Raises:
         ConfigError: The package is missing or damaged, or the weights do not fit.
     """
-    load_torch_file(model, locate(IMAGENET[name]))
+    load_torch_file(model, locate(IMAGENET[name]), is_part=is_part)
 
 
-def load_torch_file(model: keras.Model, path: Path) -> None:
+def load_torch_file(model: keras.Model, path: Path, *, is_part: bool = False) -> None:
     """Fill the layers of ``model`` made by ``lite_features`` from a Torch state dict; ``_fc`` may be left over.
+
+    Args:
+        model: What is filled.
+        path: The file.
+        is_part: Whether ``model`` ends before the network's last layer: what the file has for later ones is left.
 
     Raises:
         ConfigError: The file cannot be read, or its weights do not fit.
     """
     arrays = {key: value for key, value in read_torch_legacy(path).items() if "num_batches" not in key}
     layers = {layer.name: layer for layer in model.layers if layer.weights}
-    if "_fc" not in layers:
+    if is_part:
+        arrays = {key: value for key, value in arrays.items() if key.rpartition(".")[0] in layers}
+    elif "_fc" not in layers:
         arrays = {key: value for key, value in arrays.items() if not key.startswith("_fc.")}
     names = {name: _torch_names(layer) for name, layer in layers.items()}
     check_fit(

@@ -13,7 +13,8 @@ import onnx
 
 from lesion_core.errors import TrainingError
 
-_BATCH = "batch"
+_BATCH, _IMAGE = "batch", "image"
+_ADDED = "added/"  # before the names within a network that was added
 _OPTIMIZER, _PASS = "tf2onnx.optimizer", "Apply %s"  # who says which pass of the conversion begins, and how
 
 
@@ -32,6 +33,51 @@ def export_onnx(model: keras.Model, path: Path, on_pass: Callable[[str], None] =
     with _quiet(), _heard(on_pass), _prompt_collection():
         model.export(str(path), format="onnx", verbose=False)
     _name_batch(path)
+
+
+def add_network(path: Path, model: keras.Model, on_pass: Callable[[str], None] = lambda name: None) -> None:
+    """Add a network of the image alone to the ONNX file at ``path``: its outputs join those that are there.
+
+    It is converted by itself, so the network that is there is not converted again, and it is applied to the image as
+    it comes in: once, whatever the views and members of the other.
+
+    Args:
+        path: A file from ``export_onnx``; it is replaced.
+        model: A network with the input ``image``, as ``export_onnx`` takes it.
+        on_pass: As for ``export_onnx``.
+
+    Raises:
+        TrainingError: As for ``export_onnx``; or the two do not make one valid file.
+    """
+    added = path.with_name(f"added-{path.name}")
+    try:
+        export_onnx(model, added, on_pass)
+        joined = _joined(onnx.load(path), onnx.load(added))
+    finally:
+        added.unlink(missing_ok=True)
+    try:
+        onnx.checker.check_model(joined, full_check=True)
+    except (onnx.checker.ValidationError, onnx.shape_inference.InferenceError) as error:
+        raise TrainingError(f"expected two networks that join in one ONNX file, got: {error}") from error
+    onnx.save(joined, path)
+
+
+def _joined(first: onnx.ModelProto, second: onnx.ModelProto) -> onnx.ModelProto:
+    """Return one model with the inputs of the first and the outputs of both; the second sees the first's image."""
+    outputs = [value.name for value in second.graph.output]
+    second = onnx.compose.add_prefix(second, _ADDED)
+    first.ir_version = second.ir_version = max(first.ir_version, second.ir_version)
+    joined = onnx.compose.merge_models(first, second, io_map=[])
+    renamed = {f"{_ADDED}{_IMAGE}": _IMAGE} | {f"{_ADDED}{name}": name for name in outputs}
+    for node in joined.graph.node:
+        node.input[:] = [renamed.get(name, name) for name in node.input]
+        node.output[:] = [renamed.get(name, name) for name in node.output]
+    for value in joined.graph.output:
+        value.name = renamed.get(value.name, value.name)
+    inputs = [value for value in joined.graph.input if value.name not in renamed]
+    del joined.graph.input[:]
+    joined.graph.input.extend(inputs)
+    return joined
 
 
 def _require_float32(model: keras.Model) -> None:

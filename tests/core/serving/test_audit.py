@@ -44,7 +44,8 @@ def test_a_record_is_kept_under_its_day(tmp_path: Path, answer: Answer) -> None:
 
 def test_neither_pixels_nor_exact_age_are_in_it(answer: Answer) -> None:
     record = describe_answer(answer)
-    assert set(record) == {"model", "probabilities", "age_decade", "sex", "site", "notes"}
+    assert set(record) == {"model", "probabilities", "age_decade", "sex", "site", "notes", "out_of_distribution"}
+    assert record["out_of_distribution"] is None  # the model has no score
     assert record["age_decade"] == 60
     assert "67" not in json.dumps({key: value for key, value in record.items() if key != "probabilities"})
     assert len(json.dumps(record)) < 1000

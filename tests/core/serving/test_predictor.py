@@ -241,6 +241,37 @@ def test_a_broken_onnx_file_is_refused(tmp_path: Path) -> None:
         OnnxModel(path)
 
 
+def test_a_model_without_a_score_serves_and_says_that_it_does_not_know(tmp_path: Path) -> None:
+    predictor = Predictor.load(write_model_folder(tmp_path / "a"))
+    assert predictor.predict(_pixels(n=2), _columns(2)).ood_score is None
+    answer = predictor.predict_bytes(_jpeg(), KNOWN)
+    assert answer.out_of_distribution is None
+    assert not answer.is_flagged
+
+
+@pytest.mark.parametrize(("threshold", "flagged"), [(255.0, False), (20.0, True), (None, None)])
+def test_the_score_is_held_against_the_models_threshold(
+    tmp_path: Path, threshold: float | None, flagged: bool | None
+) -> None:
+    predictor = Predictor.load(write_model_folder(tmp_path / "a", ood={"threshold": threshold}))
+    scores = predictor.predict(_pixels(n=3), _columns(3)).ood_score
+    np.testing.assert_allclose(scores, _pixels(n=3).mean(axis=(1, 2, 3)), rtol=1e-4)
+    likeness = predictor.predict_bytes(_jpeg(), KNOWN).out_of_distribution
+    assert likeness is not None
+    assert likeness.score == pytest.approx(_pixels().mean(), abs=1)
+    assert (likeness.threshold, likeness.flagged) == (threshold, flagged)
+
+
+def test_an_ood_file_without_its_score_or_its_fields_is_refused(tmp_path: Path) -> None:
+    scored, plain = write_model_folder(tmp_path / "a", ood={}), write_model_folder(tmp_path / "b")
+    (plain / "ood.json").write_bytes((scored / "ood.json").read_bytes())
+    with pytest.raises(ArtifactCorrupt, match=r"expected outputs logits, embedding, ood_score .*, got logits"):
+        Predictor.load(plain)
+    (scored / "ood.json").write_text('{"threshold": "high"}')
+    with pytest.raises(ArtifactCorrupt, match=r"ood\.json"):
+        Predictor.load(scored)
+
+
 def test_another_image_size_is_refused(tmp_path: Path) -> None:
     predictor = Predictor.load(write_model_folder(tmp_path / "a"))
     with pytest.raises(ConfigError, match="uint8"):

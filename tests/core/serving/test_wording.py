@@ -119,6 +119,7 @@ def test_nothing_written_here_is_banned() -> None:
         wording.rejected_image("the file is empty"),
         wording.cannot_load("a/b", "reason"),
         wording.newer_model("a/b"),
+        wording.out_of_distribution(61.3, 38.0),
     ]
     assert {text: check_wording(text) for text in texts if check_wording(text)} == {}
 

@@ -10,10 +10,13 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
+from PIL import Image
+from skimage import data
 
 from lesion_core import jobs
 from lesion_core.dataset.records import OpenDataset
 from lesion_core.errors import ArtifactCorrupt, ConfigError, ManifestError, TrainingError
+from lesion_core.fields.columns import metadata_inputs
 from lesion_core.keys import id_of
 from lesion_core.labels import CLASS_ORDER
 from lesion_core.modeling.network.saved import load_network
@@ -26,15 +29,17 @@ from lesion_core.settings import LesionSettings
 from lesion_core.stores.folders import get_index, materialise, read_file
 from lesion_core.stores.local import LocalStore
 from lesion_core.training.job import run
+from lesion_core.training.out_of_distribution import fit_detector
 from lesion_core.training.output_key import training_inputs, training_key
 from lesion_core.training.resuming import find_resume_point
 from lesion_core.training.spec import TrainJob
+from lesion_core.types import PatientMetadata
 from tests.stages import finished_stages
 
 MakeRecipe = Callable[..., Recipe]
 _FILES = {
     "model.keras", "model.onnx", "recipe.json", "labels.json", "preprocessing.json", "calibration.json",
-    "provenance.json", "parity.json", "history.csv", "summary.txt", "architecture.png",
+    "provenance.json", "parity.json", "ood.json", "history.csv", "summary.txt", "architecture.png",
     "steps.csv", "tensorboard/events.out.tfevents.training",
     "contact_sheet.png",
 }  # fmt: skip
@@ -113,11 +118,41 @@ def test_a_model_folder_is_complete_and_its_two_forms_agree(
     assert sum(provenance["class_counts"].values()) == provenance["n_train_images"]
     assert provenance["attributions"] == ["clinic 0", "clinic 1", "clinic 2"]
     assert provenance["licence"] == "CC-BY"
+    assert 0 < parity["score_max_relative_difference"] <= parity["score_tolerance"] == 1e-3
     labels = json.loads(read_file(store, ref, "labels.json"))
     assert labels["class_order"] == [str(name) for name in CLASS_ORDER]
     predictor = Predictor.load(materialise(store, ref, tmp_path), threads=1)
     assert predictor.preprocessing.size_px == 32
     assert read_file(store, ref, "architecture.png").startswith(b"\x89PNG")
+
+
+@pytest.mark.slow
+def test_the_score_of_the_image_as_it_is_travels_with_a_model_of_many_views(
+    trained: tuple[ModelRef, list[Progress]], store: LocalStore, dataset: OpenDataset, tmp_path: Path
+) -> None:
+    """So few images of calibration give no threshold: nothing is flagged, but photographs are furthest away."""
+    predictor = Predictor.load(materialise(store, trained[0], tmp_path), threads=1)
+    stated = predictor.folder.out_of_distribution
+    assert stated is not None
+    assert stated.n_fit == dataset.split("train")["group"].nunique()
+    rows = dataset.split("calibration")
+    assert stated.n_calibration == len(rows) < 20
+    assert "too few for a threshold" in stated.reason
+    scores = predictor.predict(dataset.pixels(rows), metadata_inputs(rows)).ood_score
+    detector = fit_detector(dataset)
+    assert detector.stated == stated
+    np.testing.assert_allclose(scores, detector.scores(dataset.pixels(rows)), rtol=1e-3)
+    for photograph in (data.astronaut(), data.coffee()):
+        likeness = predictor.predict_bytes(_png(photograph), PatientMetadata()).out_of_distribution
+        assert likeness is not None
+        assert likeness.flagged is None
+        assert likeness.score > 1.5 * float(np.max(scores))
+
+
+def _png(pixels: np.ndarray) -> bytes:
+    buffer = io.BytesIO()
+    Image.fromarray(pixels).save(buffer, "PNG")
+    return buffer.getvalue()
 
 
 @pytest.mark.slow
@@ -127,11 +162,14 @@ def test_every_long_part_of_a_training_is_a_stage_that_tells_how_far_it_is(
     ref, heard = trained
     parts = finished_stages(heard)
     assert list(parts) == [
-        "fetch dataset", "network", "training", "export", "parity check", "calibration", "model files", "publish"
+        "fetch dataset", "network", "training", "out of distribution", "export", "parity check", "calibration",
+        "model files", "publish",
     ]  # fmt: skip
     assert parts["training"] == _history(store, ref)["step"].iloc[-1]
     assert parts["parity check"] == 2 * json.loads(read_file(store, ref, "parity.json"))["n_images"]
     assert parts["calibration"] == len(dataset.split("calibration"))
+    stated = json.loads(read_file(store, ref, "ood.json"))
+    assert parts["out of distribution"] == stated["n_fit"] + stated["n_calibration"]
     assert parts["publish"] == len(_FILES)
     converting = {each.message for each in heard if "pass" in each.message}
     assert len(converting) > 5, "the conversion, the longest part of an export, says nothing"
