@@ -1,7 +1,7 @@
 """A report's numbers as they are stored, and how they are read back.
 
 ``reports/<recipe>-<model12>/<digest12>/``: metrics.json (``Metrics``) · predictions.parquet · misclassified.csv ·
-figures/*.png · card.md · index.json.
+figures/*.png · card.md · card.html · card.json · card.xml · index.json.
 """
 
 import operator

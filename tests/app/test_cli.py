@@ -9,6 +9,7 @@ import pytest
 from typer.testing import CliRunner
 
 from deployments.cli import app
+from lesion_core.evaluation.card import ModelCard
 from lesion_core.evaluation.spec import EvaluateJob
 from lesion_core.evaluation.test_access import record_access
 from lesion_core.isic.withdrawals import note_withdrawn
@@ -94,7 +95,10 @@ def test_cleaning_says_what_goes_and_what_stays_and_deletes_only_when_asked(
     warned = printed("models").splitlines()
     place = next(number for number, line in enumerate(warned) if line.startswith(model.id))
     assert "WITHDRAWN: saw 1 of the images that the archive withdrew" in warned[place + 1]
-    assert f"For training (1): {made.withdrawn}" in printed("card", model.id)
+    card = printed("card", model.id)
+    assert f"For training (1): {made.withdrawn}" in card
+    assert "| Dr. A | approved | first |" in card
+    assert ModelCard.model_validate_json(printed("card", model.id, "--form", "json")).approval is not None
     assert not any("WITHDRAWN" in line for line in printed("models").splitlines() if made.new.model.id in line)
 
 

@@ -67,7 +67,12 @@ STEPS = {
         ("comparison.md.j2",),
         upstream=_ARCHIVE,
     ),
-    "evaluate": Step("lesion_core.evaluation.version", ("lesion_core.evaluation.job",), upstream=_ARCHIVE),
+    "evaluate": Step(
+        "lesion_core.evaluation.version",
+        ("lesion_core.evaluation.job",),
+        ("model_card.html.j2", "model_card.md.j2"),
+        upstream=_ARCHIVE,
+    ),
 }
 
 

@@ -31,7 +31,11 @@ def data_of(subject: Subject, dataset: DatasetSummary) -> Data:
 
 def _counts(dataset: DatasetSummary) -> dict[str, Mapping[str, float]]:
     """Return what is known of each metadata field: quartiles of a number, or images by word."""
-    first = {AGE.name: dataset.age_years, SEX.name: dataset.sexes, SITE.name: dataset.sites}
+    first: dict[str, Mapping[str, float]] = {
+        AGE.name: dataset.age_years,
+        SEX.name: dataset.sexes,
+        SITE.name: dataset.sites,
+    }
     return {**first, **dataset.later_fields}
 
 
