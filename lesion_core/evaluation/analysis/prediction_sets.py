@@ -69,14 +69,15 @@ def _measured(
     inside = conformal_sets(probs, level)
     size: np.ndarray = inside.sum(axis=1)
     holds = inside[np.arange(len(class_index)), class_index]
-    names_malignant, is_malignant = inside[:, _MALIGNANT].any(axis=1), np.isin(class_index, _MALIGNANT)
+    names_malignant = np.asarray(inside[:, _MALIGNANT].any(axis=1))
+    is_malignant, is_empty = np.isin(class_index, _MALIGNANT), np.isin(size, 0)
     return SetCoverage(
         wanted=level.coverage,
         coverage=means.share(holds),
         mean_size=means.mean(size),
-        single=means.share(np.asarray(size == 1)),
-        empty=means.share(np.asarray(size == 0)),
-        benign_only=means.share(~names_malignant, np.asarray(size > 0)),
+        single=means.share(np.isin(size, 1)),
+        empty=means.share(is_empty),
+        benign_only=means.share(~names_malignant, ~is_empty),
         missed_malignant=means.share(~names_malignant, is_malignant),
         classes=tuple(
             ClassCoverage(

@@ -39,6 +39,7 @@ from tests.stages import finished_stages
 MakeRecipe = Callable[..., Recipe]
 _FILES = {
     "model.keras", "model.onnx", "recipe.json", "labels.json", "preprocessing.json", "calibration.json",
+    "calibration_images.json", "operating_points.json", "conformal.json",
     "provenance.json", "parity.json", "ood.json", "history.csv", "summary.txt", "architecture.png",
     "steps.csv", "tensorboard/events.out.tfevents.training",
     "contact_sheet.png",
