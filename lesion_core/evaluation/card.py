@@ -11,9 +11,9 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from lesion_core.dataset.summary import DatasetSummary
-from lesion_core.evaluation.report import CARD_NAME, Metrics, Subject, read_predictions
+from lesion_core.evaluation.report import CARD_NAME, ExternalSubject, Metrics, Subject, read_predictions
 from lesion_core.isic.withdrawals import withdrawn_ids
-from lesion_core.labels import CLASS_NAMES, CLASS_ORDER, N_CLASSES_IN_WORDS, Diagnosis
+from lesion_core.labels import CLASS_NAMES, CLASS_ORDER, MALIGNANT, N_CLASSES_IN_WORDS, Diagnosis
 from lesion_core.lineage.exposure import find_exposure
 from lesion_core.markup import code, escape_markdown, table
 from lesion_core.recipes.former_names import with_present_names
@@ -59,6 +59,7 @@ def write_card(metrics: Metrics, model: ModelRef, folder: ModelFolder, dataset: 
         _opening(metrics, model, folder),
         _section("Intended use", [disclaimer_without_model()[0].text, BENIGN_WARNING]),
         _section("Performance", [_performance(metrics)]),
+        *_external_test(metrics.subject.external),
         _section("By class", [_by_class(metrics)]),
         _section("Training data", [_training(folder)]),
         _section("Test data", [_test_data(metrics, dataset)]),
@@ -160,6 +161,39 @@ def _unseen(n_seen: int) -> str:
     return f"of which {n_seen:,} were used in its making" if n_seen else "none of which was used in its making"
 
 
+def _external_test(external: ExternalSubject | None) -> Iterable[str]:
+    """Say what an external test set's labels stand for, and what of it was left out; nothing of a split."""
+    if external is None:
+        return
+    labels = [(escape_markdown(one.label), " or ".join(one.classes), f"{one.n_images:,}") for one in external.labels]
+    introduction = (
+        f"These are the images of the external test set {code(external.name)}, none of a split of the training's "
+        f"dataset. Of {external.n_listed:,} rows of its table, the images with these labels can be used:"
+    )
+    paragraphs = [introduction, table(("Label", "Counts as", "Images"), labels), *_pools(external)]
+    if external.left_out:
+        left_out = "; ".join(f"{reason}: {n:,}" for reason, n in external.left_out.items())
+        paragraphs.append(f"Left out, by name in left_out.csv: {left_out}.")
+    if external.not_compared:
+        named = ", ".join(code(name) for name in external.not_compared)
+        paragraphs.append(f"Near-duplicates of images of {named} could not be looked for: its pixels were removed.")
+    yield _section("External test", paragraphs)
+
+
+def _pools(external: ExternalSubject) -> Iterable[str]:
+    for pool in external.pools:
+        text = (
+            f"{' and '.join(pool)} count as one class: an answer of either is right, and all numbers stand under "
+            f"{pool[0]}."
+        )
+        if len({name in MALIGNANT for name in pool}) > 1:
+            text += (
+                " Malignant sensitivity and specificity are of the other images alone, since nobody knows which of "
+                "these are malignant."
+            )
+        yield text
+
+
 def _by_class(metrics: Metrics) -> str:
     shown = [label for one in CLASS_MEASURES for label in one.card_columns]
     header = ("Class", "Images", "Groups", *(label[0].upper() + label[1:] for label in shown))
@@ -227,7 +261,8 @@ def _limits(metrics: Metrics, folder: ModelFolder) -> Iterable[str]:
             "Wilson's, counting groups as trials."
         )
     yield f"A lesion of any other diagnosis is answered with one of the {N_CLASSES_IN_WORDS} classes all the same."
-    yield "Measured on images of the same sources as the training images; no other hospital's images were tested."
+    if metrics.subject.external is None:
+        yield "Measured on images of the same sources as the training images; no other hospital's images were tested."
     yield "Skin tone is not recorded, so performance by skin tone is not known."
     yield MAP_CAVEAT
 
