@@ -124,8 +124,9 @@ def _add_evidence(
     for column, why in _EVIDENCE.items():
         if column not in members:
             continue
-        known = members[members[column].notna()].drop_duplicates(column).set_index(column)["isic_id"]
-        met = own[own[column].isin(known.index)]
+        once = members[members[column].notna()].drop_duplicates(column)
+        known = dict(zip(once[column], once["isic_id"], strict=True))
+        met = own[own[column].isin(list(known))]
         for isic_id, value in zip(met["isic_id"], met[column], strict=True):
             found.setdefault(str(isic_id), (why, f"{known[value]} of {dataset_id}"))
 
