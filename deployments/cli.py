@@ -146,6 +146,27 @@ def card(
     typer.echo(current_card(store, report, changes_of(store, report.model), form=form))
 
 
+@app.command("external-reports")
+def list_external_reports(
+    model: Annotated[str, typer.Argument(help="Model id, such as isic-quick/0f3a9c1d22b4")],
+) -> None:
+    """List what a model reached on external test sets, oldest first, and what of them was left out."""
+    from lesion_core.evaluation.report import external_reports, read_metrics
+    from lesion_core.registry.versions import get_model
+
+    store = open_existing_store(LesionSettings())
+    found = external_reports(store, get_model(store, model))
+    if not found:
+        typer.echo(f"No external test of {model} yet, in {store.url}; the flow 'external-test' makes one.")
+    for report in found:
+        metrics = read_metrics(store, report)
+        n_left_out = sum(metrics.subject.external.left_out.values()) if metrics.subject.external else 0
+        typer.echo(
+            f"{report.external}  balanced accuracy {metrics.balanced_accuracy.in_words()}  {report.n_images:,} "
+            f"images, {n_left_out:,} left out  {report.id}"
+        )
+
+
 @app.command("looks", hidden=True)  # its former name
 @app.command("test-access")
 def access_log(

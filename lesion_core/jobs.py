@@ -30,7 +30,7 @@ from lesion_core.stores.protocol import Store
 from lesion_core.stores.references import find_reference
 from lesion_core.types import StoreKey
 
-JobKind = Literal["train", "trial", "evaluate", "compare", "data-report"]
+JobKind = Literal["train", "trial", "evaluate", "compare", "data-report", "unknown-class"]
 
 # kind -> module that defines run(spec: dict, *, store, workdir, on_progress) -> BaseModel
 _MODULES: Mapping[str, str] = {
@@ -39,6 +39,7 @@ _MODULES: Mapping[str, str] = {
     "evaluate": "lesion_core.evaluation.job",
     "compare": "lesion_core.comparison.job",
     "data-report": "lesion_core.dataset_report.job",
+    "unknown-class": "lesion_core.evaluation.left_out.unknown_class_job",
 }
 _LAST_LINES = 40
 # How a process ends for want of memory: by the system, or inside a library that did not look at what it was given.

@@ -14,6 +14,8 @@
     reports/<recipe>-<model12>/<digest12>/…        metrics.json · predictions.parquet · figures/*.png · index.json
     data-reports/<dataset>/<digest12>/…            report.html · summary.json · figures/*.png · index.json
     comparisons/<name>/<digest12>/…                leaderboard.json · leaderboard.csv · figures/*.png · index.json
+    unknown-classes/<recipe>-<model12>/<digest12>/…  how a model tells a class that it never learnt · index.json
+    source-shifts/<recipe>-<model12>/<digest12>/…    how a model does on a source that it never saw · index.json
     looks/<dataset>/<test>/<digest12>.json         which model was measured on which test split, append-only
     claims/<dataset>/<test>/<recipe>.json          which models of a recipe were the first there, once
     trials/<recipe>/<digest12>/…                   recipe.json · history.csv of one trial of a search · index.json
@@ -38,6 +40,7 @@ from lesion_core.types import StoreKey
 
 INDEX_NAME = "index.json"
 LOOKS, CLAIMS, COMPARISONS = "looks", "claims", "comparisons"
+UNKNOWN_CLASSES, SOURCE_SHIFTS = "unknown-classes", "source-shifts"
 DIGEST_LENGTH = 12
 SHARD_PREFIX_LENGTH = 4
 _PART = re.compile(r"^[A-Za-z0-9][A-Za-z0-9._-]{0,126}$")
@@ -124,6 +127,16 @@ def weights_key(sha256: str, file_name: str) -> StoreKey:
 def report_key(model_id: str, digest: str) -> StoreKey:
     """Return the folder of an evaluation of the model called ``model_id``."""
     return _join("reports", model_id.replace("/", "-"), digest[:DIGEST_LENGTH])
+
+
+def unknown_class_key(model_id: str, digest: str) -> StoreKey:
+    """Return the folder of how well the model called ``model_id`` tells a class that it never learnt."""
+    return _join(UNKNOWN_CLASSES, model_id.replace("/", "-"), digest[:DIGEST_LENGTH])
+
+
+def source_shift_key(model_id: str, digest: str) -> StoreKey:
+    """Return the folder of how the model called ``model_id`` does on a source that it never saw."""
+    return _join(SOURCE_SHIFTS, model_id.replace("/", "-"), digest[:DIGEST_LENGTH])
 
 
 def data_report_key(dataset: str, digest: str) -> StoreKey:

@@ -86,6 +86,11 @@ class ReportRef(Ref):
     balanced_accuracy_high: float = Field(ge=0, le=1)
     chance: float = Field(ge=0, le=1, description="1 / number of classes present in the split")
     n_images: int = Field(ge=1)
+    external: str = Field(
+        default="",
+        exclude_if=lambda name: not name,
+        description="Name of the external test set; empty: the dataset's own split",
+    )
 
 
 class TrialRef(Ref):

@@ -4,6 +4,8 @@ from collections.abc import Sequence
 
 from prefect import task
 
+from lesion_core.isic.external.labels import ExternalTest
+from lesion_core.isic.external.snapshot import bring_folder
 from lesion_core.isic.ingest.assembly import assemble, report_arrivals
 from lesion_core.isic.ingest.fetch import fetch_shard as fetch
 from lesion_core.isic.ingest.holdings import earlier_tables
@@ -47,3 +49,11 @@ def publish_snapshot(source: ArchiveSource, listing: ListingRef, shards: Sequenc
     report = report_arrivals(listing, shards, store)
     publish.table(publish.INGEST_ISSUES, report.rows(), report.in_words())
     return assemble(source, listing, shards, store)
+
+
+@task(name="read-external-folder", **RETRY_TRANSIENT)
+def read_external_folder(test: ExternalTest) -> SnapshotRef:
+    """Bring a folder of labelled images into the store; say which are left out, and why."""
+    store = open_store()
+    with publish.progress("external-progress", test.name) as on_progress:
+        return bring_folder(test, store, on_progress=on_progress)

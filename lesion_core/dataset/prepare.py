@@ -17,7 +17,8 @@ from lesion_core.dataset.manifest import (
     write_table,
 )
 from lesion_core.dataset.options import PrepareOptions
-from lesion_core.dataset.proof.certificate import DUPLICATES_NAME, DUPLICATES_SCHEMA, write_certificate
+from lesion_core.dataset.proof.certificate import DUPLICATES_NAME, DUPLICATES_SCHEMA, Shortcut, write_certificate
+from lesion_core.dataset.proof.leakage import NO_FOLD
 from lesion_core.dataset.proof.shortcuts import audit_shortcuts, border_colours
 from lesion_core.dataset.records import SHARD_ROWS, SPLITS_NAME, SPLITS_SCHEMA, shard_name
 from lesion_core.dataset.shards import write_shards
@@ -37,13 +38,14 @@ from lesion_core.errors import ArtifactNotFound, DataError
 from lesion_core.fields.columns import encoded
 from lesion_core.fields.table import FIELDS, key_of_later
 from lesion_core.images import Preprocessing
+from lesion_core.isic.external.labels import EXTERNAL_NAME, LEFT_OUT_NAME
 from lesion_core.isic.withdrawals import withdrawn_ids
 from lesion_core.keys import DIGEST_LENGTH, dataset_key, digest_of
 from lesion_core.labels import class_index
 from lesion_core.progress import ProgressCallback, Tally, ignore_progress
 from lesion_core.refs import DatasetRef, SnapshotRef
 from lesion_core.stores.filesystem import locked, translated
-from lesion_core.stores.folders import publish
+from lesion_core.stores.folders import publish, read_file
 from lesion_core.stores.protocol import Store
 from lesion_core.stores.references import ref_from_folder
 from lesion_core.types import LICENCE_ORDER, JsonDict
@@ -78,6 +80,7 @@ def prepare(
             than the name's datasets have.
         LicenceRefused: Images under a licence that the profile does not allow.
         ManifestError: The snapshot's table breaks its schema.
+        ArtifactNotFound: An external test set is asked of a snapshot that is none of a folder.
         DataError: Images that do not decode, or too few lesions to fill the splits.
         StoreError: The store's own.
     """
@@ -196,7 +199,9 @@ def _make(
         tables = _tables(images, duplicates, options, read_split_history(store, parent), may_grow=may_grow)
         check_frozen(store, options.name, options.test_name, tables.test_ids())
     inputs = {**wanted, **descent_of(parent)}
-    _write(tables, folder, inputs, withdrawn, options.seed, on_progress)
+    if options.test_only:
+        _keep_origin(store, snapshot, folder)
+    _write(tables, folder, inputs, withdrawn, options, on_progress)
     key = dataset_key(options.name, digest_of(inputs))
     index, sha256 = publish(
         store,
@@ -250,21 +255,33 @@ def _tables(
         withdrawn=group_of_gone,
         frozen=None if may_grow else frozen_ids(history, options.test_name),
     )
-    folds = assign_folds(
-        manifest,
-        options.n_folds,
-        options.seed,
-        past_folds(history),
-        withdrawn=group_of_gone,
-        tested=set(manifest.loc[placed["split"] == "test", "group"]),
-    )
-    placed = placed.assign(fold=folds)
+    placed = placed.assign(fold=_folds(manifest, placed, options, history, group_of_gone))
     test_name = placed["split"].map({"test": options.test_name})
     return _Tables(
         manifest=manifest,
         splits=_recorded(manifest, placed),
         duplicates=duplicates,
         history=next_split_history(history, manifest.assign(test_name=test_name, **placed)),
+    )
+
+
+def _folds(
+    manifest: pd.DataFrame,
+    placed: pd.DataFrame,
+    options: PrepareOptions,
+    history: pd.DataFrame,
+    group_of_gone: dict[str, str],
+) -> pd.Series:
+    """Return each image's fold; an external test set has none."""
+    if options.test_only:
+        return pd.Series(NO_FOLD, index=manifest.index, dtype=np.int8, name="fold")
+    return assign_folds(
+        manifest,
+        options.n_folds,
+        options.seed,
+        past_folds(history),
+        withdrawn=group_of_gone,
+        tested=set(manifest.loc[placed["split"] == "test", "group"]),
     )
 
 
@@ -295,18 +312,28 @@ def _recorded(manifest: pd.DataFrame, placed: pd.DataFrame) -> pd.DataFrame:
     )
 
 
+def _keep_origin(store: Store, snapshot: SnapshotRef, folder: Path) -> None:
+    """Copy what an external test set says of itself: its labels, and the images that it left out, by name."""
+    for name in (EXTERNAL_NAME, LEFT_OUT_NAME):
+        (folder / name).write_bytes(read_file(store, snapshot, name))
+
+
 def _write(
     tables: _Tables,
     folder: Path,
     inputs: JsonDict,
     withdrawn: frozenset[str],
-    seed: int,
+    options: PrepareOptions,
     on_progress: ProgressCallback,
 ) -> None:
     write_manifest(tables.manifest, folder / MANIFEST_NAME)
     write_table(tables.splits, SPLITS_SCHEMA, folder / SPLITS_NAME)
     write_table(tables.duplicates, DUPLICATES_SCHEMA, folder / DUPLICATES_NAME)
     write_table(tables.history, SPLIT_HISTORY_SCHEMA, folder / SPLIT_HISTORY_NAME)
-    borders = border_colours(folder, tables.splits, on_progress)
-    shortcuts = audit_shortcuts(tables.manifest, tables.splits, borders, seed=seed, on_progress=on_progress)
+    shortcuts: tuple[Shortcut, ...] = ()
+    if not options.test_only:  # nothing is learnt from it, so there is no short way to learn it
+        borders = border_colours(folder, tables.splits, on_progress)
+        shortcuts = audit_shortcuts(
+            tables.manifest, tables.splits, borders, seed=options.seed, on_progress=on_progress
+        )
     write_certificate(folder, inputs, tables.splits, withdrawn=withdrawn, shortcuts=shortcuts)

@@ -15,6 +15,7 @@ from lesion_core.dataset.proof.certificate import verify_certificate
 from lesion_core.dataset.records import OpenDataset, open_dataset
 from lesion_core.dataset.summary import describe
 from lesion_core.evaluation.card import card_of, write_cards
+from lesion_core.evaluation.external import External, choose_unseen, is_external, measure_external
 from lesion_core.evaluation.gallery import write_misclassified, write_origins, write_performance
 from lesion_core.evaluation.measurement import N_RESAMPLINGS, Scored, measure_scores
 from lesion_core.evaluation.output_key import report_inputs, report_key_of
@@ -37,6 +38,7 @@ from lesion_core.evaluation.report import (
 from lesion_core.evaluation.spec import EvaluateJob
 from lesion_core.evaluation.test_access import AccessCounts, record_access
 from lesion_core.evaluation.version import STEP_VERSION
+from lesion_core.isic.external.labels import LEFT_OUT_NAME
 from lesion_core.keys import id_of
 from lesion_core.labels import CLASS_ORDER
 from lesion_core.progress import ProgressCallback, Tally
@@ -58,7 +60,7 @@ def run(spec: dict[str, Any], *, store: Store, workdir: Path, on_progress: Progr
     A report that is already there is returned at once; two processes with the same work wait for each other.
 
     Raises:
-        DataError: The split has no images.
+        DataError: The split has no images, or of an external test set the model was made from all of them.
         ConfigError: The job names companions, and another version of the recipe was measured on these test images; or
             the model is older and does not state which class shares its probabilities stand for.
         LeakageError: The dataset's certificate does not hold, or it is another than a model of a fold was trained on;
@@ -89,13 +91,17 @@ class _Opened:
     rows: pd.DataFrame
     images: ModelImages
     looks: AccessCounts | None
+    external: External | None = None
 
 
 def _open(job: EvaluateJob, store: Store, workdir: Path, on_progress: ProgressCallback) -> _Opened:
     dataset = open_dataset(store, job.dataset, workdir / "datasets", on_progress)
     verify_certificate(dataset)
     dataset = with_splits_of(job.model, dataset)
-    rows = rows_to_evaluate(dataset, job.split)
+    rows, external = rows_to_evaluate(dataset, job.split), None
+    if is_external(dataset):
+        cache = workdir / "datasets"
+        external, rows = choose_unseen(store, job.model, dataset, cache=cache, on_progress=on_progress)
     folder = materialise(store, job.model, workdir / "models", on_progress)
     predictor = Predictor.load(folder, model_id=job.model.id)
     if job.model.dataset.sha256 == job.dataset.sha256:
@@ -103,7 +109,7 @@ def _open(job: EvaluateJob, store: Store, workdir: Path, on_progress: ProgressCa
     prior = stated_prior(predictor.folder)
     looks = record_access(job, store) if job.split == "test" else None  # the last thing before images are opened
     images = ModelImages(dataset, store, predictor.preprocessing)
-    return _Opened(store, folder, predictor, prior, dataset, rows, images, looks)
+    return _Opened(store, folder, predictor, prior, dataset, rows, images, looks, external)
 
 
 def _evaluate(
@@ -116,7 +122,7 @@ def _evaluate(
         opened.rows["group"].astype(str).to_numpy(dtype=str),
         opened.class_prior,
     )
-    metrics = _measure(scored, job, opened, on_progress)
+    scored, metrics = _measure(scored, job, opened, on_progress)
     _write(metrics, scored, job, opened, folder, on_progress)
     index, sha256 = publish(
         opened.store,
@@ -131,22 +137,28 @@ def _evaluate(
     return ref_from_folder(ReportRef, key, index, sha256)
 
 
-def _measure(scored: Scored, job: EvaluateJob, opened: _Opened, on_progress: ProgressCallback) -> Metrics:
+def _measure(
+    scored: Scored, job: EvaluateJob, opened: _Opened, on_progress: ProgressCallback
+) -> tuple[Scored, Metrics]:
+    """Return what is measured, with pooled answers where an external test's labels ask for it, and its numbers."""
     tally = Tally(on_progress, "bootstrap intervals", N_RESAMPLINGS * job.n_bootstrap)
     tally.tell("what was seen in training")
     subject = _subject(job, opened)
-    return measure_scores(
-        scored,
-        subject,
-        temperature=opened.predictor.temperature,
-        on_drawn=lambda n: tally.add(n, "resamples of whole groups"),
-    )
+    asked: dict[str, Any] = {
+        "temperature": opened.predictor.temperature,
+        "on_drawn": lambda n: tally.add(n, "resamples of whole groups"),
+    }
+    if opened.external is not None:
+        return measure_external(scored, opened.external, subject, **asked)
+    return scored, measure_scores(scored, subject, **asked)
 
 
 def _write(
     metrics: Metrics, scored: Scored, job: EvaluateJob, opened: _Opened, folder: Path, on_progress: ProgressCallback
 ) -> None:
     (folder / METRICS_NAME).write_text(metrics.model_dump_json(indent=1) + "\n", encoding="utf-8")
+    if opened.external is not None:
+        opened.external.left_out.to_csv(folder / LEFT_OUT_NAME, index=False)
     predictions = table_of_predictions(opened.rows, scored.probs)
     predictions.to_parquet(folder / PREDICTIONS_NAME, index=False)
     mistakes = table_of_mistakes(predictions)
@@ -185,6 +197,7 @@ def _subject(job: EvaluateJob, opened: _Opened) -> Subject:
         n_bootstrap=job.n_bootstrap,
         seed=job.seed,
         step_version=STEP_VERSION,
+        external=opened.external.subject if opened.external else None,
     )
 
 
@@ -199,4 +212,5 @@ def _summary(job: EvaluateJob, metrics: Metrics) -> JsonDict:
         "balanced_accuracy_high": score.high,
         "chance": metrics.chance,
         "n_images": metrics.subject.n_images,
+        **({"external": metrics.subject.external.name} if metrics.subject.external else {}),
     }

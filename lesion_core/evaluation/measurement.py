@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from lesion_core.evaluation.pools import Pool, with_pooled_sums
 from lesion_core.evaluation.report import Metrics, Subject
 from lesion_core.labels import CLASS_ORDER, N_CLASSES
 from lesion_core.statistics.calibration import FLAT, bring_to_shares
@@ -37,12 +38,14 @@ class Scored:
         probs: float (n, k), as the model answers.
         groups: (n,).
         class_prior: float (k,) or, of each row, (n, k): the class shares that ``probs`` stand for.
+        pools: Classes that count as one; their images and answers are filed under the first of each.
     """
 
     class_index: np.ndarray
     probs: np.ndarray
     groups: np.ndarray
     class_prior: np.ndarray = field(default_factory=lambda: FLAT)
+    pools: tuple[Pool, ...] = ()
 
     @property
     def class_shares(self) -> np.ndarray:
@@ -56,7 +59,10 @@ class Scored:
         How right probabilities are can only be asked in the population that they are for: those of a perfect model
         for a flat prior are wrong by as much as the classes of the images differ in number.
         """
-        return bring_to_shares(self.probs, self.class_prior, self.class_shares)
+        probs, prior = self.probs, self.class_prior
+        if self.pools:
+            probs, prior = with_pooled_sums(probs, prior, self.pools)
+        return bring_to_shares(probs, prior, self.class_shares)
 
     def n_groups_of(self, chosen: np.ndarray) -> int:
         """Return how many groups the chosen images, bool (n,), belong to."""

@@ -1,9 +1,11 @@
 """A report's numbers as they are stored, and how they are read back.
 
 ``reports/<recipe>-<model12>/<digest12>/``: metrics.json (``Metrics``) · predictions.parquet · misclassified.csv ·
-figures/*.png · card.md · card.html · card.json · card.xml · index.json.
+figures/*.png · card.md · card.html · card.json · card.xml · index.json; of an external test set also left_out.csv.
 """
 
+import csv
+import io
 import operator
 from typing import Any, Literal
 
@@ -12,6 +14,7 @@ from pydantic import Field, ValidationError
 
 from lesion_core.errors import ArtifactCorrupt, ArtifactNotFound
 from lesion_core.evaluation.test_access import AccessCounts
+from lesion_core.isic.external.labels import LEFT_OUT_NAME, Classes, MappedLabel, pools_of
 from lesion_core.keys import report_key
 from lesion_core.labels import CLASS_NAMES, CLASS_ORDER, Diagnosis
 from lesion_core.parquet import read_frame
@@ -30,6 +33,25 @@ CARD_NAME = "card.md"
 PROBABILITY_COLUMNS = tuple(f"p_{name}" for name in CLASS_ORDER)
 
 Row = dict[str, Any]
+
+
+class ExternalSubject(Value):
+    """The external test set that a model was measured on, and what of it was left out."""
+
+    name: str
+    labels: tuple[MappedLabel, ...] = Field(description="What every label of its table stands for")
+    n_listed: int = Field(ge=0, description="Rows of its table")
+    left_out: dict[str, int] = Field(description="Images left out, by reason; left_out.csv names them")
+    not_compared: tuple[str, ...] = Field(
+        default=(),
+        description="Datasets that the model was made from whose pixels were removed: near-duplicates of their "
+        "images could not be looked for",
+    )
+
+    @property
+    def pools(self) -> tuple[Classes, ...]:
+        """Classes that count as one."""
+        return pools_of(one.classes for one in self.labels)
 
 
 class Subject(Value):
@@ -58,10 +80,17 @@ class Subject(Value):
     n_bootstrap: int
     seed: int
     step_version: int
+    external: ExternalSubject | None = Field(
+        default=None,
+        exclude_if=lambda found: found is None,
+        description="The external test set that these images are; none: the dataset's own split",
+    )
 
     @property
     def split_in_words(self) -> str:
-        """Return 'test split', or 'test split of fold 2'."""
+        """Return 'test split', 'test split of fold 2', or 'external test set ham10000'."""
+        if self.external is not None:
+            return f"external test set {self.external.name}"
         return f"{self.split} split" + ("" if self.fold is None else f" of fold {self.fold}")
 
 
@@ -205,23 +234,46 @@ def read_predictions(store: Store, report: ReportRef) -> pd.DataFrame:
     return read_frame(read_file(store, report, PREDICTIONS_NAME))
 
 
+def read_left_out(store: Store, report: ReportRef) -> list[dict[str, str]]:
+    """Return the images of an external test set that a report does not measure: isic_id, reason and detail.
+
+    Raises:
+        ArtifactNotFound: The report is not in the store, or is none of an external test set.
+        ArtifactCorrupt: Its bytes are not those that were published.
+    """
+    return list(csv.DictReader(io.StringIO(read_file(store, report, LEFT_OUT_NAME).decode())))
+
+
 def latest_report(
     store: Store, model: ModelRef, *, split: Literal["validation", "calibration", "test"] = "test"
 ) -> ReportRef:
-    """Return the newest report on a model's performance on a split.
+    """Return the newest report on a model's performance on a split; never one on an external test set.
 
     Raises:
         ArtifactNotFound: There is none.
     """
-    prefix = report_key(model.id, "0" * 12).rpartition("/")[0] + "/"
-    found = [
-        (index.created, key, ref_from_folder(ReportRef, key, index, sha256))
-        for key, index, sha256 in list_folders(store, prefix)
-    ]
-    reports = [item for item in found if item[2].split == split and item[2].model.sha256 == model.sha256]
+    reports = [report for report in _reports(store, model) if report.split == split and not report.external]
     if not reports:
         raise ArtifactNotFound(
             f"expected a report on the {split} split for model {model.id!r}, found none; evaluate the model",
-            key=prefix,
+            key=_prefix(model),
         )
-    return max(reports, key=lambda item: item[:2])[2]
+    return reports[-1]
+
+
+def external_reports(store: Store, model: ModelRef) -> list[ReportRef]:
+    """Return every report of a model on an external test set, oldest first; ``external`` names the set."""
+    return [report for report in _reports(store, model) if report.external]
+
+
+def _prefix(model: ModelRef) -> str:
+    return report_key(model.id, "0" * 12).rpartition("/")[0] + "/"
+
+
+def _reports(store: Store, model: ModelRef) -> list[ReportRef]:
+    """Return every report of a model, oldest first."""
+    found = [
+        (index.created, key, ref_from_folder(ReportRef, key, index, sha256))
+        for key, index, sha256 in list_folders(store, _prefix(model))
+    ]
+    return [report for *_, report in sorted(found, key=lambda item: item[:2]) if report.model.sha256 == model.sha256]

@@ -102,12 +102,14 @@ def _check_certificate(store: Store, dataset: DatasetRef, role: str) -> GateChec
 
 def _check_subject(case: _Case) -> Iterator[GateCheck]:
     subject, report = case.metrics.subject, case.report
+    external = report.external or (subject.external.name if subject.external else "")
     is_same = subject.model_sha256 == report.model.sha256 and subject.dataset_sha256 == report.dataset.sha256
     yield GateCheck(
         name="measured on the test split",
-        passed=is_same and subject.split == report.split == "test",
+        passed=is_same and not external and subject.split == report.split == "test",
         detail=f"{subject.n_images:,} {subject.split} images of {subject.dataset_id}, model {subject.model_id}"
-        + ("" if is_same else ": not the model and dataset the report is filed under"),
+        + ("" if is_same else ": not the model and dataset the report is filed under")
+        + (f"; these are the external test set {external!r}, not the dataset's own test split" if external else ""),
     )
 
 

@@ -14,7 +14,16 @@ from dataclasses import dataclass, field
 from pydantic import ValidationError
 
 from lesion_core.errors import ArtifactCorrupt, ArtifactNotFound
-from lesion_core.keys import CLAIMS, COMPARISONS, DIGEST_LENGTH, LOOKS, id_of, index_key
+from lesion_core.keys import (
+    CLAIMS,
+    COMPARISONS,
+    DIGEST_LENGTH,
+    LOOKS,
+    SOURCE_SHIFTS,
+    UNKNOWN_CLASSES,
+    id_of,
+    index_key,
+)
 from lesion_core.stores.folders import FolderIndex, files_folder, find
 from lesion_core.stores.protocol import ObjectEntry, Store
 from lesion_core.types import Sha256, StoreKey
@@ -34,8 +43,11 @@ FOLDER_KINDS = (
 GATES, SIGNALS, ARCHIVE = "gates", "signals", "archive"
 # Never touched: what was decided, noted and answered, the channels themselves, and pretrained weights that somebody
 # put there. A comparison is a record, too: it keeps its numbers and figures, which show no image, but holds none of
-# the models and reports that it was made from.
-UNTOUCHED = ("channels", "events", "withdrawn", "members", "audit", "weights", COMPARISONS, LOOKS, CLAIMS)
+# the models and reports that it was made from; nor do the records of what was left out of a training.
+UNTOUCHED = (
+    *("channels", "events", "withdrawn", "members", "audit", "weights"),
+    *(COMPARISONS, UNKNOWN_CLASSES, SOURCE_SHIFTS, LOOKS, CLAIMS),
+)
 # Holds a folder's index while the folder is being removed: without ``index.json`` it exists for no reader, and
 # whoever finds this note can still tell what it was.
 CONDEMNED_NAME = "condemned.json"

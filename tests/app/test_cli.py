@@ -3,6 +3,7 @@
 import os
 import subprocess
 import sys
+import tempfile
 from pathlib import Path
 
 import pytest
@@ -10,15 +11,20 @@ from typer.testing import CliRunner
 
 from deployments.cli import app
 from lesion_core.evaluation.card import ModelCard
+from lesion_core.evaluation.report import ExternalSubject, read_metrics
 from lesion_core.evaluation.spec import EvaluateJob
 from lesion_core.evaluation.test_access import record_access
 from lesion_core.isic.withdrawals import note_withdrawn
+from lesion_core.keys import report_key
 from lesion_core.recipes.recipe import Recipe
+from lesion_core.refs import ReportRef
 from lesion_core.registry.channels import move_channel
-from lesion_core.stores.folders import utc_now
+from lesion_core.stores.folders import publish, utc_now
 from lesion_core.stores.local import LocalStore
+from lesion_core.stores.references import summary_of
 from lesion_core.training.pretrained import with_local_weights
 from tests.conftest import ROOT
+from tests.core.evaluation.worlds import make_dataset, publish_model, publish_report, right
 from tests.core.registry.generations import make_generations
 
 
@@ -121,3 +127,28 @@ def test_looks_are_listed_with_their_reason(tmp_path: Path) -> None:
     assert f"test-1 of {model.dataset.id}  {model.id}  again: a typing error\n" in outcome.output
     none = CliRunner().invoke(app, ["looks", "isic"], env={"LESION_STORE": str(made.root)}).output
     assert none.startswith("No model was measured on a test split of isic yet")
+
+
+def test_external_tests_are_listed_with_what_was_left_out(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    store = LocalStore(tmp_path / "store")
+    dataset = make_dataset(store, tmp_path, n_images=56)
+    model = publish_model(store, dataset.ref, tmp_path)
+    report = publish_report(store, model, dataset, tmp_path, right)
+    monkeypatch.setenv("LESION_STORE", str(tmp_path / "store"))
+    assert "No external test of" in CliRunner().invoke(app, ["external-reports", model.id]).stdout
+    _as_external(store, report, "clinic")
+    said = CliRunner().invoke(app, ["external-reports", model.id]).stdout
+    assert said.startswith("clinic  balanced accuracy 1.000")
+    assert f"{report.n_images} images, 3 left out" in said
+
+
+def _as_external(store: LocalStore, report: ReportRef, name: str) -> None:
+    """Publish a report's numbers once more, as those of an external test set."""
+    metrics = read_metrics(store, report)
+    external = ExternalSubject(name=name, labels=(), n_listed=report.n_images + 3, left_out={"no file": 3})
+    subject = metrics.subject.model_copy(update={"external": external})
+    with tempfile.TemporaryDirectory() as place:
+        (Path(place) / "metrics.json").write_text(metrics.model_copy(update={"subject": subject}).model_dump_json())
+        key = report_key(report.model.id, "e" * 12)
+        summary = {**summary_of(report), "external": name}
+        publish(store, key, Path(place), step="evaluate", step_version=1, inputs={}, summary=summary)

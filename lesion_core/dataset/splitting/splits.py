@@ -7,6 +7,8 @@ twins are being tested on, so they may not be learnt from.
 
 The test split is frozen under its name: after the first dataset that has it, it never gains an image. New groups go
 elsewhere, and a new image of a group in test is set aside until the test has another name.
+
+Options may hold groups out for the test (``held_out``): all of them, those of a source, or those of a class.
 """
 
 from collections.abc import Collection, Mapping
@@ -17,6 +19,7 @@ import pandas as pd
 from lesion_core.dataset.options import PrepareOptions
 from lesion_core.dataset.proof.leakage import QUARANTINED
 from lesion_core.dataset.splitting.allocation import GroupAllocator
+from lesion_core.dataset.splitting.held_out import find_held_out
 from lesion_core.errors import ConfigError, DataError, ManifestError
 from lesion_core.labels import CLASS_ORDER, class_index
 
@@ -32,6 +35,7 @@ class Reason(StrEnum):
 
     JOINED = "new evidence joined two splits"
     FROZEN = "new image of a group in the frozen test"
+    BESIDE = "in a group of the source that was left out, but not of it"
 
 
 def assign_splits(
@@ -62,7 +66,7 @@ def assign_splits(
     Raises:
         ConfigError: The fractions leave less than a tenth for training.
         ManifestError: The split history names a split that does not exist.
-        DataError: Too few groups to fill all four splits, or fewer than two classes to learn.
+        DataError: Too few groups to fill all four splits, fewer than two classes to learn, or nothing to hold out.
     """
     shares = shares_of(options)
     past = history or {}
@@ -70,16 +74,23 @@ def assign_splits(
         raise ManifestError(
             f"expected splits of {', '.join(_WEAKEST_FIRST)} in the split history, got {sorted(unknown)}"
         )
-    given = _given(manifest, past, withdrawn or {})
+    held_out = find_held_out(manifest, options)
+    given = {**_given(manifest, past, withdrawn or {}), **dict.fromkeys(held_out.groups, "test")}
     held = manifest["group"].map(given)
     before = manifest["isic_id"].map(past)
     barred = (held == "test") & ~manifest["isic_id"].isin(manifest["isic_id"] if frozen is None else frozen)
     parted = before.notna() & (before != held)
-    placed = manifest[~parted & ~barred].assign(class_index=manifest["diagnosis"].map(class_index))
-    chosen = {**given, **_place(placed, shares, options.seed, given, may_grow=frozen is None)}
-    splits = manifest["group"].map(chosen).mask(parted | barred, QUARANTINED).rename("split")
-    _check_filled(manifest, splits)
-    reason = pd.Series(str(Reason.JOINED), index=manifest.index).mask(barred & ~parted, str(Reason.FROZEN))
+    aside = parted | barred | held_out.beside
+    placed = manifest[~aside].assign(class_index=manifest["diagnosis"].map(class_index))
+    may_grow = frozen is None and not held_out.fills_test
+    chosen = (
+        given if options.test_only else {**given, **_place(placed, shares, options.seed, given, may_grow=may_grow)}
+    )
+    splits = manifest["group"].map(chosen).mask(aside, QUARANTINED).rename("split")
+    if not options.test_only:
+        _check_filled(manifest, splits)
+    reason = pd.Series(str(Reason.JOINED), index=manifest.index).mask(held_out.beside & ~parted, str(Reason.BESIDE))
+    reason = reason.mask(barred & ~parted, str(Reason.FROZEN))
     return pd.DataFrame({"split": splits, "reason": reason.where(splits == QUARANTINED, None)})
 
 

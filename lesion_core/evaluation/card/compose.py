@@ -19,6 +19,7 @@ from lesion_core.evaluation.card.content import (
     Training,
 )
 from lesion_core.evaluation.card.data import data_of
+from lesion_core.evaluation.card.external import external_tables
 from lesion_core.evaluation.card.limits import limits_of
 from lesion_core.evaluation.card.statements import REASONS, SAME_SOURCES, USE
 from lesion_core.evaluation.report import ClassMetrics, Metrics
@@ -62,7 +63,8 @@ def card_of(
         attributions=tuple(text for text in folder.provenance.attributions if text.strip()),
         training_seed=str(folder.recipe.get("seed")),
     )
-    return with_sections(card, (*calibration_tables(metrics.probabilities), *sections))
+    external = external_tables(metrics.subject.external)
+    return with_sections(card, (*calibration_tables(metrics.probabilities), *external, *sections))
 
 
 def with_sections(card: ModelCard, tables: Iterable[CardTable]) -> ModelCard:

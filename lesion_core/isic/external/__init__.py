@@ -1,0 +1,1 @@
+"""A folder of labelled images that no model was made from, brought into the store as it is."""
