@@ -118,7 +118,8 @@ def _places(headings: Sequence[str]) -> list[int]:
 def _subgroup(axes: Axes, row: ForestRow, place: int, number: int) -> None:
     if not row.estimates or row.estimates[number].value is None:
         said = "too few groups" if not row.estimates else "not known"
-        axes.text(0.0, place, said, size=7.5, color=MUTED, va="center", backgroundcolor="white")
+        plain = {"facecolor": "white", "edgecolor": "none", "pad": 0.5}
+        axes.text(0.01, place, said, size=7.5, color=MUTED, va="center", bbox=plain)
         return
     found = row.estimates[number]
     _mark(axes, place, found, WARNING if row.is_gap[number] else ACCENT, filled=found.method == "group bootstrap")
