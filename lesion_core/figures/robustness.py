@@ -104,7 +104,7 @@ def draw_stress(rows: Sequence[ChangeRow], path: Path, subject: Subject) -> Path
         _rule(axes)
     _name(left, [row.amount for row in rows], places)
     _head_fields(left, [row.perturbation for row in rows], places)
-    head(left, "Blue: leading class. Brown: malignant")
+    head(left, "Blue: leading class. Brown: malignant or not")
     head(right, "Brown: the interval leaves 0 out")
     return sheet.save(path)
 
