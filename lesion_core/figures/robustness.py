@@ -104,7 +104,7 @@ def draw_stress(rows: Sequence[ChangeRow], path: Path, subject: Subject) -> Path
         _rule(axes)
     _name(left, [row.amount for row in rows], places)
     _head_fields(left, [row.perturbation for row in rows], places)
-    head(left, "Blue: leading class. Brown: malignant")
+    head(left, "Blue: leading class. Brown: malignant or not")
     head(right, "Brown: the interval leaves 0 out")
     return sheet.save(path)
 
@@ -118,7 +118,8 @@ def _places(headings: Sequence[str]) -> list[int]:
 def _subgroup(axes: Axes, row: ForestRow, place: int, number: int) -> None:
     if not row.estimates or row.estimates[number].value is None:
         said = "too few groups" if not row.estimates else "not known"
-        axes.text(0.0, place, said, size=7.5, color=MUTED, va="center", backgroundcolor="white")
+        plain = {"facecolor": "white", "edgecolor": "none", "pad": 0.5}
+        axes.text(0.01, place, said, size=7.5, color=MUTED, va="center", bbox=plain)
         return
     found = row.estimates[number]
     _mark(axes, place, found, WARNING if row.is_gap[number] else ACCENT, filled=found.method == "group bootstrap")
