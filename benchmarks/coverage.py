@@ -25,11 +25,7 @@ from lesion_core.labels import CLASS_ORDER, N_CLASSES, Diagnosis
 from lesion_core.statistics.calibration import apply_temperature
 from lesion_core.statistics.estimates import Estimate, percentile_interval
 from lesion_core.statistics.intervals import measure
-from lesion_core.statistics.metrics import (
-    SCREENING_SPECIFICITY,
-    class_rates,
-    malignant_rates,
-)
+from lesion_core.statistics.metrics import class_rates, malignant_rates
 from lesion_core.statistics.paired import paired_difference
 from lesion_core.statistics.rank_intervals import resample_ranking
 
@@ -139,12 +135,7 @@ def intervals(sample: Sample, n_bootstrap: int, seed: int) -> Iterator[tuple[str
     """Yield (number, 'printed' or 'resampling', estimate)."""
     found = estimate_all(Scored(sample.true, sample.probs, sample.groups), n_bootstrap=n_bootstrap, seed=seed)
     sums = measure(sample.true, sample.probs, sample.groups, n_bootstrap=n_bootstrap, seed=seed)
-    ranks = resample_ranking(
-        *(sample.true, sample.probs, sample.groups),
-        specificity=SCREENING_SPECIFICITY,
-        n_bootstrap=n_bootstrap,
-        seed=seed,
-    )
+    ranks = resample_ranking(sample.true, sample.probs, sample.groups, n_bootstrap=n_bootstrap, seed=seed)
     for name in SHOWN:
         if name in ("sensitivity", "precision", "f1", "auc"):
             yield name, "printed", found.by_class[0][name]
@@ -154,7 +145,7 @@ def intervals(sample: Sample, n_bootstrap: int, seed: int) -> Iterator[tuple[str
         yield name, "resampling", sums.estimate(name, 0)
     for name in ("balanced_accuracy", "macro_f1", "malignant_sensitivity"):
         yield name, "resampling", sums.estimate(name)
-    for name, draws in (("auc", ranks.auc[:, 0]), ("macro_auc", ranks.auc.mean(axis=1))):
+    for name, draws in (("auc", ranks.by_class.auc[:, 0]), ("macro_auc", ranks.by_class.auc.mean(axis=1))):
         low, high = percentile_interval(draws)
         yield name, "resampling", Estimate(value=0.0, low=low, high=high)
     pair = paired_difference(

@@ -11,6 +11,8 @@ from lesion_core.evaluation.report import Metrics, Subject
 from lesion_core.labels import CLASS_ORDER, N_CLASSES
 from lesion_core.statistics.calibration import FLAT, bring_to_shares
 from lesion_core.statistics.estimates import (
+    MIN_GROUPS_OF_A_SHARE,
+    MIN_GROUPS_OF_AN_AREA,
     Estimate,
     area_estimate,
     known,
@@ -18,12 +20,14 @@ from lesion_core.statistics.estimates import (
     overlap_estimate,
     percentile_interval,
     plain_mean_estimate,
+    resampled_estimate,
     share_estimate,
 )
 from lesion_core.statistics.intervals import OnDrawn, Resampled, group_codes, ignore_draws, measure
-from lesion_core.statistics.measures import CLASS_MEASURES, MEASURES, Measure, Ranking
-from lesion_core.statistics.metrics import SCREENING_SPECIFICITY, confusion_matrix, reliability
+from lesion_core.statistics.measures import CLASS_MEASURES, MEASURES, Measure
+from lesion_core.statistics.metrics import confusion_matrix, reliability
 from lesion_core.statistics.rank_intervals import measure_ranking, resample_ranking
+from lesion_core.statistics.ranking import Ranking
 
 N_RESAMPLINGS = 2  # of what adds up over groups, and of what depends on the order of scores
 
@@ -60,7 +64,7 @@ class Scored:
 
     def n_groups_of(self, chosen: np.ndarray) -> int:
         """Return how many groups the chosen images, bool (n,), belong to."""
-        return len(np.unique(self._codes[chosen]))
+        return int(np.count_nonzero(np.bincount(self._codes[chosen])))
 
     @cached_property
     def _codes(self) -> np.ndarray:
@@ -88,7 +92,7 @@ def estimate_all(scored: Scored, *, n_bootstrap: int, seed: int, on_drawn: OnDra
     sums = measure(scored.class_index, scored.probs, scored.groups, calibrated=scored.calibrated, **asked)
     ranks = _Ranks(
         measure_ranking(scored.class_index, scored.probs),
-        resample_ranking(scored.class_index, scored.probs, scored.groups, specificity=SCREENING_SPECIFICITY, **asked),
+        resample_ranking(scored.class_index, scored.probs, scored.groups, **asked),
     )
     by_class = tuple(_of_class(scored, sums, ranks, position) for position in range(N_CLASSES))
     overall = {one.name: _overall(one, scored, sums, ranks, by_class) for one in MEASURES}
@@ -130,14 +134,19 @@ def _estimate(
 ) -> Estimate:
     """Return one number; ``answers``, true and predicted, are what its ``share_of`` takes."""
     found = ranks.estimate(one.of_ranking, position) if one.of_ranking else sums.estimate(one.name, position)
-    n_groups = scored.n_groups_of(one.share_of(*answers))
+    chosen = one.share_of(*answers)
+    n_groups = scored.n_groups_of(chosen)
     match one.interval:
         case "share":
             return share_estimate(found, n_groups)
         case "overlap":
             return overlap_estimate(found, n_groups, scored.n_groups_of(answers[0]))
         case "area":
-            return area_estimate(found, scored.n_groups_of(answers[0]), scored.n_groups_of(~answers[0]))
+            return area_estimate(found, n_groups, scored.n_groups_of(~chosen))
+        case "plain area":
+            return resampled_estimate(found, min(n_groups, scored.n_groups_of(~chosen)), MIN_GROUPS_OF_AN_AREA)
+        case "threshold":
+            return resampled_estimate(found, min(n_groups, scored.n_groups_of(~chosen)), MIN_GROUPS_OF_A_SHARE)
         case "plain mean":
             return plain_mean_estimate(found, n_groups)
         case _:

@@ -160,6 +160,21 @@ def area_estimate(resampled: Estimate, n_class: int, n_others: int) -> Estimate:
     return Estimate(value=resampled.value, low=low, high=high, method="Newcombe")
 
 
+def resampled_estimate(resampled: Estimate, n_groups: int, at_least: int) -> Estimate:
+    """Return the estimate, without an interval where resampling says too little and there is no formula for it.
+
+    That is with fewer groups than ``at_least``, or where all resamples agree.
+
+    Args:
+        resampled: The estimate by resampling.
+        n_groups: Groups of the images to find, or of the others where those are fewer.
+        at_least: ``MIN_GROUPS_OF_AN_AREA`` or ``MIN_GROUPS_OF_A_SHARE``.
+    """
+    if n_groups >= at_least and resampled.low != resampled.high:
+        return resampled
+    return Estimate(value=resampled.value)
+
+
 def plain_mean_estimate(resampled: Estimate, n_groups: int) -> Estimate:
     """Return the estimate of a mean over all images, without an interval where there are too few groups for one."""
     if n_groups >= MIN_GROUPS_OF_A_MEAN:
@@ -176,13 +191,16 @@ def mean_estimate(resampled: Estimate, parts: Sequence[Estimate]) -> Estimate:
 
     That is where any part's interval is by formula. The parts' half-widths then add up as squares (the method of
     variance estimates recovery, Zou and Donner 2008, doi:10.1002/sim.3095), as if they were independent; they are
-    not quite, so that at each end the wider of this and of resampling counts.
+    not quite, so that at each end the wider of this and of resampling counts. Where a part has no interval, the mean
+    has none.
 
     Args:
         resampled: The mean's estimate by resampling.
         parts: The estimates that it is the mean of; those that are not known are left out.
     """
     used = [part for part in parts if part.value is not None]
+    if any(part.low is None for part in used):
+        return Estimate(value=resampled.value)
     if resampled.value is None or not any(part.method in ("Wilson", "Newcombe") for part in used):
         return resampled
     below = [part.value - part.low for part in used if part.value is not None and part.low is not None]

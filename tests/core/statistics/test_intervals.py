@@ -29,7 +29,7 @@ def test_resamples_equal_those_taken_image_by_image() -> None:
     true, probs = make_scores(3, 120)
     groups = np.random.default_rng(3).integers(0, 40, 120)
     fast = measure(true, probs, groups, n_bootstrap=25, seed=5)
-    ranks = resample_ranking(true, probs, groups, specificity=0.8, n_bootstrap=25, seed=5)
+    ranks = resample_ranking(true, probs, groups, n_bootstrap=25, seed=5)
     codes = group_codes(groups)
     drawn = np.concatenate(list(draw_groups(strata_of(true, codes), 25, 5)))
     for number, times in enumerate(drawn):
@@ -49,11 +49,12 @@ def test_resamples_equal_those_taken_image_by_image() -> None:
             assert fast.draws[name][number] == pytest.approx(float(value)), name
         for place in range(8):
             area = roc_auc_score(true == place, probs[:, place], sample_weight=weights)
-            assert ranks.auc[number, place] == pytest.approx(area)
+            assert ranks.by_class.auc[number, place] == pytest.approx(area)
         alarms, found, _ = roc_curve(
             true == metrics.MELANOMA_INDEX, probs[:, metrics.MELANOMA_INDEX], sample_weight=weights
         )
-        assert ranks.sensitivity[number, metrics.MELANOMA_INDEX] == pytest.approx(found[alarms <= 0.2 + 1e-9].max())
+        best = ranks.by_class.sensitivity_at[0.8][number, metrics.MELANOMA_INDEX]
+        assert best == pytest.approx(found[alarms <= 0.2 + 1e-9].max())
 
 
 @pytest.mark.parametrize("n", [2, 5, 40])
@@ -67,10 +68,10 @@ def test_resamples_of_few_groups_vary_as_much_as_their_mean_does(n: int) -> None
 def test_ranking_with_ties_and_an_absent_class() -> None:
     true, probs = make_scores(4, 90, classes=7)
     probs = probs.round(1)
-    everybody = resample_ranking(true, probs, np.zeros(90), specificity=0.8, n_bootstrap=2, seed=1)
-    np.testing.assert_allclose(everybody.auc[0], metrics.class_aucs(true, probs))
-    assert np.isnan(everybody.auc[:, 7]).all()
-    assert np.isnan(everybody.sensitivity[:, 7]).all()
+    everybody = resample_ranking(true, probs, np.zeros(90), n_bootstrap=2, seed=1)
+    np.testing.assert_allclose(everybody.by_class.auc[0], metrics.class_aucs(true, probs))
+    assert np.isnan(everybody.by_class.auc[:, 7]).all()
+    assert np.isnan(everybody.by_class.sensitivity_at[0.8][:, 7]).all()
 
 
 @settings(max_examples=40, deadline=None)
