@@ -138,7 +138,19 @@ def _performance(metrics: Metrics) -> str:
         )
     introduction += _looks(subject)
     rows = [(row["measure"], row["value"], row["interval"] or "–") for row in metrics.headline_rows()]
-    return f"{introduction}\n\n{table(('Measure', 'Value', '95 % interval'), rows)}"
+    return f"{introduction}\n\n{table(('Measure', 'Value', '95 % interval'), rows)}{_predictive_values(metrics)}"
+
+
+def _predictive_values(metrics: Metrics) -> str:
+    """Say what a malignant or another answer means where malignancy is as rare as in practice."""
+    rows = metrics.predictive_rows()
+    if not rows:
+        return ""
+    header = ("Malignant by", "Prevalence", "PPV (95 % interval)", "NPV (95 % interval)")
+    return (
+        "\n\nShare of malignant answers (PPV) and of other answers (NPV) that would be right, by how common "
+        f"malignant lesions are:\n\n{table(header, [tuple(row.values()) for row in rows])}"
+    )
 
 
 def _looks(subject: Subject) -> str:

@@ -1,18 +1,16 @@
 """From probabilities to a report's numbers."""
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
-from functools import cached_property
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
 from lesion_core.evaluation.report import Metrics, Subject
+from lesion_core.evaluation.scored import Scored
 from lesion_core.labels import CLASS_ORDER, N_CLASSES
-from lesion_core.statistics.calibration import FLAT, bring_to_shares
+from lesion_core.statistics.decision_curve import decision_curve
 from lesion_core.statistics.estimates import (
-    MIN_GROUPS_OF_A_SHARE,
-    MIN_GROUPS_OF_AN_AREA,
     Estimate,
     area_estimate,
     known,
@@ -20,55 +18,25 @@ from lesion_core.statistics.estimates import (
     overlap_estimate,
     percentile_interval,
     plain_mean_estimate,
-    resampled_estimate,
+    plain_order_estimate,
     share_estimate,
 )
-from lesion_core.statistics.intervals import OnDrawn, Resampled, group_codes, ignore_draws, measure
-from lesion_core.statistics.measures import CLASS_MEASURES, MEASURES, Measure
-from lesion_core.statistics.metrics import confusion_matrix, reliability
+from lesion_core.statistics.intervals import OnDrawn, Resampled, ignore_draws, measure
+from lesion_core.statistics.measures import CLASS_MEASURES, MEASURES, Measure, is_malignant
+from lesion_core.statistics.metrics import (
+    MALIGNANT_INDICES,
+    confusion_matrix,
+    reliability,
+    shares_of_true_class,
+    summed_probability,
+)
+from lesion_core.statistics.predictive_values import PredictiveValues, predictive_values
 from lesion_core.statistics.rank_intervals import measure_ranking, resample_ranking
 from lesion_core.statistics.ranking import Ranking
 
+__all__ = ["N_RESAMPLINGS", "Estimates", "Scored", "estimate_all", "measure_scores", "placed"]
+
 N_RESAMPLINGS = 2  # of what adds up over groups, and of what depends on the order of scores
-
-
-@dataclass(frozen=True)
-class Scored:
-    """What is measured.
-
-    Attributes:
-        class_index: int (n,).
-        probs: float (n, k), as the model answers.
-        groups: (n,).
-        class_prior: float (k,) or, of each row, (n, k): the class shares that ``probs`` stand for.
-    """
-
-    class_index: np.ndarray
-    probs: np.ndarray
-    groups: np.ndarray
-    class_prior: np.ndarray = field(default_factory=lambda: FLAT)
-
-    @property
-    def class_shares(self) -> np.ndarray:
-        """Return the shares of the classes among these images, float64 (k,)."""
-        return np.bincount(self.class_index, minlength=N_CLASSES) / len(self.class_index)
-
-    @cached_property
-    def calibrated(self) -> np.ndarray:
-        """Return the probabilities for these images' class shares, float64 (n, k).
-
-        How right probabilities are can only be asked in the population that they are for: those of a perfect model
-        for a flat prior are wrong by as much as the classes of the images differ in number.
-        """
-        return bring_to_shares(self.probs, self.class_prior, self.class_shares)
-
-    def n_groups_of(self, chosen: np.ndarray) -> int:
-        """Return how many groups the chosen images, bool (n,), belong to."""
-        return int(np.count_nonzero(np.bincount(self._codes[chosen])))
-
-    @cached_property
-    def _codes(self) -> np.ndarray:
-        return group_codes(self.groups)
 
 
 @dataclass(frozen=True, slots=True)
@@ -143,10 +111,8 @@ def _estimate(
             return overlap_estimate(found, n_groups, scored.n_groups_of(answers[0]))
         case "area":
             return area_estimate(found, n_groups, scored.n_groups_of(~chosen))
-        case "plain area":
-            return resampled_estimate(found, min(n_groups, scored.n_groups_of(~chosen)), MIN_GROUPS_OF_AN_AREA)
-        case "threshold":
-            return resampled_estimate(found, min(n_groups, scored.n_groups_of(~chosen)), MIN_GROUPS_OF_A_SHARE)
+        case "plain order":
+            return plain_order_estimate(found, n_groups, scored.n_groups_of(~chosen))
         case "plain mean":
             return plain_mean_estimate(found, n_groups)
         case _:
@@ -168,7 +134,12 @@ def measure_scores(
     overall, confusion = found.overall, confusion_matrix(scored.class_index, scored.probs.argmax(axis=1))
     numbers = placed({one.place or f"further.{one.name}": overall[one.name] for one in MEASURES})
     classes = tuple(_class_metrics(scored, place, by_name) for place, by_name in enumerate(found.by_class))
-    numbers["malignancy"] |= _predictive_values(overall["malignant_sensitivity"], overall["malignant_specificity"])
+    values = _predictive_values(overall)
+    numbers["malignancy"] |= {
+        f"ppv_at_{row.prevalence * 100:.0f}_percent": row.ppv.value
+        for row in values.rows
+        if row.decision == "leading class" and row.prevalence <= 0.05
+    }
     numbers["probabilities"] |= {
         "temperature": temperature,
         "bins": _bins(scored),
@@ -181,6 +152,13 @@ def measure_scores(
             "chance": 1 / len(subject.classes_present),
             "classes": classes,
             "confusion": tuple(tuple(row) for row in confusion.tolist()),
+            "confusion_by_row": tuple(
+                tuple(known(share) for share in row) for row in shares_of_true_class(confusion)
+            ),
+            "predictive_values": values,
+            "decision_curve": decision_curve(
+                is_malignant(scored.class_index), summed_probability(scored.calibrated, MALIGNANT_INDICES)
+            ),
             **numbers,
         }
     )
@@ -208,18 +186,12 @@ def _class_metrics(scored: Scored, position: int, found: Mapping[str, Estimate])
     }
 
 
-def _predictive_values(sensitivity: Estimate, specificity: Estimate) -> dict[str, float | None]:
-    return {
-        f"ppv_at_{percent}_percent": _ppv(sensitivity.value, specificity.value, percent / 100) for percent in (1, 5)
-    }
-
-
-def _ppv(sensitivity: float | None, specificity: float | None, prevalence: float) -> float | None:
-    """Return the positive predictive value by Bayes' rule; ``None`` where nothing is ever called malignant."""
-    if sensitivity is None or specificity is None:
-        return None
-    found, alarms = sensitivity * prevalence, (1 - specificity) * (1 - prevalence)
-    return found / (found + alarms) if found + alarms > 0 else None
+def _predictive_values(overall: Mapping[str, Estimate]) -> PredictiveValues:
+    leading = predictive_values("leading class", overall["malignant_sensitivity"], overall["malignant_specificity"])
+    summed = predictive_values(
+        "summed probability", overall["malignant_sum_sensitivity"], overall["malignant_sum_specificity"]
+    )
+    return PredictiveValues(rows=leading + summed)
 
 
 def _bins(scored: Scored) -> tuple[tuple[int, float, float], ...]:

@@ -19,6 +19,7 @@ from lesion_core.types import Value
 LEVEL = 0.95
 MIN_GROUPS_OF_A_SHARE = 100
 MIN_GROUPS_OF_AN_AREA = 200  # of the class, and of the rest
+MIN_GROUPS_OF_AN_ORDER = 100  # of the images to find, and of the others; below, there is no interval
 MIN_GROUPS_OF_A_MEAN = 50  # below, there is no interval
 _EDGE = 1e-9
 _NORMAL_QUANTILE = 1.959963984540054  # of the middle 95 %
@@ -160,17 +161,17 @@ def area_estimate(resampled: Estimate, n_class: int, n_others: int) -> Estimate:
     return Estimate(value=resampled.value, low=low, high=high, method="Newcombe")
 
 
-def resampled_estimate(resampled: Estimate, n_groups: int, at_least: int) -> Estimate:
-    """Return the estimate, without an interval where resampling says too little and there is no formula for it.
+def plain_order_estimate(resampled: Estimate, n_sought: int, n_others: int) -> Estimate:
+    """Return the estimate of what depends on the order of scores and has no formula for few groups.
 
-    That is with fewer groups than ``at_least``, or where all resamples agree.
+    It has no interval with few groups of either kind, nor where all resamples agree.
 
     Args:
         resampled: The estimate by resampling.
-        n_groups: Groups of the images to find, or of the others where those are fewer.
-        at_least: ``MIN_GROUPS_OF_AN_AREA`` or ``MIN_GROUPS_OF_A_SHARE``.
+        n_sought: Groups with an image to find.
+        n_others: Groups with another image.
     """
-    if n_groups >= at_least and resampled.low != resampled.high:
+    if min(n_sought, n_others) >= MIN_GROUPS_OF_AN_ORDER and resampled.low != resampled.high:
         return resampled
     return Estimate(value=resampled.value)
 

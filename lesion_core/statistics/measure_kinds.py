@@ -9,7 +9,7 @@ import numpy as np
 from lesion_core.statistics.metrics import Reliability
 from lesion_core.statistics.ranking import Ranking
 
-Interval = Literal["resampled", "share", "overlap", "area", "plain area", "threshold", "mean", "plain mean", "none"]
+Interval = Literal["resampled", "share", "overlap", "area", "plain order", "mean", "plain mean", "none"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,9 +41,9 @@ class Measure:
         better: Which numbers are the better ones.
         interval: 'resampled': percentiles of the resamples. Where those say too little: 'share': Wilson's, of the
             groups with an image in ``share_of``; 'overlap': the same of an F1; 'area': Newcombe's, ``share_of`` being
-            the images to find; 'plain area', 'threshold': none, of another area, and of a rate at a threshold that the
-            images in ``share_of`` decide; 'mean': from those of the class measure ``mean_of``; 'plain mean': none.
-            'none': all resamples lie on one side of the measured number.
+            the images to find; 'plain order': none, of anything else that the order of scores decides, with the same
+            ``share_of``; 'mean': from those of the class measure ``mean_of``; 'plain mean': none. 'none': all
+            resamples lie on one side of the measured number.
         of_totals: Returns (b,), of a class measure (b, k).
         of_ranking: The same, from the order of scores.
         terms: Returns each image's part, (n,), from ``class_index`` (n,) and ``probs`` (n, k); the mean counts.

@@ -92,7 +92,7 @@ CLASS_MEASURES: tuple[ClassMeasure, ...] = (
     ClassMeasure(
         "pr_auc",
         "PR AUC",
-        interval="plain area",
+        interval="plain order",
         of_ranking=lambda ranking: ranking.by_class.average_precision,
         share_of=lambda is_class, is_called: is_class,
         card_columns=("PR AUC",),
@@ -101,7 +101,7 @@ CLASS_MEASURES: tuple[ClassMeasure, ...] = (
         "partial_auc",
         "partial AUC",
         note="above 80 % sensitivity, 0 to 0.2",
-        interval="plain area",
+        interval="plain order",
         of_ranking=lambda ranking: ranking.by_class.partial_auc,
         share_of=lambda is_class, is_called: is_class,
     ),
@@ -147,7 +147,7 @@ def _of_thresholds() -> Iterator[Measure]:
         yield Measure(
             f"melanoma_specificity_at_{level * 100:.0f}_sensitivity",
             f"melanoma specificity at {level * 100:.0f} % sensitivity",
-            interval="threshold",
+            interval="plain order",
             of_ranking=lambda ranking, level=level: ranking.by_class.specificity_at[level][:, MELANOMA_INDEX],
             share_of=lambda true, called: true == MELANOMA_INDEX,
         )
@@ -156,7 +156,7 @@ def _of_thresholds() -> Iterator[Measure]:
             f"malignant_specificity_at_{level * 100:.0f}_sensitivity",
             f"malignant specificity at {level * 100:.0f} % sensitivity",
             note="by the summed probability",
-            interval="threshold",
+            interval="plain order",
             of_ranking=lambda ranking, level=level: ranking.sums.specificity_at[level][:, 0],
             share_of=lambda true, called: is_malignant(true),
         )
