@@ -117,8 +117,8 @@ def newcombe_interval(auc: float, n_class: int, n_others: int) -> tuple[float, f
 def share_estimate(resampled: Estimate, n_groups: int) -> Estimate:
     """Return the estimate of a share, by Wilson where resampling says too little.
 
-    That is with few groups, or where all agree (a share of 0 or 1, whose resamples never differ). The groups then
-    count as trials.
+    That is with few groups, or where all agree: a share of 0 or 1, or one that only classes decide, whose resamples
+    never differ. The groups then count as trials.
 
     Args:
         resampled: The estimate by resampling.
@@ -171,7 +171,7 @@ def plain_order_estimate(resampled: Estimate, n_sought: int, n_others: int) -> E
         n_sought: Groups with an image to find.
         n_others: Groups with another image.
     """
-    if min(n_sought, n_others) >= MIN_GROUPS_OF_AN_ORDER and resampled.low != resampled.high:
+    if min(n_sought, n_others) >= MIN_GROUPS_OF_AN_ORDER and not _all_agree(resampled):
         return resampled
     return Estimate(value=resampled.value)
 
@@ -184,7 +184,13 @@ def plain_mean_estimate(resampled: Estimate, n_groups: int) -> Estimate:
 
 
 def _says_enough(resampled: Estimate, n_groups: int, at_least: int) -> bool:
-    return n_groups >= at_least and resampled.value is not None and 0 < resampled.value < 1
+    is_open = resampled.value is not None and 0 < resampled.value < 1
+    return n_groups >= at_least and is_open and not _all_agree(resampled)
+
+
+def _all_agree(resampled: Estimate) -> bool:
+    """Return whether the resamples never differ, but for rounding."""
+    return resampled.low is not None and resampled.high is not None and resampled.high - resampled.low <= _EDGE
 
 
 def mean_estimate(resampled: Estimate, parts: Sequence[Estimate]) -> Estimate:
