@@ -18,6 +18,7 @@ from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
 
 import numpy as np
+from sklearn.metrics import average_precision_score, roc_auc_score, roc_curve
 
 from benchmarks.measure import write_result
 from lesion_core.evaluation.measurement import Scored, estimate_all
@@ -25,13 +26,10 @@ from lesion_core.labels import CLASS_ORDER, N_CLASSES, Diagnosis
 from lesion_core.statistics.calibration import apply_temperature
 from lesion_core.statistics.estimates import Estimate, percentile_interval
 from lesion_core.statistics.intervals import measure
-from lesion_core.statistics.metrics import (
-    SCREENING_SPECIFICITY,
-    class_rates,
-    malignant_rates,
-)
+from lesion_core.statistics.metrics import MALIGNANT_INDICES, class_rates, malignant_rates
 from lesion_core.statistics.paired import paired_difference
 from lesion_core.statistics.rank_intervals import resample_ranking
+from lesion_core.statistics.ranking import PARTIAL_AUC_SENSITIVITY
 
 GROUPS = (5, 10, 15, 20, 30, 50, 100, 200)
 _NEVI = 300
@@ -46,10 +44,15 @@ SHOWN = {
     "precision": "precision",
     "f1": "F1",
     "auc": "AUC",
+    "pr_auc": "PR AUC",
+    "partial_auc": "partial AUC",
     "balanced_accuracy": "balanced accuracy",
     "macro_auc": "mean AUC",
     "macro_f1": "mean F1",
     "malignant_sensitivity": "malignant sensitivity",
+    "malignant_auc": "malignant AUC, summed probability",
+    "melanoma_sensitivity_at_90_specificity": "melanoma sensitivity at 90 % specificity",
+    "melanoma_specificity_at_90_sensitivity": "melanoma specificity at 90 % sensitivity",
     "log_loss": "log loss",
     "brier": "Brier score",
     "difference": "paired difference in balanced accuracy",
@@ -120,7 +123,21 @@ def _of_order(sample: Sample, weights: np.ndarray) -> dict[str, float]:
         is_class, mass = sample.true[order] == position, weights[order]
         below = np.cumsum(np.where(is_class, 0.0, mass))
         areas.append((below * mass)[is_class].sum() / (mass[is_class].sum() * below[-1]))
-    return {"auc": areas[0], "macro_auc": float(np.mean(areas))}
+    is_first, scores = sample.true == 0, sample.probs[:, 0]
+    alarms, found, _ = roc_curve(is_first, scores, sample_weight=weights)
+    beyond = np.maximum(found - PARTIAL_AUC_SENSITIVITY, 0)
+    malignant = np.isin(sample.true, MALIGNANT_INDICES)
+    return {
+        "auc": areas[0],
+        "macro_auc": float(np.mean(areas)),
+        "pr_auc": average_precision_score(is_first, scores, sample_weight=weights),
+        "partial_auc": float(np.trapezoid(beyond, alarms)),
+        "malignant_auc": roc_auc_score(
+            malignant, sample.probs[:, MALIGNANT_INDICES].sum(axis=1), sample_weight=weights
+        ),
+        "melanoma_sensitivity_at_90_specificity": found[alarms <= 0.1].max(),
+        "melanoma_specificity_at_90_sensitivity": 1 - alarms[found >= 0.9].min(),
+    }
 
 
 def _of_probabilities(sample: Sample, n_groups: np.ndarray, weights: np.ndarray) -> dict[str, float]:
@@ -139,14 +156,9 @@ def intervals(sample: Sample, n_bootstrap: int, seed: int) -> Iterator[tuple[str
     """Yield (number, 'printed' or 'resampling', estimate)."""
     found = estimate_all(Scored(sample.true, sample.probs, sample.groups), n_bootstrap=n_bootstrap, seed=seed)
     sums = measure(sample.true, sample.probs, sample.groups, n_bootstrap=n_bootstrap, seed=seed)
-    ranks = resample_ranking(
-        *(sample.true, sample.probs, sample.groups),
-        specificity=SCREENING_SPECIFICITY,
-        n_bootstrap=n_bootstrap,
-        seed=seed,
-    )
+    ranks = resample_ranking(sample.true, sample.probs, sample.groups, n_bootstrap=n_bootstrap, seed=seed)
     for name in SHOWN:
-        if name in ("sensitivity", "precision", "f1", "auc"):
+        if name in found.by_class[0]:
             yield name, "printed", found.by_class[0][name]
         elif name != "difference":
             yield name, "printed", found.overall[name]
@@ -154,7 +166,16 @@ def intervals(sample: Sample, n_bootstrap: int, seed: int) -> Iterator[tuple[str
         yield name, "resampling", sums.estimate(name, 0)
     for name in ("balanced_accuracy", "macro_f1", "malignant_sensitivity"):
         yield name, "resampling", sums.estimate(name)
-    for name, draws in (("auc", ranks.auc[:, 0]), ("macro_auc", ranks.auc.mean(axis=1))):
+    ordered = {
+        "auc": ranks.by_class.auc[:, 0],
+        "macro_auc": ranks.by_class.auc.mean(axis=1),
+        "pr_auc": ranks.by_class.average_precision[:, 0],
+        "partial_auc": ranks.by_class.partial_auc[:, 0],
+        "malignant_auc": ranks.sums.auc[:, 0],
+        "melanoma_sensitivity_at_90_specificity": ranks.by_class.sensitivity_at[0.90][:, 0],
+        "melanoma_specificity_at_90_sensitivity": ranks.by_class.specificity_at[0.90][:, 0],
+    }
+    for name, draws in ordered.items():
         low, high = percentile_interval(draws)
         yield name, "resampling", Estimate(value=0.0, low=low, high=high)
     pair = paired_difference(
@@ -207,7 +228,7 @@ def main() -> None:
 
 def _cell(printed: float | None, resampled: float | None) -> str:
     if printed is None:
-        return "no interval"
+        return "no interval" + ("" if resampled is None else f" ({resampled:.2f})")
     return f"{printed:.2f}" + ("" if resampled is None else f" ({resampled:.2f})")
 
 

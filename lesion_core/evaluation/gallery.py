@@ -12,14 +12,20 @@ from lesion_core.evaluation.measurement import Scored
 from lesion_core.evaluation.report import PROBABILITY_COLUMNS, Metrics
 from lesion_core.figures import Case
 from lesion_core.labels import CLASS_ORDER, Diagnosis
-from lesion_core.statistics.metrics import Reliability, roc_of
+from lesion_core.statistics.measures import CLASS_MEASURES
+from lesion_core.statistics.metrics import Reliability, precision_recall_of, roc_of
 
 N_SHOWN = 24
+PR_AUC = next(one for one in CLASS_MEASURES if one.name == "pr_auc")
 HISTORY_NAME = "history.csv"
 
 
 def write_performance(folder: Path, metrics: Metrics, scored: Scored) -> None:
-    """Draw what was measured: confusion_matrix.png, roc.png, reliability.png, sensitivity.png."""
+    """Draw what was measured.
+
+    confusion_matrix.png, roc.png, precision_recall.png, reliability.png, sensitivity.png and, where the report has
+    one, decision_curve.png.
+    """
     subject = _subject(metrics)
     figures.draw_confusion_matrix(np.array(metrics.confusion), folder / "confusion_matrix.png", subject)
     figures.draw_roc(
@@ -28,6 +34,18 @@ def write_performance(folder: Path, metrics: Metrics, scored: Scored) -> None:
         folder / "roc.png",
         subject,
     )
+    figures.draw_precision_recall(
+        {
+            name: precision_recall_of(scored.class_index, scored.probs, place)
+            for place, name in enumerate(CLASS_ORDER)
+        },
+        {one.diagnosis: one.estimate(PR_AUC) for one in metrics.classes},
+        dict(zip(CLASS_ORDER, scored.class_shares.tolist(), strict=True)),
+        folder / "precision_recall.png",
+        subject,
+    )
+    if metrics.decision_curve is not None:
+        figures.draw_decision_curve(metrics.decision_curve, folder / "decision_curve.png", subject)
     bins = Reliability(*np.array(metrics.probabilities.bins, np.float64).T)
     figures.draw_reliability(bins, metrics.probabilities.calibration_error, folder / "reliability.png", subject)
     figures.draw_sensitivity(

@@ -1,16 +1,15 @@
 """From probabilities to a report's numbers."""
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
-from functools import cached_property
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
-from lesion_core.evaluation.pools import Pool, with_pooled_sums
 from lesion_core.evaluation.report import Metrics, Subject
+from lesion_core.evaluation.scored import Scored
 from lesion_core.labels import CLASS_ORDER, N_CLASSES
-from lesion_core.statistics.calibration import FLAT, bring_to_shares
+from lesion_core.statistics.decision_curve import decision_curve
 from lesion_core.statistics.estimates import (
     Estimate,
     area_estimate,
@@ -19,58 +18,25 @@ from lesion_core.statistics.estimates import (
     overlap_estimate,
     percentile_interval,
     plain_mean_estimate,
+    plain_order_estimate,
     share_estimate,
 )
-from lesion_core.statistics.intervals import OnDrawn, Resampled, group_codes, ignore_draws, measure
-from lesion_core.statistics.measures import CLASS_MEASURES, MEASURES, Measure, Ranking
-from lesion_core.statistics.metrics import SCREENING_SPECIFICITY, confusion_matrix, reliability
+from lesion_core.statistics.intervals import OnDrawn, Resampled, ignore_draws, measure
+from lesion_core.statistics.measures import CLASS_MEASURES, MEASURES, Measure, is_malignant
+from lesion_core.statistics.metrics import (
+    MALIGNANT_INDICES,
+    confusion_matrix,
+    reliability,
+    shares_of_true_class,
+    summed_probability,
+)
+from lesion_core.statistics.predictive_values import PredictiveValues, predictive_values
 from lesion_core.statistics.rank_intervals import measure_ranking, resample_ranking
+from lesion_core.statistics.ranking import Ranking
+
+__all__ = ["N_RESAMPLINGS", "Estimates", "Scored", "estimate_all", "measure_scores", "placed"]
 
 N_RESAMPLINGS = 2  # of what adds up over groups, and of what depends on the order of scores
-
-
-@dataclass(frozen=True)
-class Scored:
-    """What is measured.
-
-    Attributes:
-        class_index: int (n,).
-        probs: float (n, k), as the model answers.
-        groups: (n,).
-        class_prior: float (k,) or, of each row, (n, k): the class shares that ``probs`` stand for.
-        pools: Classes that count as one; their images and answers are filed under the first of each.
-    """
-
-    class_index: np.ndarray
-    probs: np.ndarray
-    groups: np.ndarray
-    class_prior: np.ndarray = field(default_factory=lambda: FLAT)
-    pools: tuple[Pool, ...] = ()
-
-    @property
-    def class_shares(self) -> np.ndarray:
-        """Return the shares of the classes among these images, float64 (k,)."""
-        return np.bincount(self.class_index, minlength=N_CLASSES) / len(self.class_index)
-
-    @cached_property
-    def calibrated(self) -> np.ndarray:
-        """Return the probabilities for these images' class shares, float64 (n, k).
-
-        How right probabilities are can only be asked in the population that they are for: those of a perfect model
-        for a flat prior are wrong by as much as the classes of the images differ in number.
-        """
-        probs, prior = self.probs, self.class_prior
-        if self.pools:
-            probs, prior = with_pooled_sums(probs, prior, self.pools)
-        return bring_to_shares(probs, prior, self.class_shares)
-
-    def n_groups_of(self, chosen: np.ndarray) -> int:
-        """Return how many groups the chosen images, bool (n,), belong to."""
-        return len(np.unique(self._codes[chosen]))
-
-    @cached_property
-    def _codes(self) -> np.ndarray:
-        return group_codes(self.groups)
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,7 +60,7 @@ def estimate_all(scored: Scored, *, n_bootstrap: int, seed: int, on_drawn: OnDra
     sums = measure(scored.class_index, scored.probs, scored.groups, calibrated=scored.calibrated, **asked)
     ranks = _Ranks(
         measure_ranking(scored.class_index, scored.probs),
-        resample_ranking(scored.class_index, scored.probs, scored.groups, specificity=SCREENING_SPECIFICITY, **asked),
+        resample_ranking(scored.class_index, scored.probs, scored.groups, **asked),
     )
     by_class = tuple(_of_class(scored, sums, ranks, position) for position in range(N_CLASSES))
     overall = {one.name: _overall(one, scored, sums, ranks, by_class) for one in MEASURES}
@@ -136,14 +102,17 @@ def _estimate(
 ) -> Estimate:
     """Return one number; ``answers``, true and predicted, are what its ``share_of`` takes."""
     found = ranks.estimate(one.of_ranking, position) if one.of_ranking else sums.estimate(one.name, position)
-    n_groups = scored.n_groups_of(one.share_of(*answers))
+    chosen = one.share_of(*answers)
+    n_groups = scored.n_groups_of(chosen)
     match one.interval:
         case "share":
             return share_estimate(found, n_groups)
         case "overlap":
             return overlap_estimate(found, n_groups, scored.n_groups_of(answers[0]))
         case "area":
-            return area_estimate(found, scored.n_groups_of(answers[0]), scored.n_groups_of(~answers[0]))
+            return area_estimate(found, n_groups, scored.n_groups_of(~chosen))
+        case "plain order":
+            return plain_order_estimate(found, n_groups, scored.n_groups_of(~chosen))
         case "plain mean":
             return plain_mean_estimate(found, n_groups)
         case _:
@@ -165,7 +134,12 @@ def measure_scores(
     overall, confusion = found.overall, confusion_matrix(scored.class_index, scored.probs.argmax(axis=1))
     numbers = placed({one.place or f"further.{one.name}": overall[one.name] for one in MEASURES})
     classes = tuple(_class_metrics(scored, place, by_name) for place, by_name in enumerate(found.by_class))
-    numbers["malignancy"] |= _predictive_values(overall["malignant_sensitivity"], overall["malignant_specificity"])
+    values = _predictive_values(overall)
+    numbers["malignancy"] |= {
+        f"ppv_at_{row.prevalence * 100:.0f}_percent": row.ppv.value
+        for row in values.rows
+        if row.decision == "leading class" and row.prevalence <= 0.05
+    }
     numbers["probabilities"] |= {
         "temperature": temperature,
         "bins": _bins(scored),
@@ -178,6 +152,13 @@ def measure_scores(
             "chance": 1 / len(subject.classes_present),
             "classes": classes,
             "confusion": tuple(tuple(row) for row in confusion.tolist()),
+            "confusion_by_row": tuple(
+                tuple(known(share) for share in row) for row in shares_of_true_class(confusion)
+            ),
+            "predictive_values": values,
+            "decision_curve": decision_curve(
+                is_malignant(scored.class_index), summed_probability(scored.calibrated, MALIGNANT_INDICES)
+            ),
             **numbers,
         }
     )
@@ -205,18 +186,12 @@ def _class_metrics(scored: Scored, position: int, found: Mapping[str, Estimate])
     }
 
 
-def _predictive_values(sensitivity: Estimate, specificity: Estimate) -> dict[str, float | None]:
-    return {
-        f"ppv_at_{percent}_percent": _ppv(sensitivity.value, specificity.value, percent / 100) for percent in (1, 5)
-    }
-
-
-def _ppv(sensitivity: float | None, specificity: float | None, prevalence: float) -> float | None:
-    """Return the positive predictive value by Bayes' rule; ``None`` where nothing is ever called malignant."""
-    if sensitivity is None or specificity is None:
-        return None
-    found, alarms = sensitivity * prevalence, (1 - specificity) * (1 - prevalence)
-    return found / (found + alarms) if found + alarms > 0 else None
+def _predictive_values(overall: Mapping[str, Estimate]) -> PredictiveValues:
+    leading = predictive_values("leading class", overall["malignant_sensitivity"], overall["malignant_specificity"])
+    summed = predictive_values(
+        "summed probability", overall["malignant_sum_sensitivity"], overall["malignant_sum_specificity"]
+    )
+    return PredictiveValues(rows=leading + summed)
 
 
 def _bins(scored: Scored) -> tuple[tuple[int, float, float], ...]:

@@ -19,8 +19,10 @@ from lesion_core.keys import report_key
 from lesion_core.labels import CLASS_NAMES, CLASS_ORDER, Diagnosis
 from lesion_core.parquet import read_frame
 from lesion_core.refs import ModelRef, ReportRef
+from lesion_core.statistics.decision_curve import DecisionCurve
 from lesion_core.statistics.estimates import Estimate
 from lesion_core.statistics.measures import CLASS_MEASURES, MEASURES, Measure
+from lesion_core.statistics.predictive_values import PredictiveValues
 from lesion_core.stores.folders import list_folders, read_file
 from lesion_core.stores.protocol import Store
 from lesion_core.stores.references import ref_from_folder
@@ -33,6 +35,10 @@ CARD_NAME = "card.md"
 PROBABILITY_COLUMNS = tuple(f"p_{name}" for name in CLASS_ORDER)
 
 Row = dict[str, Any]
+
+
+def _is_none(found: object) -> bool:
+    return found is None
 
 
 class ExternalSubject(Value):
@@ -101,6 +107,10 @@ class _Measured(Value):
         default_factory=dict, exclude_if=lambda found: not found, description="By the name of the measure"
     )
 
+    def has(self, measure: Measure) -> bool:
+        """Return whether the report is young enough to have a number."""
+        return bool(measure.place) or measure.name in self.further
+
     def estimate(self, measure: Measure) -> Estimate:
         """Return one number, not known where the report is older than the measure."""
         if not measure.place:
@@ -166,6 +176,18 @@ class Metrics(_Measured):
     probabilities: Probabilities
     classes: tuple[ClassMetrics, ...] = Field(description="In CLASS_ORDER")
     confusion: tuple[tuple[int, ...], ...] = Field(description="True classes in rows, predicted ones in columns")
+    confusion_by_row: tuple[tuple[float | None, ...], ...] | None = Field(
+        default=None,
+        exclude_if=_is_none,
+        description="The same as shares of the true class; null in the row of a class without images. None of these "
+        "three: an older report",
+    )
+    predictive_values: PredictiveValues | None = Field(default=None, exclude_if=_is_none)
+    decision_curve: DecisionCurve | None = Field(
+        default=None,
+        exclude_if=_is_none,
+        description="Of the summed malignant probability, brought to the class shares of the images",
+    )
 
     def headline_rows(self) -> list[Row]:
         """Return the numbers that matter most, as rows of measure, value and 95 % interval."""
@@ -176,7 +198,19 @@ class Metrics(_Measured):
                 "interval": self.estimate(one).interval_in_words(),
             }
             for one in MEASURES
-            if one.is_headline
+            if one.is_headline and self.has(one)
+        ]
+
+    def predictive_rows(self) -> list[Row]:
+        """Return PPV and NPV, one row for each decision and prevalence; an older report has none."""
+        return [
+            {
+                "malignant by": one.decision,
+                "prevalence": f"{one.prevalence:.0%}",
+                "PPV": one.ppv.in_words(),
+                "NPV": one.npv.in_words(),
+            }
+            for one in (self.predictive_values.rows if self.predictive_values else ())
         ]
 
     def class_rows(self) -> list[Row]:

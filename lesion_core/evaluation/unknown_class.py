@@ -21,14 +21,13 @@ import numpy as np
 from pydantic import Field
 from scipy.special import logsumexp
 from sklearn.covariance import LedoitWolf
-from sklearn.metrics import roc_auc_score
 from sklearn.neighbors import NearestNeighbors
 
 from lesion_core.errors import DataError
 from lesion_core.labels import CLASS_ORDER, MALIGNANT, Diagnosis, class_index
-from lesion_core.statistics.estimates import Estimate, area_estimate, percentile_interval, share_estimate
-from lesion_core.statistics.intervals import draw_groups, group_codes, strata_of
-from lesion_core.statistics.rank_intervals import resample_ranking
+from lesion_core.statistics.estimates import Estimate
+from lesion_core.statistics.group_means import GroupMeans
+from lesion_core.statistics.rank_intervals import estimate_area
 from lesion_core.types import Value
 
 USEFUL_AUROC = 0.8
@@ -219,32 +218,13 @@ def _unit(vectors: np.ndarray) -> np.ndarray:
 def _area(
     known: np.ndarray, unknown: np.ndarray, known_groups: np.ndarray, unknown_groups: np.ndarray, **asked: int
 ) -> Estimate:
-    is_unknown = np.repeat([0, 1], [len(known), len(unknown)])
+    is_unknown = np.repeat([False, True], [len(known), len(unknown)])
     scores, groups = np.concatenate([known, unknown]), np.concatenate([known_groups, unknown_groups])
-    draws = resample_ranking(
-        is_unknown,
-        np.stack([-scores, scores], axis=1),
-        groups,
-        specificity=1 - FALSE_ALARMS,
-        n_bootstrap=asked["n_bootstrap"],
-        seed=asked["seed"],
-    ).auc[:, 1]
-    low, high = percentile_interval(draws)
-    value = float(roc_auc_score(is_unknown, scores))
-    resampled = Estimate(value=value, low=low, high=high, method="group bootstrap")
-    return area_estimate(resampled, len(np.unique(unknown_groups)), len(np.unique(known_groups)))
+    return estimate_area(is_unknown, scores, groups, n_bootstrap=asked["n_bootstrap"], seed=asked["seed"])
 
 
 def _share(chosen: np.ndarray, groups: np.ndarray, *, n_bootstrap: int, seed: int) -> Estimate:
-    codes = group_codes(groups)
-    n_images, n_chosen = np.bincount(codes), np.bincount(codes, chosen)
-    strata = strata_of(np.zeros(len(codes), np.int64), codes)
-    draws = np.concatenate(
-        [drawn @ n_chosen / (drawn @ n_images) for drawn in draw_groups(strata, n_bootstrap, seed)]
-    )
-    low, high = percentile_interval(draws)
-    resampled = Estimate(value=float(chosen.mean()), low=low, high=high, method="group bootstrap")
-    return share_estimate(resampled, len(n_images))
+    return GroupMeans(np.zeros(len(groups), np.int64), groups, n_bootstrap, seed).share(chosen)
 
 
 def _check(name: str, part: Outputs, holds: bool, expected: str) -> None:

@@ -21,6 +21,8 @@ from lesion_core.figures.image_grids import draw_samples, draw_shortcuts, draw_s
 from lesion_core.figures.outcome import Case, draw_history, draw_misclassified
 from lesion_core.figures.performance import (
     draw_confusion_matrix,
+    draw_decision_curve,
+    draw_precision_recall,
     draw_reliability,
     draw_roc,
     draw_sensitivity,
@@ -41,11 +43,13 @@ __all__ = [
     "draw_confusion_matrix",
     "draw_coverage",
     "draw_curves",
+    "draw_decision_curve",
     "draw_differences",
     "draw_grid",
     "draw_history",
     "draw_misclassified",
     "draw_panels",
+    "draw_precision_recall",
     "draw_reliability",
     "draw_risk_coverage",
     "draw_roc",

@@ -1,7 +1,8 @@
-"""How well a model does: confusion, ROC, reliability, sensitivity by class."""
+"""How well a model does: confusion, ROC, precision and recall, reliability, sensitivity by class, net benefit."""
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from matplotlib.axes import Axes
@@ -18,8 +19,9 @@ from lesion_core.figures.canvas import (
     head,
 )
 from lesion_core.labels import CLASS_NAMES, CLASS_ORDER, MALIGNANT, N_CLASSES, Diagnosis
+from lesion_core.statistics.decision_curve import DecisionCurve
 from lesion_core.statistics.estimates import Estimate
-from lesion_core.statistics.metrics import Reliability, RocCurve
+from lesion_core.statistics.metrics import PrecisionRecallCurve, Reliability, RocCurve
 
 
 def draw_confusion_matrix(confusion: np.ndarray, path: Path, subject: Subject) -> Path:
@@ -63,31 +65,94 @@ def draw_roc(
 ) -> Path:
     """Draw each class's curve against the rest, malignant classes on the left; return ``path``."""
     sheet = Sheet("ROC curves, one class against the rest", subject, width=9.4, height=4.9)
-    left, right = sheet.axes(1, 2, sharey=True)
-    for axes, is_malignant, text in ((left, True, "Malignant"), (right, False, "Not malignant")):
+    for axes, names in _two_panels(sheet, "1 − specificity", "sensitivity"):
         axes.plot([0, 1], [0, 1], color=RULE, linewidth=1, linestyle=(0, (4, 3)))
-        for diagnosis in CLASS_ORDER:
-            if (diagnosis in MALIGNANT) == is_malignant:
-                _plot_curve(axes, diagnosis, curves.get(diagnosis), aucs.get(diagnosis))
-        axes.set(xlim=(-0.01, 1.01), ylim=(-0.01, 1.01), xlabel="1 − specificity", aspect="equal")
+        for diagnosis in names:
+            curve = curves.get(diagnosis)
+            line = None if curve is None else (curve.false_positive_rate, curve.true_positive_rate)
+            _plot_curve(axes, diagnosis, line, "AUC", aucs.get(diagnosis))
         axes.legend(loc="lower right", fontsize=7.8, frameon=False, labelcolor=INK, handlelength=1.6)
-        head(axes, text)
-    left.set_ylabel("sensitivity")
     return sheet.save(path)
 
 
-def _plot_curve(axes: Axes, diagnosis: Diagnosis, curve: RocCurve | None, auc: Estimate | None) -> None:
+def draw_precision_recall(
+    curves: Mapping[Diagnosis, PrecisionRecallCurve | None],
+    areas: Mapping[Diagnosis, Estimate],
+    shares: Mapping[Diagnosis, float],
+    path: Path,
+    subject: Subject,
+) -> Path:
+    """Draw each class's precision by its recall, malignant classes on the left; return ``path``.
+
+    Args:
+        curves: One class against the rest; drawn in steps, as the area counts them.
+        areas: PR AUC.
+        shares: Share of the class among the images: the precision of a guess, drawn as a dotted line.
+        path: Where to.
+        subject: Of what.
+    """
+    sheet = Sheet("Precision and recall, one class against the rest", subject, width=9.4, height=4.9)
+    for axes, names in _two_panels(sheet, "recall (sensitivity)", "precision"):
+        for diagnosis in names:
+            curve = curves.get(diagnosis)
+            line = None if curve is None else (curve.recall, curve.precision)
+            _plot_curve(axes, diagnosis, line, "PR AUC", areas.get(diagnosis), drawstyle="steps-post")
+            if curve is not None and diagnosis in shares:
+                colour = CLASS_COLOURS[CLASS_ORDER.index(diagnosis)]
+                axes.axhline(shares[diagnosis], color=colour, linewidth=0.8, linestyle=(0, (1, 2)))
+        axes.legend(
+            loc="upper center", bbox_to_anchor=(0.5, -0.14), fontsize=7.8, frameon=False, labelcolor=INK, ncols=2
+        )
+    return sheet.save(path)
+
+
+def _two_panels(sheet: Sheet, x: str, y: str) -> list[tuple[Axes, list[Diagnosis]]]:
+    """Return square axes from 0 to 1 for the malignant classes and for the others."""
+    left, right = sheet.axes(1, 2, sharey=True)
+    for axes, text in ((left, "Malignant"), (right, "Not malignant")):
+        axes.set(xlim=(-0.01, 1.01), ylim=(-0.01, 1.01), xlabel=x, aspect="equal")
+        head(axes, text)
+    left.set_ylabel(y)
+    others = [name for name in CLASS_ORDER if name not in MALIGNANT]
+    return [(left, list(MALIGNANT)), (right, others)]
+
+
+def _plot_curve(
+    axes: Axes,
+    diagnosis: Diagnosis,
+    line: tuple[np.ndarray, np.ndarray] | None,
+    name: str,
+    area: Estimate | None,
+    **options: Any,
+) -> None:
     colour = CLASS_COLOURS[CLASS_ORDER.index(diagnosis)]
-    if curve is None or auc is None:
+    if line is None or area is None:
         axes.plot([], [], color=colour, linewidth=1.6, label=f"{diagnosis}  no images in this split")
         return
-    axes.plot(
-        curve.false_positive_rate,
-        curve.true_positive_rate,
-        color=colour,
-        linewidth=1.6,
-        label=f"{diagnosis}  AUC {auc.in_words(2)}",
+    axes.plot(*line, color=colour, linewidth=1.6, label=f"{diagnosis}  {name} {area.in_words(2)}", **options)
+
+
+def draw_decision_curve(curve: DecisionCurve, path: Path, subject: Subject) -> Path:
+    """Draw net benefit of the model, and of calling everything or nothing malignant; return ``path``."""
+    sheet = Sheet("Decision curve, malignant by the summed probability", subject, width=6.8, height=4.6)
+    axes = sheet.axes()[0]
+    lines = (
+        ("model", curve.model, ACCENT, "-"),
+        ("everything called malignant", curve.treat_all, WARNING, (0, (4, 3))),
+        ("nothing called malignant", curve.treat_none, MUTED, (0, (1, 2))),
     )
+    for label, values, colour, style in lines:
+        axes.plot(curve.thresholds, values, color=colour, linewidth=1.6, linestyle=style, label=label)
+    highest = max(*curve.model, *curve.treat_all, 0.01)
+    axes.set(
+        xlim=(0, max(curve.thresholds)),
+        ylim=(-0.25 * highest, 1.08 * highest),
+        xlabel="threshold probability",
+        ylabel="net benefit (per image)",
+    )
+    axes.legend(loc="upper right", fontsize=8, frameon=False, labelcolor=INK)
+    head(axes, f"At the images' own prevalence, {curve.prevalence:.1%} malignant")
+    return sheet.save(path)
 
 
 def draw_reliability(bins: Reliability, error: Estimate, path: Path, subject: Subject) -> Path:

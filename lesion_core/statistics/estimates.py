@@ -19,6 +19,7 @@ from lesion_core.types import Value
 LEVEL = 0.95
 MIN_GROUPS_OF_A_SHARE = 100
 MIN_GROUPS_OF_AN_AREA = 200  # of the class, and of the rest
+MIN_GROUPS_OF_AN_ORDER = 100  # of the images to find, and of the others; below, there is no interval
 MIN_GROUPS_OF_A_MEAN = 50  # below, there is no interval
 _EDGE = 1e-9
 _NORMAL_QUANTILE = 1.959963984540054  # of the middle 95 %
@@ -116,8 +117,8 @@ def newcombe_interval(auc: float, n_class: int, n_others: int) -> tuple[float, f
 def share_estimate(resampled: Estimate, n_groups: int) -> Estimate:
     """Return the estimate of a share, by Wilson where resampling says too little.
 
-    That is with few groups, or where all agree (a share of 0 or 1, whose resamples never differ). The groups then
-    count as trials.
+    That is with few groups, or where all agree: a share of 0 or 1, or one that only classes decide, whose resamples
+    never differ. The groups then count as trials.
 
     Args:
         resampled: The estimate by resampling.
@@ -160,6 +161,21 @@ def area_estimate(resampled: Estimate, n_class: int, n_others: int) -> Estimate:
     return Estimate(value=resampled.value, low=low, high=high, method="Newcombe")
 
 
+def plain_order_estimate(resampled: Estimate, n_sought: int, n_others: int) -> Estimate:
+    """Return the estimate of what depends on the order of scores and has no formula for few groups.
+
+    It has no interval with few groups of either kind, nor where all resamples agree.
+
+    Args:
+        resampled: The estimate by resampling.
+        n_sought: Groups with an image to find.
+        n_others: Groups with another image.
+    """
+    if min(n_sought, n_others) >= MIN_GROUPS_OF_AN_ORDER and not _all_agree(resampled):
+        return resampled
+    return Estimate(value=resampled.value)
+
+
 def plain_mean_estimate(resampled: Estimate, n_groups: int) -> Estimate:
     """Return the estimate of a mean over all images, without an interval where there are too few groups for one."""
     if n_groups >= MIN_GROUPS_OF_A_MEAN:
@@ -168,7 +184,13 @@ def plain_mean_estimate(resampled: Estimate, n_groups: int) -> Estimate:
 
 
 def _says_enough(resampled: Estimate, n_groups: int, at_least: int) -> bool:
-    return n_groups >= at_least and resampled.value is not None and 0 < resampled.value < 1
+    is_open = resampled.value is not None and 0 < resampled.value < 1
+    return n_groups >= at_least and is_open and not _all_agree(resampled)
+
+
+def _all_agree(resampled: Estimate) -> bool:
+    """Return whether the resamples never differ, but for rounding."""
+    return resampled.low is not None and resampled.high is not None and resampled.high - resampled.low <= _EDGE
 
 
 def mean_estimate(resampled: Estimate, parts: Sequence[Estimate]) -> Estimate:
@@ -176,13 +198,16 @@ def mean_estimate(resampled: Estimate, parts: Sequence[Estimate]) -> Estimate:
 
     That is where any part's interval is by formula. The parts' half-widths then add up as squares (the method of
     variance estimates recovery, Zou and Donner 2008, doi:10.1002/sim.3095), as if they were independent; they are
-    not quite, so that at each end the wider of this and of resampling counts.
+    not quite, so that at each end the wider of this and of resampling counts. Where a part has no interval, the mean
+    has none.
 
     Args:
         resampled: The mean's estimate by resampling.
         parts: The estimates that it is the mean of; those that are not known are left out.
     """
     used = [part for part in parts if part.value is not None]
+    if any(part.low is None for part in used):
+        return Estimate(value=resampled.value)
     if resampled.value is None or not any(part.method in ("Wilson", "Newcombe") for part in used):
         return resampled
     below = [part.value - part.low for part in used if part.value is not None and part.low is not None]

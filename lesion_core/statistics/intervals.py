@@ -21,7 +21,7 @@ from lesion_core.errors import DataError
 from lesion_core.labels import N_CLASSES
 from lesion_core.statistics.estimates import Estimate, known, percentile_interval
 from lesion_core.statistics.measures import CLASS_MEASURES, MEASURES, Totals
-from lesion_core.statistics.metrics import N_BINS, Reliability, reliability_bin
+from lesion_core.statistics.metrics import N_BINS, SUMS, Reliability, decisions_of_sums, reliability_bin
 
 _ALL = (*MEASURES, *CLASS_MEASURES)
 _WITHOUT_INTERVAL = frozenset(one.name for one in _ALL if one.interval == "none")
@@ -36,6 +36,7 @@ class GroupSums:
     confusion: np.ndarray  # float64 (g, k²), true class first
     terms: Mapping[str, np.ndarray]  # (g,) of each measure that has ``terms``, by name
     bins: np.ndarray  # (g, 3 * N_BINS): count, confidence, correct
+    decisions: np.ndarray  # (g, 2 * 4): images by each of SUMS, and by the cells of ``decisions_of_sums``
     n_images: np.ndarray  # (g,)
     strata: np.ndarray  # int (g,): the class that the group counts for
 
@@ -126,6 +127,7 @@ def sum_by_group(
                 summed(bins, N_BINS, (believed.argmax(axis=1) == true).astype(np.float64)),
             ]
         ),
+        decisions=np.hstack([summed(cells, 4) for cells in decisions_of_sums(true, probs).T]),
         n_images=summed(zero, 1)[:, 0],
         strata=strata_of(true, codes),
     )
@@ -182,5 +184,6 @@ def _statistics(sums: GroupSums, drawn: np.ndarray) -> dict[str, np.ndarray]:
         confusion=(drawn @ sums.confusion).reshape(-1, N_CLASSES, N_CLASSES),
         means={name: drawn @ terms / n_images for name, terms in sums.terms.items()},
         bins=Reliability(*np.split(drawn @ sums.bins, 3, axis=1)),
+        decisions=(drawn @ sums.decisions).reshape(-1, len(SUMS), 4),
     )
     return {**totals.means, **{one.name: one.of_totals(totals) for one in _ALL if one.of_totals}}

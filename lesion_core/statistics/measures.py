@@ -5,18 +5,17 @@ Measurement, intervals, the report's JSON, tables, card and leaderboard follow f
 steps that it changes (``evaluate``, and ``compare`` where it stands in ``LEADERBOARD``).
 """
 
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
-from typing import Literal
+from collections.abc import Iterator, Mapping
 
 import numpy as np
 
 from lesion_core.labels import MALIGNANT
+from lesion_core.statistics.measure_kinds import ClassMeasure, Measure, Totals
 from lesion_core.statistics.metrics import (
     MALIGNANT_INDICES,
     MELANOMA_INDEX,
-    SCREENING_SPECIFICITY,
-    Reliability,
+    SUM_THRESHOLD,
+    SUMS,
     accuracy_of,
     balanced_accuracy_of,
     brier_terms,
@@ -25,102 +24,11 @@ from lesion_core.statistics.metrics import (
     log_loss_terms,
     malignant_rates,
     mean_known,
+    rates_of_decisions,
 )
+from lesion_core.statistics.ranking import SCREENING_SPECIFICITY, SENSITIVITIES, SPECIFICITIES
 
-
-@dataclass(frozen=True, slots=True)
-class Totals:
-    """What adds up over images, of each of b resamples.
-
-    Attributes:
-        confusion: float (b, k, k), true classes in rows, predicted ones in columns.
-        means: Mean over the images, (b,), of each measure that has ``terms``, by name.
-        bins: Sums over bins of the leading probability, each (b, n_bins).
-    """
-
-    confusion: np.ndarray
-    means: Mapping[str, np.ndarray]
-    bins: Reliability
-
-
-@dataclass(frozen=True, slots=True)
-class Ranking:
-    """Of each of b resamples and each class, float (b, k), NaN where the class has no image or every image.
-
-    Attributes:
-        auc: Area under the ROC curve of the class against the rest.
-        sensitivity: The best at ``SCREENING_SPECIFICITY`` or more.
-    """
-
-    auc: np.ndarray
-    sensitivity: np.ndarray
-
-
-@dataclass(frozen=True, slots=True)
-class Measure:
-    """One number. Exactly one of ``of_totals``, ``of_ranking`` and ``terms`` says how it is computed.
-
-    Attributes:
-        name: As in JSON and CSV.
-        label: As in tables.
-        place: Where a report's JSON has it, dotted; empty: under ``further``, by name.
-        note: What a reader must know, after the label in brackets; ``{chance}`` is the level of a guess.
-        better: Which numbers are the better ones.
-        interval: 'resampled': percentiles of the resamples. Where those say too little: 'share': Wilson's, of the
-            groups with an image in ``share_of``; 'overlap': the same of an F1; 'area': Newcombe's; 'mean': from
-            those of the class measure ``mean_of``; 'plain mean': none. 'none': all resamples lie on one side of the
-            measured number.
-        of_totals: Returns (b,), of a class measure (b, k).
-        of_ranking: The same, from the order of scores.
-        terms: Returns each image's part, (n,), from ``class_index`` (n,) and ``probs`` (n, k); the mean counts.
-        share_of: Returns the images that a share is taken over, bool (n,), from true and predicted classes, int
-            (n,) each; of a class measure, from whether an image is of the class and was called so, bool (n,) each.
-        column: Heading in a leaderboard.
-        is_headline: Whether the report's first table has it.
-        is_of_probabilities: Whether it asks how right probabilities are, which depends on the class shares that they
-            are for.
-    """
-
-    name: str
-    label: str
-    place: str = ""
-    note: str = ""
-    better: Literal["higher", "lower"] = "higher"
-    interval: Literal["resampled", "share", "overlap", "area", "mean", "plain mean", "none"] = "resampled"
-    of_totals: Callable[[Totals], np.ndarray] | None = None
-    of_ranking: Callable[[Ranking], np.ndarray] | None = None
-    terms: Callable[[np.ndarray, np.ndarray], np.ndarray] | None = None
-    share_of: Callable[[np.ndarray, np.ndarray], np.ndarray] = lambda true, called: np.ones(len(true), bool)
-    mean_of: str = ""
-    column: str = ""
-    is_headline: bool = True
-    is_of_probabilities: bool = False
-
-    def heading(self, chance: float, *, at_shares: bool = True) -> str:
-        """Return the label with its notes in brackets, e.g. 'balanced accuracy (chance 0.125)'.
-
-        Args:
-            chance: Level of a guess.
-            at_shares: Whether probabilities were brought to the class shares of the images, which the heading of a
-                measure of them then says.
-        """
-        notes = [self.note.format(chance=f"{chance:.3f}")] if self.note else []
-        notes += ["at these images' class shares"] if at_shares and self.is_of_probabilities else []
-        notes += ["lower is better"] if self.better == "lower" else []
-        return f"{self.label} ({', '.join(notes)})" if notes else self.label
-
-
-@dataclass(frozen=True, slots=True)
-class ClassMeasure(Measure):
-    """One number for each class against the rest.
-
-    Attributes:
-        interval_label: Heading of its interval's column in the table by class; empty: the table has none.
-        card_columns: What of it the card's table has: label, interval label, both or nothing.
-    """
-
-    interval_label: str = ""
-    card_columns: tuple[str, ...] = ()
+__all__ = ["BY_NAME", "CLASS_MEASURES", "LEADERBOARD", "MEASURES", "ClassMeasure", "Measure", "Totals"]
 
 
 def is_malignant(class_index: np.ndarray) -> np.ndarray:
@@ -157,6 +65,13 @@ CLASS_MEASURES: tuple[ClassMeasure, ...] = (
         share_of=lambda is_class, is_called: is_called,
     ),
     ClassMeasure(
+        "npv",
+        "NPV",
+        interval="share",
+        of_totals=lambda totals: class_rates(totals.confusion).npv,
+        share_of=lambda is_class, is_called: ~is_called,
+    ),
+    ClassMeasure(
         "f1",
         "F1",
         place="f1",
@@ -169,11 +84,83 @@ CLASS_MEASURES: tuple[ClassMeasure, ...] = (
         "AUC",
         place="auc",
         interval="area",
-        of_ranking=lambda ranking: ranking.auc,
+        of_ranking=lambda ranking: ranking.by_class.auc,
+        share_of=lambda is_class, is_called: is_class,
         interval_label="AUC 95 % interval",
         card_columns=("AUC",),
     ),
+    ClassMeasure(
+        "pr_auc",
+        "PR AUC",
+        interval="plain order",
+        of_ranking=lambda ranking: ranking.by_class.average_precision,
+        share_of=lambda is_class, is_called: is_class,
+        card_columns=("PR AUC",),
+    ),
+    ClassMeasure(
+        "partial_auc",
+        "partial AUC",
+        note="above 80 % sensitivity, 0 to 0.2",
+        interval="plain order",
+        of_ranking=lambda ranking: ranking.by_class.partial_auc,
+        share_of=lambda is_class, is_called: is_class,
+    ),
 )
+
+
+def _of_sums() -> Iterator[Measure]:
+    """Yield the numbers of malignancy by the summed probability, without and with actinic keratosis."""
+    for place, (name, members) in enumerate(SUMS.items()):
+        words, is_first = name.replace("_", " ").replace(" ak", " AK"), place == 0
+        yield Measure(
+            f"{name}_auc",
+            f"{words} AUC",
+            note="by the summed probability",
+            interval="area",
+            of_ranking=lambda ranking, place=place: ranking.sums.auc[:, place],
+            share_of=lambda true, called, members=members: np.isin(true, members),
+            is_headline=is_first,
+        )
+        for rate, label in enumerate(("sensitivity", "specificity")):
+            yield Measure(
+                f"{name}_sum_{label}",
+                f"{words} {label}",
+                note=f"summed probability from {SUM_THRESHOLD}",
+                interval="share",
+                of_totals=lambda totals, place=place, rate=rate: rates_of_decisions(totals.decisions[:, place])[rate],
+                share_of=lambda true, called, members=members, rate=rate: np.isin(true, members) == (rate == 0),
+                is_headline=is_first,
+            )
+
+
+def _of_thresholds() -> Iterator[Measure]:
+    """Yield rates at a stated sensitivity or specificity, besides the one that has a place of its own."""
+    for level in SPECIFICITIES[1:]:
+        yield Measure(
+            f"melanoma_sensitivity_at_{level * 100:.0f}_specificity",
+            f"melanoma sensitivity at {level * 100:.0f} % specificity",
+            interval="share",
+            of_ranking=lambda ranking, level=level: ranking.by_class.sensitivity_at[level][:, MELANOMA_INDEX],
+            share_of=lambda true, called: true == MELANOMA_INDEX,
+        )
+    for level in SENSITIVITIES:
+        yield Measure(
+            f"melanoma_specificity_at_{level * 100:.0f}_sensitivity",
+            f"melanoma specificity at {level * 100:.0f} % sensitivity",
+            interval="plain order",
+            of_ranking=lambda ranking, level=level: ranking.by_class.specificity_at[level][:, MELANOMA_INDEX],
+            share_of=lambda true, called: true == MELANOMA_INDEX,
+        )
+    for level in SENSITIVITIES[1:]:
+        yield Measure(
+            f"malignant_specificity_at_{level * 100:.0f}_sensitivity",
+            f"malignant specificity at {level * 100:.0f} % sensitivity",
+            note="by the summed probability",
+            interval="plain order",
+            of_ranking=lambda ranking, level=level: ranking.sums.specificity_at[level][:, 0],
+            share_of=lambda true, called: is_malignant(true),
+        )
+
 
 MEASURES: tuple[Measure, ...] = (
     Measure(
@@ -207,18 +194,35 @@ MEASURES: tuple[Measure, ...] = (
         "melanoma sensitivity at 80 % specificity",
         place="malignancy.melanoma_sensitivity_at_80_specificity",
         interval="share",
-        of_ranking=lambda ranking: ranking.sensitivity[:, MELANOMA_INDEX],
+        of_ranking=lambda ranking: ranking.by_class.sensitivity_at[SCREENING_SPECIFICITY][:, MELANOMA_INDEX],
         share_of=lambda true, called: true == MELANOMA_INDEX,
         column=f"MEL sensitivity at {SCREENING_SPECIFICITY:.2f} specificity",
     ),
+    *_of_sums(),
+    *_of_thresholds(),
     Measure(
         "macro_auc",
         "mean AUC, one class against the rest",
         place="macro_auc",
         interval="mean",
         mean_of="auc",
-        of_ranking=lambda ranking: mean_known(ranking.auc),
+        of_ranking=lambda ranking: mean_known(ranking.by_class.auc),
         column="mean AUC",
+    ),
+    Measure(
+        "macro_pr_auc",
+        "mean PR AUC",
+        interval="mean",
+        mean_of="pr_auc",
+        of_ranking=lambda ranking: mean_known(ranking.by_class.average_precision),
+    ),
+    Measure(
+        "macro_partial_auc",
+        "mean partial AUC",
+        note="above 80 % sensitivity, 0 to 0.2",
+        interval="mean",
+        mean_of="partial_auc",
+        of_ranking=lambda ranking: mean_known(ranking.by_class.partial_auc),
     ),
     Measure(
         "macro_f1",

@@ -8,19 +8,25 @@ never predicted, the AUC of a class that has no image or every image. Means leav
 is left.
 """
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 from sklearn.metrics import auc as area_under
-from sklearn.metrics import roc_curve
+from sklearn.metrics import average_precision_score, precision_recall_curve, roc_curve
 
 from lesion_core.errors import DataError
 from lesion_core.labels import CLASS_ORDER, MALIGNANT, N_CLASSES, Diagnosis
 
 N_BINS = 15
-SCREENING_SPECIFICITY = 0.80
+SUM_THRESHOLD = 0.5  # of a summed probability, from which on an image is called malignant
 MALIGNANT_INDICES = tuple(CLASS_ORDER.index(item) for item in MALIGNANT)
 MELANOMA_INDEX = CLASS_ORDER.index(Diagnosis.MEL)
+# Classes whose probabilities are added up, by the name of the sum.
+SUMS: Mapping[str, tuple[int, ...]] = {
+    "malignant": MALIGNANT_INDICES,
+    "malignant_or_ak": tuple(sorted((*MALIGNANT_INDICES, CLASS_ORDER.index(Diagnosis.AK)))),
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,6 +36,7 @@ class Rates:
     sensitivity: np.ndarray
     specificity: np.ndarray
     precision: np.ndarray
+    npv: np.ndarray
     f1: np.ndarray
 
 
@@ -45,6 +52,19 @@ class RocCurve:
         """Return the best sensitivity of any threshold with at least this specificity; nothing is interpolated."""
         allowed = self.false_positive_rate <= 1 - specificity + 1e-12
         return float(self.true_positive_rate[allowed].max())
+
+
+@dataclass(frozen=True, slots=True)
+class PrecisionRecallCurve:
+    """One class against the rest: recall (sensitivity) from 1 down to 0, the precision of each, and their area.
+
+    The area is the average precision: each step's precision weighted by its rise in recall. Lines between the points
+    would be too optimistic (Davis and Goadrich 2006, doi:10.1145/1143844.1143874).
+    """
+
+    recall: np.ndarray
+    precision: np.ndarray
+    average_precision: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,6 +102,7 @@ def class_rates(confusion: np.ndarray) -> Rates:
         sensitivity=_ratio(hits, support),
         specificity=_ratio(true_negatives, total - support),
         precision=_ratio(hits, predicted),
+        npv=_ratio(true_negatives, total - predicted),
         f1=np.where(support > 0, _ratio(2 * hits, support + predicted), np.nan),
     )
 
@@ -133,6 +154,49 @@ def roc_of(class_index: np.ndarray, probs: np.ndarray, position: int) -> RocCurv
         drop_intermediate=False,  # a point on a straight piece is an operating point all the same
     )
     return RocCurve(false_positive, true_positive, float(area_under(false_positive, true_positive)))
+
+
+def precision_recall_of(class_index: np.ndarray, probs: np.ndarray, position: int) -> PrecisionRecallCurve | None:
+    """Return the precision-recall curve of the class at ``position`` against the rest.
+
+    ``None`` where the class has no image or every image.
+    """
+    is_class = _indices(class_index) == position
+    if is_class.all() or not is_class.any():
+        return None
+    scores = _scores(probs, is_class)[:, position]
+    precision, recall, _ = precision_recall_curve(is_class, scores)
+    return PrecisionRecallCurve(recall, precision, float(average_precision_score(is_class, scores)))
+
+
+def summed_probability(probs: np.ndarray, members: Sequence[int]) -> np.ndarray:
+    """Return the probability that an image is of any of some classes, float64 (n,), from ``probs`` (n, k)."""
+    return np.asarray(probs, np.float64)[:, list(members)].sum(axis=1)
+
+
+def decisions_of_sums(class_index: np.ndarray, probs: np.ndarray) -> np.ndarray:
+    """Return each image's cell of a table by each of ``SUMS``, int (n, 2): 2 · is of these classes + is called so.
+
+    It is called so where the summed probability is ``SUM_THRESHOLD`` or more.
+    """
+    true = _indices(class_index)
+    probs = _scores(probs, true)
+    cells = [
+        2 * np.isin(true, members) + (summed_probability(probs, members) >= SUM_THRESHOLD)
+        for members in SUMS.values()
+    ]
+    return np.stack(cells, axis=1).astype(np.int64)
+
+
+def rates_of_decisions(counts: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Return sensitivity and specificity, each (…,), of counts (…, 4) by the cells of ``decisions_of_sums``."""
+    cleared, alarms, missed, found = (counts[..., cell] for cell in range(4))
+    return _ratio(found, found + missed), _ratio(cleared, cleared + alarms)
+
+
+def shares_of_true_class(confusion: np.ndarray) -> np.ndarray:
+    """Return a confusion matrix with rows that sum to 1, float (…, k, k); a class without images has NaN."""
+    return _ratio(confusion, confusion.sum(axis=-1, keepdims=True))
 
 
 def class_aucs(class_index: np.ndarray, probs: np.ndarray) -> np.ndarray:

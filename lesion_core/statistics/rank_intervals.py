@@ -1,30 +1,22 @@
-"""Intervals of what depends on the order of scores: AUC, and sensitivity at a given specificity.
+"""Resamples of what depends on the order of scores: each class by its probability, and malignancy by the sum.
 
-A resample gives every image the weight of how often its group was drawn; with the scores sorted once, it needs one
-cumulative sum. Groups are resampled as in ``intervals``.
+Groups are resampled as in ``intervals``, and a seed draws the same ones.
 """
-
-from dataclasses import dataclass
 
 import numpy as np
 
-from lesion_core.labels import N_CLASSES
+from lesion_core.statistics.estimates import Estimate, area_estimate, percentile_interval
 from lesion_core.statistics.intervals import OnDrawn, draw_groups, group_codes, ignore_draws, strata_of
-from lesion_core.statistics.measures import Ranking
-from lesion_core.statistics.metrics import SCREENING_SPECIFICITY, roc_of
+from lesion_core.statistics.metrics import SUMS, summed_probability
+from lesion_core.statistics.ranking import Ranked, Ranking, laid_end_to_end, laid_side_by_side
 
-_EDGE = 1e-9
+_AT_A_TIME = 64  # resamples whose running sums fit in a processor's cache
 
 
 def measure_ranking(class_index: np.ndarray, probs: np.ndarray) -> Ranking:
-    """Return what is measured on the images themselves, as one row (1, k), at ``SCREENING_SPECIFICITY``."""
-    curves = [roc_of(class_index, probs, position) for position in range(N_CLASSES)]
-    return Ranking(
-        auc=np.array([[np.nan if curve is None else curve.auc for curve in curves]]),
-        sensitivity=np.array(
-            [[np.nan if curve is None else curve.sensitivity_at(SCREENING_SPECIFICITY) for curve in curves]]
-        ),
-    )
+    """Return what is measured on the images themselves, as one row (1, …); arguments as of ``resample_ranking``."""
+    ranked = _rank(class_index, probs, np.zeros(len(class_index), np.int64))
+    return _both(ranked, np.ones((1, 1)))
 
 
 def resample_ranking(
@@ -32,18 +24,16 @@ def resample_ranking(
     probs: np.ndarray,
     groups: np.ndarray,
     *,
-    specificity: float,
     n_bootstrap: int,
     seed: int,
     on_drawn: OnDrawn = ignore_draws,
 ) -> Ranking:
-    """Resample groups and rank each class against the rest.
+    """Resample groups and rank each class, and each of ``metrics.SUMS``, against the rest.
 
     Args:
         class_index: int (n,), 0-based.
         probs: float (n, k).
         groups: (n,) group of each image.
-        specificity: At least this for the sensitivity; no threshold is interpolated.
         n_bootstrap: Resamples.
         seed: Same seed, same groups drawn as in ``intervals.measure``.
         on_drawn: Hears of so many more resamples done.
@@ -52,49 +42,61 @@ def resample_ranking(
         NaN for a resample in which a class has no image or every image.
     """
     codes = group_codes(groups)
-    ranked = [_Ranked.of(class_index == position, probs[:, position]) for position in range(probs.shape[1])]
-    aucs, sensitivities = [], []
+    ranked, pieces = _rank(class_index, probs, codes), []
     for drawn in draw_groups(strata_of(class_index, codes), n_bootstrap, seed):
-        weights = np.ascontiguousarray(drawn.T)[codes]
-        pairs = [one.measure(weights, specificity) for one in ranked]
-        aucs.append(np.stack([auc for auc, _ in pairs], axis=1))
-        sensitivities.append(np.stack([sensitivity for _, sensitivity in pairs], axis=1))
+        for start in range(0, len(drawn), _AT_A_TIME):
+            pieces.append(_both(ranked, np.ascontiguousarray(drawn[start : start + _AT_A_TIME].T)))
         on_drawn(len(drawn))
-    return Ranking(np.concatenate(aucs), np.concatenate(sensitivities))
+    return Ranking(laid_end_to_end([one.by_class for one in pieces]), laid_end_to_end([one.sums for one in pieces]))
 
 
-@dataclass(frozen=True, slots=True)
-class _Ranked:
-    """One class's images, the others from the highest score down, and how many of those rank above each image."""
+def estimate_area(
+    is_sought: np.ndarray, scores: np.ndarray, groups: np.ndarray, *, n_bootstrap: int, seed: int
+) -> Estimate:
+    """Return the area under the ROC curve of one score, with its interval over groups; few have Newcombe's.
 
-    of_class: np.ndarray
-    others: np.ndarray
-    n_above: np.ndarray
-    n_above_or_tied: np.ndarray
+    Not known where all images are on one side. Groups are drawn within both sides.
 
-    @classmethod
-    def of(cls, is_class: np.ndarray, scores: np.ndarray) -> "_Ranked":
-        of_class, others = np.flatnonzero(is_class), np.flatnonzero(~is_class)
-        others = others[np.argsort(-scores[others], kind="stable")]
-        falling = -scores[others]
-        return cls(
-            of_class,
-            others,
-            np.searchsorted(falling, -scores[of_class], side="left"),
-            np.searchsorted(falling, -scores[of_class], side="right"),
-        )
+    Args:
+        is_sought: bool (n,).
+        scores: float (n,), higher for what is sought.
+        groups: (n,).
+        n_bootstrap: Resamples.
+        seed: Same seed, same interval.
+    """
+    sought, codes = np.asarray(is_sought, bool), group_codes(groups)
+    if sought.all() or not sought.any():
+        return Estimate(value=None)
+    values, n_groups = np.asarray(scores, np.float64), int(codes.max()) + 1
+    ranked = Ranked.of(sought, values, codes, n_groups)
+    draws = [
+        ranked.measure(np.ascontiguousarray(drawn[start : start + _AT_A_TIME].T)).auc[:, 0]
+        for drawn in draw_groups(strata_of(sought.astype(np.int64), codes), n_bootstrap, seed)
+        for start in range(0, len(drawn), _AT_A_TIME)
+    ]
+    low, high = percentile_interval(np.concatenate(draws))
+    value = float(Ranked.of(sought, values, np.zeros_like(codes), 1).measure(np.ones((1, 1))).auc[0, 0])
+    found = Estimate(value=value, low=low, high=high, method="none" if low is None else "group bootstrap")
+    return area_estimate(found, len(np.unique(codes[sought])), len(np.unique(codes[~sought])))
 
-    def measure(self, weights: np.ndarray, specificity: float) -> tuple[np.ndarray, np.ndarray]:
-        """Return area and sensitivity, each (b,), with images weighted by ``weights`` (n, b)."""
-        own = weights[self.of_class]
-        alarms = np.zeros((len(self.others) + 1, weights.shape[1]))
-        np.cumsum(weights[self.others], axis=0, out=alarms[1:])
-        n_class, n_rest = own.sum(axis=0), alarms[-1]
-        with np.errstate(invalid="ignore", divide="ignore"):
-            # A pair of one image of the class and one other is ranked right, or counts half where they tie.
-            wrong = (alarms[self.n_above] + alarms[self.n_above_or_tied]) / 2
-            auc = (own * (n_rest - wrong)).sum(axis=0) / (n_class * n_rest)
-            # An image of the class can be found if a threshold at its own score raises few enough alarms.
-            is_found = alarms[self.n_above_or_tied] <= (1 - specificity + _EDGE) * n_rest
-            sensitivity = (own * is_found).sum(axis=0) / n_class
-        return auc, np.where(n_rest > 0, sensitivity, np.nan)
+
+_Rankings = tuple[list[Ranked], list[Ranked]]
+
+
+def _rank(class_index: np.ndarray, probs: np.ndarray, codes: np.ndarray) -> _Rankings:
+    """Sort every score once: of the classes, and of the sums."""
+    n_groups = int(codes.max()) + 1
+    by_class = [
+        Ranked.of(class_index == position, probs[:, position].astype(np.float64), codes, n_groups)
+        for position in range(probs.shape[1])
+    ]
+    sums = [
+        Ranked.of(np.isin(class_index, members), summed_probability(probs, members), codes, n_groups)
+        for members in SUMS.values()
+    ]
+    return by_class, sums
+
+
+def _both(ranked: _Rankings, weights: np.ndarray) -> Ranking:
+    by_class, sums = (laid_side_by_side([one.measure(weights) for one in scores]) for scores in ranked)
+    return Ranking(by_class, sums)

@@ -9,7 +9,6 @@ from collections.abc import Mapping
 
 import numpy as np
 import pandas as pd
-from sklearn.metrics import roc_auc_score
 
 from lesion_core.archive_fields import SKIN_TYPE, of_today
 from lesion_core.errors import DataError
@@ -21,10 +20,6 @@ from lesion_core.fields.table import AGE, categories
 from lesion_core.isic.taxonomy import NOT_STATED, image_type_of
 from lesion_core.labels import CLASS_ORDER, Diagnosis
 from lesion_core.progress import ProgressCallback, Tally, ignore_progress
-from lesion_core.statistics.estimates import Estimate, area_estimate, known, percentile_interval
-from lesion_core.statistics.measures import is_malignant
-from lesion_core.statistics.metrics import MALIGNANT_INDICES, SCREENING_SPECIFICITY
-from lesion_core.statistics.rank_intervals import resample_ranking
 
 MIN_GROUPS = 20
 MAX_VALUES = 12  # of one field; the rarer ones are taken together
@@ -165,32 +160,11 @@ def _part(scored: Scored, members: np.ndarray) -> Scored:
 
 def _scores(part: Scored, *, n_bootstrap: int, seed: int) -> SubgroupScores:
     found = estimate_all(part, n_bootstrap=n_bootstrap, seed=seed)
-    names = ("balanced_accuracy", "malignant_sensitivity", "malignant_specificity", "calibration_error")
+    names = (
+        *("balanced_accuracy", "malignant_sensitivity", "malignant_specificity", "malignant_auc"),
+        "calibration_error",
+    )
     return SubgroupScores(
         **{name: found.overall[name] for name in names},
         melanoma_auc=found.by_class[_MELANOMA]["auc"],
-        malignant_auc=malignant_auc(part, n_bootstrap=n_bootstrap, seed=seed),
     )
-
-
-def malignant_auc(scored: Scored, *, n_bootstrap: int, seed: int) -> Estimate:
-    """Return the AUC of malignant against the rest, by the malignant classes' summed probability.
-
-    Not known where all images are on one side. Groups are drawn within both sides; few have Newcombe's interval.
-    """
-    malignant = is_malignant(scored.class_index)
-    if malignant.all() or not malignant.any():
-        return Estimate(value=None)
-    score = np.asarray(scored.probs, np.float64)[:, list(MALIGNANT_INDICES)].sum(axis=1)
-    draws = resample_ranking(
-        np.where(malignant, 0, 1),
-        score[:, None],
-        scored.groups,
-        specificity=SCREENING_SPECIFICITY,
-        n_bootstrap=n_bootstrap,
-        seed=seed,
-    ).auc[:, 0]
-    low, high = percentile_interval(draws)
-    value = known(float(roc_auc_score(malignant, score)))
-    found = Estimate(value=value, low=low, high=high, method="none" if low is None else "group bootstrap")
-    return area_estimate(found, scored.n_groups_of(malignant), scored.n_groups_of(~malignant))

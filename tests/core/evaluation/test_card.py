@@ -108,8 +108,13 @@ def test_every_measured_number_is_the_reports(card: str, evaluated: Evaluated) -
         assert f"| {row['class']} | {row['images']} | {row['groups']} | {row['sensitivity']} |" in card
     known = {row[name] for row in metrics.headline_rows() for name in ("value", "interval")}
     known |= {
-        row[name] for row in metrics.class_rows() for name in ("sensitivity", "95 % interval", "specificity", "AUC")
+        row[name]
+        for row in metrics.class_rows()
+        for name in ("sensitivity", "95 % interval", "specificity", "AUC", "PR AUC")
     }
+    for row in metrics.predictive_rows():
+        assert f"| {row['malignant by']} | {row['prevalence']} | {row['PPV']} | {row['NPV']} |" in card
+        known |= {row["PPV"], row["NPV"]}
     known |= {f"{metrics.chance:.3f}", f"{metrics.probabilities.temperature:.3f}"}
     decimals = {number for text in known for number in re.findall(r"\d\.\d{3}", text)}
     assert set(re.findall(r"\b\d\.\d{3}\b", card)) <= decimals

@@ -42,6 +42,8 @@ FILES = {
     "card.xml",
     "figures/confusion_matrix.png",
     "figures/roc.png",
+    "figures/precision_recall.png",
+    "figures/decision_curve.png",
     "figures/reliability.png",
     "figures/sensitivity.png",
     "figures/misclassified.png",

@@ -17,8 +17,15 @@ from lesion_core.figures import Case, Grid, Panel, Subject
 from lesion_core.figures.layout import lay_out
 from lesion_core.labels import CLASS_ORDER, Diagnosis
 from lesion_core.modeling.network.architecture import Block, NetworkSummary
+from lesion_core.statistics.decision_curve import decision_curve
 from lesion_core.statistics.estimates import Estimate
-from lesion_core.statistics.metrics import confusion_matrix, reliability, roc_of
+from lesion_core.statistics.metrics import (
+    MALIGNANT_INDICES,
+    confusion_matrix,
+    precision_recall_of,
+    reliability,
+    roc_of,
+)
 from lesion_core.statistics.selective import risk_coverage
 from tests.core.evaluation.strategies import make_scores
 
@@ -93,6 +100,19 @@ DRAWINGS: dict[str, Draw] = {
         0.9,
         path,
         subject,
+    ),
+    "precision and recall": lambda path, subject: figures.draw_precision_recall(
+        {name: precision_recall_of(TRUE, PROBS, place) for place, name in enumerate(CLASS_ORDER)},
+        dict.fromkeys(CLASS_ORDER, SCORE),
+        dict.fromkeys(CLASS_ORDER, 0.1),
+        path,
+        subject,
+    ),
+    "decision curve": lambda path, subject: figures.draw_decision_curve(
+        decision_curve(np.isin(TRUE, MALIGNANT_INDICES), PROBS[:, MALIGNANT_INDICES].sum(axis=1)), path, subject
+    ),
+    "decision curve without malignant images": lambda path, subject: figures.draw_decision_curve(
+        decision_curve(np.zeros(4, bool), np.linspace(0, 0.4, 4)), path, subject
     ),
     "reliability": lambda path, subject: figures.draw_reliability(reliability(TRUE, PROBS), SCORE, path, subject),
     "sensitivity": lambda path, subject: figures.draw_sensitivity(

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from sklearn.metrics import roc_auc_score, roc_curve
+from sklearn.metrics import average_precision_score, roc_auc_score, roc_curve
 
 from lesion_core.errors import DataError
 from lesion_core.statistics import metrics
@@ -15,6 +15,7 @@ from lesion_core.statistics.estimates import (
     overlap_estimate,
     paired_share_interval,
     plain_mean_estimate,
+    plain_order_estimate,
     share_estimate,
     wilson_interval,
 )
@@ -29,7 +30,7 @@ def test_resamples_equal_those_taken_image_by_image() -> None:
     true, probs = make_scores(3, 120)
     groups = np.random.default_rng(3).integers(0, 40, 120)
     fast = measure(true, probs, groups, n_bootstrap=25, seed=5)
-    ranks = resample_ranking(true, probs, groups, specificity=0.8, n_bootstrap=25, seed=5)
+    ranks = resample_ranking(true, probs, groups, n_bootstrap=25, seed=5)
     codes = group_codes(groups)
     drawn = np.concatenate(list(draw_groups(strata_of(true, codes), 25, 5)))
     for number, times in enumerate(drawn):
@@ -49,11 +50,24 @@ def test_resamples_equal_those_taken_image_by_image() -> None:
             assert fast.draws[name][number] == pytest.approx(float(value)), name
         for place in range(8):
             area = roc_auc_score(true == place, probs[:, place], sample_weight=weights)
-            assert ranks.auc[number, place] == pytest.approx(area)
+            assert ranks.by_class.auc[number, place] == pytest.approx(area, rel=1e-12)
+            precision = average_precision_score(true == place, probs[:, place], sample_weight=weights)
+            assert ranks.by_class.average_precision[number, place] == pytest.approx(precision, rel=1e-12)
+        for place, (name, members) in enumerate(metrics.SUMS.items()):
+            truth, called = np.isin(true, members), metrics.summed_probability(probs, members) >= 0.5
+            shares = [
+                np.average(called[truth], weights=weights[truth]),
+                np.average(~called[~truth], weights=weights[~truth]),
+            ]
+            for rate, share in zip(("sensitivity", "specificity"), shares, strict=True):
+                assert fast.draws[f"{name}_sum_{rate}"][number] == pytest.approx(share), (name, rate)
+            area = roc_auc_score(truth, metrics.summed_probability(probs, members), sample_weight=weights)
+            assert ranks.sums.auc[number, place] == pytest.approx(area, rel=1e-12)
         alarms, found, _ = roc_curve(
             true == metrics.MELANOMA_INDEX, probs[:, metrics.MELANOMA_INDEX], sample_weight=weights
         )
-        assert ranks.sensitivity[number, metrics.MELANOMA_INDEX] == pytest.approx(found[alarms <= 0.2 + 1e-9].max())
+        best = ranks.by_class.sensitivity_at[0.8][number, metrics.MELANOMA_INDEX]
+        assert best == pytest.approx(found[alarms <= 0.2 + 1e-9].max())
 
 
 @pytest.mark.parametrize("n", [2, 5, 40])
@@ -67,10 +81,10 @@ def test_resamples_of_few_groups_vary_as_much_as_their_mean_does(n: int) -> None
 def test_ranking_with_ties_and_an_absent_class() -> None:
     true, probs = make_scores(4, 90, classes=7)
     probs = probs.round(1)
-    everybody = resample_ranking(true, probs, np.zeros(90), specificity=0.8, n_bootstrap=2, seed=1)
-    np.testing.assert_allclose(everybody.auc[0], metrics.class_aucs(true, probs))
-    assert np.isnan(everybody.auc[:, 7]).all()
-    assert np.isnan(everybody.sensitivity[:, 7]).all()
+    everybody = resample_ranking(true, probs, np.zeros(90), n_bootstrap=2, seed=1)
+    np.testing.assert_allclose(everybody.by_class.auc[0], metrics.class_aucs(true, probs))
+    assert np.isnan(everybody.by_class.auc[:, 7]).all()
+    assert np.isnan(everybody.by_class.sensitivity_at[0.8][:, 7]).all()
 
 
 @settings(max_examples=40, deadline=None)
@@ -168,6 +182,8 @@ def test_few_groups_or_all_alike_are_reported_by_wilson() -> None:
     assert share_estimate(sure, 40).low == pytest.approx(0.912, abs=1e-3)
     some = Estimate(value=0.6, low=0.5, high=0.7, method="group bootstrap")
     assert share_estimate(some, 100) == some
+    constant = Estimate(value=0.6, low=0.6, high=0.6 + 1e-15, method="group bootstrap")
+    assert share_estimate(constant, 100).method == "Wilson"
     assert share_estimate(some, 99).method == "Wilson"
     unknown = Estimate(value=None)
     assert share_estimate(unknown, 0) == unknown
@@ -200,6 +216,8 @@ def test_a_perfect_area_of_five_images_is_not_certain() -> None:
     assert area_estimate(sure, 300, 400).method == "Newcombe"  # all resamples agree
     some = Estimate(value=0.9, low=0.85, high=0.94, method="group bootstrap")
     assert area_estimate(some, 200, 400) == some
+    constant = Estimate(value=0.5, low=0.5, high=0.5, method="group bootstrap")
+    assert area_estimate(constant, 200, 400).method == "Newcombe"
     assert area_estimate(Estimate(value=None), 0, 400) == Estimate(value=None)
 
 
@@ -209,6 +227,15 @@ def test_an_f1_of_few_groups_is_wilsons_of_its_overlap() -> None:
     found = overlap_estimate(some, 40, 12)
     assert (found.low, found.high) == pytest.approx((2 * low / (1 + low), 2 * high / (1 + high)))
     assert overlap_estimate(some, 400, 100) == some
+
+
+def test_what_has_no_formula_has_no_interval_where_resampling_says_too_little() -> None:
+    some = Estimate(value=0.6, low=0.5, high=0.7, method="group bootstrap")
+    assert plain_order_estimate(some, 100, 100) == some
+    assert plain_order_estimate(some, 99, 5000) == Estimate(value=0.6)
+    assert plain_order_estimate(some, 5000, 99) == Estimate(value=0.6)
+    constant = Estimate(value=0.02, low=0.02, high=0.02, method="group bootstrap")
+    assert plain_order_estimate(constant, 500, 500) == Estimate(value=0.02)
 
 
 def test_a_mean_of_few_groups_has_no_interval() -> None:
@@ -248,6 +275,7 @@ def test_a_mean_over_classes_is_as_unsure_as_its_parts() -> None:
     assert found.low == pytest.approx(0.75 - 0.5 * np.hypot(0.4, 0.3))
     assert found.high == pytest.approx(0.75 + 0.5 * 0.3)
     assert mean_estimate(certain, parts[1:]) == certain  # no part is Wilson's
+    assert mean_estimate(certain, [*parts, Estimate(value=0.7)]) == Estimate(value=0.75)  # a part has no interval
 
 
 def test_two_models_on_the_same_images_are_compared_pairwise() -> None:

@@ -23,13 +23,24 @@ def test_counts_and_rates_agree_with_scikit_learn(case: tuple[np.ndarray, np.nda
         true, predicted, labels=LABELS, zero_division=np.nan
     )
     has_images, is_predicted = support > 0, confusion.sum(axis=0) > 0
-    np.testing.assert_allclose(rates.sensitivity[has_images], recall[has_images])
-    np.testing.assert_allclose(rates.precision[is_predicted], precision[is_predicted])
-    np.testing.assert_allclose(rates.f1[has_images], np.nan_to_num(f1[has_images]))
+    np.testing.assert_allclose(rates.sensitivity[has_images], recall[has_images], rtol=1e-12)
+    np.testing.assert_allclose(rates.precision[is_predicted], precision[is_predicted], rtol=1e-12)
+    np.testing.assert_allclose(rates.f1[has_images], np.nan_to_num(f1[has_images]), rtol=1e-12)
     assert np.isnan(rates.sensitivity[~has_images]).all()
     assert np.isnan(rates.precision[~is_predicted]).all()
     assert np.isnan(rates.f1[~has_images]).all()
-    assert float(metrics.accuracy_of(confusion)) == pytest.approx(reference.accuracy_score(true, predicted))
+    for place in LABELS:
+        # The negative predictive value is the precision of the other answer.
+        others = reference.precision_score(true != place, predicted != place, zero_division=np.nan)
+        assert rates.npv[place] == pytest.approx(others, rel=1e-12, nan_ok=True)
+        outside = reference.recall_score(true != place, predicted != place, zero_division=np.nan)
+        assert rates.specificity[place] == pytest.approx(outside, rel=1e-12, nan_ok=True)
+    assert float(metrics.accuracy_of(confusion)) == pytest.approx(
+        reference.accuracy_score(true, predicted), rel=1e-12
+    )
+    with np.errstate(invalid="ignore"):
+        expected = confusion / confusion.sum(axis=1, keepdims=True)
+    np.testing.assert_array_equal(metrics.shares_of_true_class(confusion), expected)
 
 
 @quick
@@ -37,7 +48,7 @@ def test_counts_and_rates_agree_with_scikit_learn(case: tuple[np.ndarray, np.nda
 def test_balanced_accuracy_is_the_mean_recall_of_the_classes_present(case: tuple[np.ndarray, np.ndarray]) -> None:
     true, predicted = case
     expected = reference.recall_score(true, predicted, labels=np.unique(true), average="macro")
-    assert metrics.balanced_accuracy(true, predicted) == pytest.approx(expected)
+    assert metrics.balanced_accuracy(true, predicted) == pytest.approx(expected, rel=1e-12)
 
 
 def test_specificity_by_hand() -> None:
@@ -59,11 +70,18 @@ def test_roc_and_probability_scores_agree_with_scikit_learn(seed: int) -> None:
     probs /= probs.sum(axis=1, keepdims=True)
     aucs = metrics.class_aucs(true, probs)
     for position in LABELS:
-        assert aucs[position] == pytest.approx(reference.roc_auc_score(true == position, probs[:, position]))
+        is_class, scores = true == position, probs[:, position]
+        assert aucs[position] == pytest.approx(reference.roc_auc_score(is_class, scores), rel=1e-12)
+        curve = metrics.precision_recall_of(true, probs, position)
+        assert curve is not None
+        steps = -np.diff(curve.recall) * curve.precision[:-1]
+        assert curve.average_precision == pytest.approx(steps.sum(), rel=1e-12)
     assert metrics.brier_terms(true, probs).mean() == pytest.approx(
-        np.mean([((probs - np.eye(N_CLASSES)[true]) ** 2).sum(axis=1)])
+        reference.brier_score_loss(true, probs, labels=LABELS, scale_by_half=False), rel=1e-12
     )
-    assert metrics.log_loss_terms(true, probs).mean() == pytest.approx(reference.log_loss(true, probs, labels=LABELS))
+    assert metrics.log_loss_terms(true, probs).mean() == pytest.approx(
+        reference.log_loss(true, probs, labels=LABELS), rel=1e-12
+    )
 
 
 @quick
