@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from lesion_core.labels import CLASS_ORDER
 from lesion_core.statistics import metrics
-from lesion_core.statistics.rank_intervals import measure_ranking
+from lesion_core.statistics.rank_intervals import estimate_area, measure_ranking
 from lesion_core.statistics.ranking import SENSITIVITIES, SPECIFICITIES, Ranked, Ranks
 from tests.core.evaluation.strategies import make_scores, seeds
 
@@ -135,3 +135,16 @@ def _of(truth: np.ndarray, scores: np.ndarray) -> Ranks:
 def _values(found: Ranks) -> list[np.ndarray]:
     areas = [found.auc, found.average_precision, found.partial_auc]
     return [*areas, *found.sensitivity_at.values(), *found.specificity_at.values()]
+
+
+def test_one_scores_area_is_scikit_learns_and_known_only_with_both_sides() -> None:
+    random = np.random.default_rng(4)
+    sought, groups = random.random(300) < 0.3, np.arange(300) // 2
+    scores = np.round(random.random(300) + 0.4 * sought, 2)  # with ties
+    found = estimate_area(sought, scores, groups, n_bootstrap=200, seed=1)
+    assert found.value == pytest.approx(reference.roc_auc_score(sought, scores), abs=1e-12)
+    assert found.method == "Newcombe"  # few groups on a side
+    assert found.low is not None
+    assert found.high is not None
+    assert found.low < found.value < found.high
+    assert estimate_area(np.ones(5, bool), np.arange(5.0), np.arange(5), n_bootstrap=100, seed=1).value is None

@@ -5,7 +5,6 @@ import json
 import numpy as np
 import pandas as pd
 import pytest
-from sklearn.metrics import roc_auc_score
 
 from lesion_core.errors import DataError
 from lesion_core.evaluation.analysis.gaps import Side, measure_gaps
@@ -13,14 +12,11 @@ from lesion_core.evaluation.analysis.results import Subgroups
 from lesion_core.evaluation.analysis.subgroups import (
     MAX_VALUES,
     MIN_GROUPS,
-    malignant_auc,
     measure_subgroups,
     subgroup_columns,
 )
 from lesion_core.evaluation.measurement import Scored, estimate_all
 from lesion_core.labels import N_CLASSES
-from lesion_core.statistics.estimates import newcombe_interval
-from lesion_core.statistics.measures import is_malignant
 from tests.core.evaluation.analysis import models
 from tests.core.evaluation.strategies import make_scores
 
@@ -148,18 +144,6 @@ def test_a_subgroup_has_the_numbers_of_its_images_alone() -> None:
     assert scores.balanced_accuracy == expected.overall["balanced_accuracy"]
     assert scores.calibration_error == expected.overall["calibration_error"]
     assert scores.melanoma_auc == expected.by_class[0]["auc"]
-
-
-def test_the_malignant_auc_is_that_of_the_sum_and_known_only_with_both_sides() -> None:
-    true, probs = make_scores(4, 300)
-    found = malignant_auc(Scored(true, probs, np.arange(300)), n_bootstrap=100, seed=1)
-    assert found.value == pytest.approx(roc_auc_score(is_malignant(true), probs[:, [0, 2, 7]].sum(axis=1)))
-    assert found.method == "Newcombe"
-    assert (found.low, found.high) == newcombe_interval(
-        found.value, int(is_malignant(true).sum()), int((~is_malignant(true)).sum())
-    )
-    nevi = Scored(np.ones(30, int), probs[:30], np.arange(30))
-    assert malignant_auc(nevi, n_bootstrap=100, seed=1).value is None
 
 
 def _manifest(n: int) -> pd.DataFrame:
