@@ -10,6 +10,7 @@ from typing import Annotated, Literal
 
 import typer
 
+from deployments.challenge import challenge
 from deployments.stack.environment import leave_out_inherited
 from deployments.stack.occupancy import hold
 from lesion_core.certificates import set_unusable_aside
@@ -24,6 +25,7 @@ app = typer.Typer(
     no_args_is_help=True,
     pretty_exceptions_enable=False,
 )
+app.add_typer(challenge, name="challenge")
 # A shell leaves the tilde of --home=~/x and of `make demo ARCHIVE=~/x` to us.
 Home = Annotated[Path, typer.Option(help="Folder for the store, Prefect's database and the logs", parser=expanded)]
 _HOME = Path(".lesion")

@@ -83,7 +83,7 @@ def read_challenge(tables: ChallengeTables) -> list[Mapping[str, str]]:
         ManifestError: Columns are missing, an image is named twice or in one table only, or its row of ones and
             zeros does not name one class.
     """
-    classes = {_isic_id(row): _class_of(tables.truth, row) for row in _read(tables.truth, CHALLENGE_CLASSES).rows}
+    classes = {_isic_id(row): class_of(tables.truth, row) for row in _read(tables.truth, CHALLENGE_CLASSES).rows}
     facts = {_isic_id(row): row.cells for row in _read(tables.metadata, tuple(CHALLENGE_COLUMNS)).rows}
     _check_same(tables, classes, facts)
     return [_statement(tables.name, isic_id, named, facts[isic_id]) for isic_id, named in classes.items()]
@@ -104,7 +104,12 @@ def _isic_id(row: Row) -> str:
     return isic_id_of(row.cells.get("image", ""))
 
 
-def _class_of(path: Path, row: Row) -> str:
+def class_of(path: Path, row: Row) -> str:
+    """Return the class that a row of a ground truth names, 'UNK' included.
+
+    Raises:
+        ManifestError: It has another number of ones than one, or something besides zeros and ones.
+    """
     named = [name for name in (*CHALLENGE_CLASSES, NONE_OF_THEM) if _is_one(path, row, name)]
     if len(named) != 1:
         raise ManifestError(
