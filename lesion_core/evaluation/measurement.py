@@ -103,16 +103,16 @@ def _estimate(
     """Return one number; ``answers``, true and predicted, are what its ``share_of`` takes."""
     found = ranks.estimate(one.of_ranking, position) if one.of_ranking else sums.estimate(one.name, position)
     chosen = one.share_of(*answers)
-    n_groups = scored.n_groups_of(chosen)
+    n_groups = scored.effective_groups_of(chosen)
     match one.interval:
         case "share":
             return share_estimate(found, n_groups)
         case "overlap":
-            return overlap_estimate(found, n_groups, scored.n_groups_of(answers[0]))
+            return overlap_estimate(found, n_groups, scored.effective_groups_of(answers[0]))
         case "area":
-            return area_estimate(found, n_groups, scored.n_groups_of(~chosen))
+            return area_estimate(found, n_groups, scored.effective_groups_of(~chosen))
         case "plain order":
-            return plain_order_estimate(found, n_groups, scored.n_groups_of(~chosen))
+            return plain_order_estimate(found, n_groups, scored.effective_groups_of(~chosen))
         case "plain mean":
             return plain_mean_estimate(found, n_groups)
         case _:

@@ -10,7 +10,7 @@ from lesion_core.errors import DataError
 from lesion_core.evaluation.pools import Pool, with_pooled_sums
 from lesion_core.labels import N_CLASSES
 from lesion_core.statistics.calibration import FLAT, bring_to_shares
-from lesion_core.statistics.intervals import group_codes
+from lesion_core.statistics.intervals import effective_groups, group_codes
 
 _TOLERANCE = 1e-3  # of a row's sum; float32 and four decimals both keep it
 _MISSING = ("", "nan", "NaN", "None", "<NA>", "NaT")  # as tables write a missing id as text
@@ -74,6 +74,10 @@ class Scored:
     def n_groups_of(self, chosen: np.ndarray) -> int:
         """Return how many groups the chosen images, bool (n,), belong to."""
         return int(np.count_nonzero(np.bincount(self._codes[chosen])))
+
+    def effective_groups_of(self, chosen: np.ndarray) -> float:
+        """Return how many groups of equal size the chosen images, bool (n,), are worth (``effective_groups``)."""
+        return effective_groups(self._codes[chosen])
 
     @cached_property
     def _codes(self) -> np.ndarray:

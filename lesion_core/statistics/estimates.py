@@ -2,7 +2,8 @@
 
 The interval is the percentile interval of Efron 1981 (doi:10.2307/3314608): with 95 %, the 2.5th to the 97.5th
 percentile of what resampling gives. Few groups make it far too narrow. Below the numbers of groups named here an
-interval by formula takes its place, in which groups count as independent trials. ``python -m benchmarks.coverage``
+interval by formula takes its place, in which groups count as independent trials. Groups that differ in size count as
+so many fewer (``intervals.effective_groups``), and at each end the wider of formula and resampling counts. ``python -m benchmarks.coverage``
 measures how often each holds the truth (docs/evaluation.md).
 """
 
@@ -18,6 +19,7 @@ from lesion_core.types import Value
 
 LEVEL = 0.95
 MIN_GROUPS_OF_A_SHARE = 100
+MIN_GROUPS_OF_A_KIND = 10  # of hits, and of misses: near 0 and 1 resamples say too little with more groups, too
 MIN_GROUPS_OF_AN_AREA = 200  # of the class, and of the rest
 MIN_GROUPS_OF_AN_ORDER = 100  # of the images to find, and of the others; below, there is no interval
 MIN_GROUPS_OF_A_MEAN = 50  # below, there is no interval
@@ -83,7 +85,7 @@ def simultaneous_estimates(values: Sequence[float], draws: np.ndarray) -> tuple[
     )
 
 
-def wilson_interval(share: float, n: int) -> tuple[float, float]:
+def wilson_interval(share: float, n: float) -> tuple[float, float]:
     """Return the 95 % interval of a share of ``n`` independent trials (Wilson 1927, doi:10.2307/2276774)."""
     z2 = _NORMAL_QUANTILE**2
     middle = (share + z2 / (2 * n)) / (1 + z2 / n)
@@ -91,7 +93,7 @@ def wilson_interval(share: float, n: int) -> tuple[float, float]:
     return max(0.0, middle - half), min(1.0, middle + half)
 
 
-def newcombe_interval(auc: float, n_class: int, n_others: int) -> tuple[float, float]:
+def newcombe_interval(auc: float, n_class: float, n_others: float) -> tuple[float, float]:
     """Return the 95 % interval of an area under the ROC curve of independent trials.
 
     Method 5 of Newcombe 2006, "Confidence intervals for an effect size measure based on the Mann-Whitney statistic.
@@ -114,23 +116,27 @@ def newcombe_interval(auc: float, n_class: int, n_others: int) -> tuple[float, f
     return low, high
 
 
-def share_estimate(resampled: Estimate, n_groups: int) -> Estimate:
+def share_estimate(resampled: Estimate, n_groups: float) -> Estimate:
     """Return the estimate of a share, by Wilson where resampling says too little.
 
-    That is with few groups, or where all agree: a share of 0 or 1, or one that only classes decide, whose resamples
-    never differ. The groups then count as trials.
+    That is with few groups, with few hits or misses, or where all agree: a share of 0 or 1, or one that only classes
+    decide, whose resamples never differ. The groups then count as trials, but the interval is never narrower than by
+    resampling.
 
     Args:
         resampled: The estimate by resampling.
         n_groups: Groups that the share is taken over.
     """
-    if resampled.value is None or n_groups < 1 or _says_enough(resampled, n_groups, MIN_GROUPS_OF_A_SHARE):
+    if resampled.value is None or n_groups < 1 - _EDGE:
+        return resampled
+    n_of_rarer = min(resampled.value, 1 - resampled.value) * n_groups
+    if n_of_rarer >= MIN_GROUPS_OF_A_KIND and _says_enough(resampled, n_groups, MIN_GROUPS_OF_A_SHARE):
         return resampled
     low, high = wilson_interval(resampled.value, n_groups)
-    return Estimate(value=resampled.value, low=low, high=high, method="Wilson")
+    return _wider(resampled, low, high, "Wilson")
 
 
-def overlap_estimate(resampled: Estimate, n_groups: int, n_class: int) -> Estimate:
+def overlap_estimate(resampled: Estimate, n_groups: float, n_class: float) -> Estimate:
     """Return the estimate of an F1 score, by Wilson where resampling says too little.
 
     F1 is 2 J / (1 + J) of the share J of hits among the images that are of the class or were called so (Jaccard's).
@@ -140,13 +146,13 @@ def overlap_estimate(resampled: Estimate, n_groups: int, n_class: int) -> Estima
         n_groups: Groups with an image that is of the class or was called so.
         n_class: Groups with an image of the class.
     """
-    if resampled.value is None or n_groups < 1 or _says_enough(resampled, n_class, MIN_GROUPS_OF_A_SHARE):
+    if resampled.value is None or n_groups < 1 - _EDGE or _says_enough(resampled, n_class, MIN_GROUPS_OF_A_SHARE):
         return resampled
     low, high = (2 * end / (1 + end) for end in wilson_interval(resampled.value / (2 - resampled.value), n_groups))
-    return Estimate(value=resampled.value, low=low, high=high, method="Wilson")
+    return _wider(resampled, low, high, "Wilson")
 
 
-def area_estimate(resampled: Estimate, n_class: int, n_others: int) -> Estimate:
+def area_estimate(resampled: Estimate, n_class: float, n_others: float) -> Estimate:
     """Return the estimate of an area under the ROC curve, by Newcombe where resampling says too little.
 
     Args:
@@ -155,13 +161,24 @@ def area_estimate(resampled: Estimate, n_class: int, n_others: int) -> Estimate:
         n_others: Groups with another image.
     """
     n_fewer = min(n_class, n_others)
-    if resampled.value is None or n_fewer < 1 or _says_enough(resampled, n_fewer, MIN_GROUPS_OF_AN_AREA):
+    if resampled.value is None or n_fewer < 1 - _EDGE or _says_enough(resampled, n_fewer, MIN_GROUPS_OF_AN_AREA):
         return resampled
     low, high = newcombe_interval(resampled.value, n_class, n_others)
-    return Estimate(value=resampled.value, low=low, high=high, method="Newcombe")
+    return _wider(resampled, low, high, "Newcombe")
 
 
-def plain_order_estimate(resampled: Estimate, n_sought: int, n_others: int) -> Estimate:
+def _wider(resampled: Estimate, low: float, high: float, method: Literal["Wilson", "Newcombe"]) -> Estimate:
+    """Return an interval by formula, at each end no narrower than by resampling.
+
+    A formula counts each group as one trial of the same weight. Where some groups have many more images than others,
+    the share varies more than that, and the resamples show it.
+    """
+    if resampled.low is not None and resampled.high is not None:
+        low, high = min(low, resampled.low), max(high, resampled.high)
+    return Estimate(value=resampled.value, low=low, high=high, method=method)
+
+
+def plain_order_estimate(resampled: Estimate, n_sought: float, n_others: float) -> Estimate:
     """Return the estimate of what depends on the order of scores and has no formula for few groups.
 
     It has no interval with few groups of either kind, nor where all resamples agree.
@@ -176,14 +193,14 @@ def plain_order_estimate(resampled: Estimate, n_sought: int, n_others: int) -> E
     return Estimate(value=resampled.value)
 
 
-def plain_mean_estimate(resampled: Estimate, n_groups: int) -> Estimate:
+def plain_mean_estimate(resampled: Estimate, n_groups: float) -> Estimate:
     """Return the estimate of a mean over all images, without an interval where there are too few groups for one."""
     if n_groups >= MIN_GROUPS_OF_A_MEAN:
         return resampled
     return Estimate(value=resampled.value)
 
 
-def _says_enough(resampled: Estimate, n_groups: int, at_least: int) -> bool:
+def _says_enough(resampled: Estimate, n_groups: float, at_least: int) -> bool:
     is_open = resampled.value is not None and 0 < resampled.value < 1
     return n_groups >= at_least and is_open and not _all_agree(resampled)
 
@@ -218,7 +235,7 @@ def mean_estimate(resampled: Estimate, parts: Sequence[Estimate]) -> Estimate:
     return Estimate(value=resampled.value, low=max(0.0, low), high=min(1.0, high), method="combined")
 
 
-def paired_share_interval(first: np.ndarray, second: np.ndarray, n_groups: int) -> tuple[float, float]:
+def paired_share_interval(first: np.ndarray, second: np.ndarray, n_groups: float) -> tuple[float, float]:
     """Return the 95 % interval of a difference of two shares of the same images.
 
     Method 10 of Newcombe 1998, "Improved confidence intervals for the difference between binomial proportions based
@@ -241,7 +258,7 @@ def paired_share_interval(first: np.ndarray, second: np.ndarray, n_groups: int) 
     return max(-1.0, difference - down), min(1.0, difference + up)
 
 
-def _correlation(first: np.ndarray, second: np.ndarray, n_groups: int) -> float:
+def _correlation(first: np.ndarray, second: np.ndarray, n_groups: float) -> float:
     """Return Newcombe's correlation of two yes-or-no answers, which counts as 0 where few trials make it doubtful."""
     scale = n_groups / len(first)
     both, neither = scale * np.sum(first & second), scale * np.sum(~first & ~second)

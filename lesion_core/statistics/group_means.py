@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from lesion_core.statistics.estimates import Estimate, percentile_interval, plain_mean_estimate, share_estimate
-from lesion_core.statistics.intervals import draw_groups, group_codes, strata_of
+from lesion_core.statistics.intervals import draw_groups, effective_groups, group_codes, strata_of
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,7 +30,7 @@ class GroupMeans:
         The interval is by resampling, or Wilson's where there are few groups (``estimates.share_estimate``).
         """
         chosen = np.ones(len(flags), bool) if among is None else among
-        return share_estimate(self._resampled(flags, chosen), len(np.unique(self.groups[chosen])))
+        return share_estimate(self._resampled(flags, chosen), effective_groups(self.groups[chosen]))
 
     def mean(self, values: np.ndarray, among: np.ndarray | None = None) -> Estimate:
         """Return the mean of ``values``, float (n,), over the images ``among``, bool (n,).
@@ -38,7 +38,7 @@ class GroupMeans:
         There is no interval where there are too few groups (``estimates.plain_mean_estimate``).
         """
         chosen = np.ones(len(values), bool) if among is None else among
-        return plain_mean_estimate(self._resampled(values, chosen), len(np.unique(self.groups[chosen])))
+        return plain_mean_estimate(self._resampled(values, chosen), effective_groups(self.groups[chosen]))
 
     def _resampled(self, values: np.ndarray, chosen: np.ndarray) -> Estimate:
         if not chosen.any():

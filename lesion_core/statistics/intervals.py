@@ -138,6 +138,21 @@ def group_codes(groups: np.ndarray) -> np.ndarray:
     return np.unique(np.asarray(groups), return_inverse=True)[1].astype(np.int64).reshape(-1)
 
 
+def effective_groups(codes: np.ndarray) -> float:
+    """Return how many groups of equal size say as much as these, 0 for none.
+
+    (Σ m)² / Σ m² of the groups' numbers of images m: the effective sample size of unequal weights (Kish 1965, "Survey
+    Sampling", section 11.7), as if all images of a group agreed.
+
+    Args:
+        codes: (n,), group of each image, of any sortable type.
+    """
+    if not len(codes):
+        return 0.0
+    sizes = np.unique(codes, return_counts=True)[1].astype(np.float64)
+    return float(sizes.sum() ** 2 / (sizes**2).sum())
+
+
 def strata_of(class_index: np.ndarray, codes: np.ndarray) -> np.ndarray:
     """Return each group's class, int (g,): of the classes among its images the one rarest over all images.
 

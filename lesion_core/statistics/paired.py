@@ -21,7 +21,7 @@ from lesion_core.statistics.estimates import (
     paired_share_interval,
     percentile_interval,
 )
-from lesion_core.statistics.intervals import draw_groups, group_codes, strata_of
+from lesion_core.statistics.intervals import draw_groups, effective_groups, group_codes, strata_of
 from lesion_core.statistics.metrics import MALIGNANT_INDICES, balanced_accuracy_of, malignant_rates
 from lesion_core.types import Value
 
@@ -95,11 +95,11 @@ def paired_difference(
 
 @dataclass(frozen=True, slots=True)
 class _Part:
-    """Images that a share is taken over: whether each model is right, bool (n,), and how many groups they are of."""
+    """Images of a share: whether each model is right, bool (n,), and how many groups they are worth."""
 
     candidate: np.ndarray
     reference: np.ndarray
-    n_groups: int
+    n_groups: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,7 +121,7 @@ class _Answers:
         return _Part(
             np.isin(self.candidate[chosen], right),
             np.isin(self.reference[chosen], right),
-            len(np.unique(self.codes[chosen])),
+            effective_groups(self.codes[chosen]),
         )
 
 

@@ -6,7 +6,14 @@ Groups are resampled as in ``intervals``, and a seed draws the same ones.
 import numpy as np
 
 from lesion_core.statistics.estimates import Estimate, area_estimate, percentile_interval
-from lesion_core.statistics.intervals import OnDrawn, draw_groups, group_codes, ignore_draws, strata_of
+from lesion_core.statistics.intervals import (
+    OnDrawn,
+    draw_groups,
+    effective_groups,
+    group_codes,
+    ignore_draws,
+    strata_of,
+)
 from lesion_core.statistics.metrics import SUMS, summed_probability
 from lesion_core.statistics.ranking import Ranked, Ranking, laid_end_to_end, laid_side_by_side
 
@@ -77,7 +84,7 @@ def estimate_area(
     low, high = percentile_interval(np.concatenate(draws))
     value = float(Ranked.of(sought, values, np.zeros_like(codes), 1).measure(np.ones((1, 1))).auc[0, 0])
     found = Estimate(value=value, low=low, high=high, method="none" if low is None else "group bootstrap")
-    return area_estimate(found, len(np.unique(codes[sought])), len(np.unique(codes[~sought])))
+    return area_estimate(found, effective_groups(codes[sought]), effective_groups(codes[~sought]))
 
 
 _Rankings = tuple[list[Ranked], list[Ranked]]

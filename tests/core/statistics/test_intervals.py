@@ -19,6 +19,7 @@ from lesion_core.statistics.estimates import (
     share_estimate,
     wilson_interval,
 )
+from lesion_core.statistics.group_means import GroupMeans
 from lesion_core.statistics.intervals import draw_groups, group_codes, measure, strata_of
 from lesion_core.statistics.paired import paired_difference
 from lesion_core.statistics.rank_intervals import resample_ranking
@@ -312,3 +313,25 @@ def _width(estimate: Estimate) -> float:
     assert estimate.low is not None
     assert estimate.high is not None
     return estimate.high - estimate.low
+
+
+def test_groups_of_very_unequal_size_do_not_make_the_interval_of_a_share_too_narrow() -> None:
+    """One group in twenty has forty images: counted as equal trials, the truth is held in 4 of 5 cases only."""
+    random, held, by_formula = np.random.default_rng(5), [], []
+    for _ in range(150):
+        sizes = random.choice([1, 2, 5, 40], size=60, p=[0.5, 0.25, 0.2, 0.05])
+        of_group = np.where(random.random(60) < 0.6, random.random(60) < 0.7, np.nan)  # most groups are all alike
+        right = np.concatenate(
+            [
+                np.full(n, one) if one == one else random.random(n) < 0.7
+                for n, one in zip(sizes, of_group, strict=True)
+            ]
+        )
+        groups = np.repeat(np.arange(60), sizes)
+        means = GroupMeans(np.zeros(len(groups), int), groups, n_bootstrap=200, seed=7)
+        found = means.share(right.astype(bool))
+        low, high = wilson_interval(float(right.mean()), 60)  # counting groups, whatever their size
+        held.append(found.low <= 0.7 <= found.high)
+        by_formula.append(low <= 0.7 <= high)
+    assert np.mean(by_formula) < 0.88
+    assert np.mean(held) >= 0.90
