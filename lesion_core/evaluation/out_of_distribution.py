@@ -10,7 +10,7 @@ from lesion_core.types import Value
 
 
 class FalseAlarms(Value):
-    """Images of a split that are flagged; as all are dermoscopic images of lesions, each flag is a false alarm."""
+    """Images of a split that are flagged; they are dermoscopic images of lesions, so each flag is a false alarm."""
 
     threshold: float | None = Field(description="An image with a higher score is flagged; none: the model has none")
     n_images: int = Field(ge=0, description="With a score")

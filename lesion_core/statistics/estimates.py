@@ -3,8 +3,8 @@
 The interval is the percentile interval of Efron 1981 (doi:10.2307/3314608): with 95 %, the 2.5th to the 97.5th
 percentile of what resampling gives. Few groups make it far too narrow. Below the numbers of groups named here an
 interval by formula takes its place, in which groups count as independent trials. Groups that differ in size count as
-so many fewer (``intervals.effective_groups``), and at each end the wider of formula and resampling counts. ``python -m benchmarks.coverage``
-measures how often each holds the truth (docs/evaluation.md).
+so many fewer (``intervals.effective_groups``), and at each end the wider of formula and resampling counts.
+``python -m benchmarks.coverage`` measures how often each holds the truth (docs/evaluation.md).
 """
 
 import math

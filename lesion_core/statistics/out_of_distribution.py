@@ -13,7 +13,7 @@ from typing import Literal
 
 import numpy as np
 from pydantic import Field
-from scipy.stats import beta
+from scipy.special import betaincinv
 
 from lesion_core.errors import DataError
 from lesion_core.statistics.estimates import LEVEL
@@ -110,7 +110,7 @@ def find_threshold(
             f"alarms, which takes at least {max(MIN_CALIBRATION_GROUPS, math.ceil(1 / false_alarm_rate) - 1)}"
         )
         return stated.model_copy(update={"reason": reason})
-    low, high = (float(end) for end in beta.ppf([(1 - LEVEL) / 2, (1 + LEVEL) / 2], n + 1 - place, place))
+    low, high = (float(betaincinv(n + 1 - place, place, end)) for end in ((1 - LEVEL) / 2, (1 + LEVEL) / 2))
     reason = ""
     if high - low > _WIDE:
         reason = (
