@@ -23,7 +23,7 @@ from lesion_core.statistics.intervals import OnDrawn, ignore_draws
 from lesion_core.stores.protocol import Store
 
 _MALIGNANT = {class_index(name) for name in MALIGNANT}
-_FROZEN = "came after the test set was measured first; give the larger set another name"
+_FROZEN = "came after the test set was first made; give the larger set another name"
 _MAX_NAMED = 3
 
 
@@ -72,10 +72,11 @@ def choose_unseen(
     test = dataset.split("test")
     rows = test[~test["isic_id"].isin(overlap.rows["isic_id"])].reset_index(drop=True)
     if rows.empty:
-        named = "; ".join(f"{one.isic_id}: {one.reason}" for one in overlap.rows.head(_MAX_NAMED).itertuples())
+        named = "; ".join(f"{one.isic_id}: {one.reason}" for one in left_out.head(_MAX_NAMED).itertuples())
         raise DataError(
             f"expected images that {model.id} was not made from in the external test set {stated.name!r}, got none "
-            f"among {len(test)} ({named}); test a model of other images, or take another set",
+            f"among {len(dataset.rows)} ({named}); test a model of other images, or take another set, under another "
+            "name",
             model=model.id,
         )
     counts = {str(why): int(n) for why, n in left_out["reason"].value_counts().sort_index().items()}

@@ -98,10 +98,12 @@ def _open(job: EvaluateJob, store: Store, workdir: Path, on_progress: ProgressCa
     dataset = open_dataset(store, job.dataset, workdir / "datasets", on_progress)
     verify_certificate(dataset)
     dataset = with_splits_of(job.model, dataset)
-    rows, external = rows_to_evaluate(dataset, job.split), None
+    external = None
     if is_external(dataset):
         cache = workdir / "datasets"
         external, rows = choose_unseen(store, job.model, dataset, cache=cache, on_progress=on_progress)
+    else:
+        rows = rows_to_evaluate(dataset, job.split)
     folder = materialise(store, job.model, workdir / "models", on_progress)
     predictor = Predictor.load(folder, model_id=job.model.id)
     if job.model.dataset.sha256 == job.dataset.sha256:

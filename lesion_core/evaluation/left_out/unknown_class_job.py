@@ -110,8 +110,16 @@ def _measure(job: UnknownClassJob, store: Store, workdir: Path, on_progress: Pro
     }
     tally = Tally(on_progress, "predict", sum(map(len, parts.values())))
     said = {name: _outputs(predictor, images, rows, tally) for name, rows in parts.items()}
-    asked: dict[str, Any] = {"n_bootstrap": job.n_bootstrap, "seed": job.seed}
-    return measure_unknown_class(job.diagnosis, **said, temperature=predictor.temperature, **asked)
+    return measure_unknown_class(
+        job.diagnosis,
+        reference=said["reference"],
+        calibration=said["calibration"],
+        known=said["known"],
+        unknown=said["unknown"],
+        temperature=predictor.temperature,
+        n_bootstrap=job.n_bootstrap,
+        seed=job.seed,
+    )
 
 
 def _check(job: UnknownClassJob, left_out: str | None) -> None:
@@ -142,8 +150,8 @@ def _outputs(predictor: Predictor, images: ModelImages, rows: pd.DataFrame, tall
         name: np.concatenate([getattr(one, name) for one in answers] or [np.zeros((0, 1))])
         for name in ("logits", "probs", "embedding")
     }
-    scores = [getattr(one, "ood_score", None) for one in answers]
-    has_score = bool(scores) and all(one is not None for one in scores)
+    scores = [score for one in answers if (score := getattr(one, "ood_score", None)) is not None]
+    has_score = bool(scores) and len(scores) == len(answers)
     return Outputs(
         **joined,
         class_index=rows["class_index"].to_numpy(np.int64),

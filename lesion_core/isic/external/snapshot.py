@@ -241,7 +241,7 @@ def _published(
     summary = {
         "n_images": len(rows),
         "n_excluded": len(left_out),
-        "licence": max((row.licence for row in rows), key=[*LICENCE_ORDER].index),
+        "licence": max((row.licence for row in rows), key=list[str](LICENCE_ORDER).index),
         "synthetic": any(row.is_synthetic for row in rows),
     }
     key = snapshot_key(test.dataset, digest_of(inputs))

@@ -224,6 +224,21 @@ def test_a_folder_of_training_images_alone_is_refused(world: World, tmp_path: Pa
         evaluated(world.store, world.model, prepared(world.store, world.model, tmp_path, test), tmp_path)
 
 
+def test_under_one_name_it_never_gains_an_image(world: World, tmp_path: Path) -> None:
+    numbers = range(5100, 5104)
+    write_images(tmp_path / "first", {number: encode(draw(number)) for number in numbers[:3]}, {})
+    write_images(tmp_path / "second", {number: encode(draw(number)) for number in numbers}, {})
+    first, second = (
+        ExternalTest(name="grows", folder=str(tmp_path / name), labels=("AKIEC=AK",)) for name in ("first", "second")
+    )
+    prepared(world.store, world.model, tmp_path, first)
+    report = evaluated(world.store, world.model, prepared(world.store, world.model, tmp_path, second), tmp_path)
+    assert report.n_images == 3
+    (late,) = read_left_out(world.store, report)
+    assert late["isic_id"] == f"ISIC_{numbers[3]:07d}"
+    assert late["reason"] == "came after the test set was first made; give the larger set another name"
+
+
 def test_an_answer_of_any_class_of_a_pool_is_one_of_its_first() -> None:
     rng = np.random.default_rng(3)
     probs = rng.dirichlet(np.ones(8), 500)
