@@ -98,8 +98,8 @@ class CaseGallery(Value):
         if self.n_shown == self.n_images:
             return f"All {self.n_images:,} misclassified images are shown."
         return (
-            f"{self.n_shown:,} of {self.n_images:,} misclassified images are shown: at most {MOST_OF_A_CONFUSION} of a "
-            f"confusion, and at most {self.limit_bytes / 1e6:g} MB in all."
+            f"{self.n_shown:,} of {self.n_images:,} misclassified images are shown: at most "
+            f"{MOST_OF_A_CONFUSION} of a confusion, and at most {self.limit_bytes / 1e6:g} MB in all."
         )
 
 

@@ -42,7 +42,8 @@ def test_cases_are_sorted_by_harm_then_confidence() -> None:
     table = predictions_of(true, sure_of(predicted, np.array([0.9, 0.5, 0.7, 0.8, 0.95])))
     cases = table_of_cases(table, facts_for(table))
     assert [int(one[-1]) for one in cases["isic_id"]] == [2, 1, 0, 4, 3]
-    assert len(mistakes_of(cases)) == 3 and (mistakes_of(cases)["harm"] < RIGHT).all()
+    assert len(mistakes_of(cases)) == 3
+    assert (mistakes_of(cases)["harm"] < RIGHT).all()
 
 
 def test_the_first_columns_and_their_values_are_those_of_the_table_of_mistakes(evaluated: Evaluated) -> None:
@@ -61,9 +62,11 @@ def test_the_first_columns_and_their_values_are_those_of_the_table_of_mistakes(e
 def test_a_case_has_the_words_of_the_archive_and_nothing_where_it_states_none(evaluated: Evaluated) -> None:
     predictions = read_predictions(evaluated.store, evaluated.report)
     cases = table_of_cases(predictions, read_facts(evaluated.dataset.folder)).set_index("isic_id")
-    assert set(cases["site"].dropna()) == {"head/neck"} and cases["site"].isna().any()
+    assert set(cases["site"].dropna()) == {"head/neck"}
+    assert cases["site"].isna().any()
     assert set(cases["source"]) == {"hospital a", "hospital b"}
-    assert cases["conformal_set"].isna().all() and cases["neighbours"].isna().all()
+    assert cases["conformal_set"].isna().all()
+    assert cases["neighbours"].isna().all()
     assert cases["image_type"].isna().all()
 
 
@@ -73,7 +76,8 @@ def test_sets_and_neighbours_stand_beside_the_image_they_are_of() -> None:
     sets = {"ISIC_0000000": {Diagnosis.NV, Diagnosis.MEL}, "ISIC_0000001": set()}
     cases = table_of_cases(table, facts_for(table), sets=sets, neighbours={"ISIC_0000000": [near]})
     assert cases["conformal_set"].to_list() == ["MEL NV", ""]
-    assert cases["neighbours"][0] == "ISIC_0000009 MEL 0.93" and np.isnan(cases["neighbours"][1])
+    assert cases["neighbours"][0] == "ISIC_0000009 MEL 0.93"
+    assert np.isnan(cases["neighbours"][1])
 
 
 def test_text_from_outside_is_no_formula() -> None:

@@ -62,7 +62,9 @@ def test_the_sample_is_whole_groups_of_every_class_within_its_bound() -> None:
     sample = sample_of_training(rows, most=1000)
     assert 960 <= len(sample) <= 1000
     counts = sample["class_index"].value_counts()
-    assert counts[2] == 60 and counts[0] > 166 and counts[1] > counts[0]
+    assert counts[2] == 60
+    assert counts[0] > 166
+    assert counts[1] > counts[0]
     sizes = rows.groupby("group").size()
     assert (sample.groupby("group").size() == sizes[sample["group"].unique()].sort_index()).all()
     assert sample.equals(sample_of_training(rows, most=1000))
