@@ -6,6 +6,7 @@ import numpy as np
 import pandas as pd
 
 from lesion_core.errors import ArtifactCorrupt, ArtifactNotFound
+from lesion_core.evaluation.cases.facts import fact_of
 from lesion_core.images import decode
 from lesion_core.progress import Progress, ProgressCallback, ignore_progress
 from lesion_core.serving.quality import CODES, check_quality
@@ -37,7 +38,7 @@ def flag_images(
     """
     flags = np.full((len(isic_ids), len(CODES)), np.nan)
     for row, isic_id in enumerate(isic_ids):
-        body = _read(store, facts.loc[isic_id])
+        body = _read(store, fact_of(facts, isic_id))
         if body is not None:
             codes = {note.code for note in check_quality(decode(body, image_id=isic_id), size_px=size_px)}
             flags[row] = [code in codes for code in CODES]

@@ -1,6 +1,7 @@
 """The case table: every image of a split with its answer and what is known of it, the worst mistakes first."""
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
+from typing import TypeVar
 
 import numpy as np
 import pandas as pd
@@ -13,6 +14,7 @@ from lesion_core.fields.table import FIELDS
 from lesion_core.isic.statements import escaped
 from lesion_core.labels import CLASS_ORDER, MALIGNANT, Diagnosis
 
+_Found = TypeVar("_Found")
 REANNOTATION_NAME = "reannotation.csv"
 ANNOTATOR_COLUMNS = ("annotator", "new_diagnosis", "is_usable", "comment")
 _FROM_FACTS = (*(field.name for field in FIELDS), "source", "confirm_type", "image_type", "licence", "attribution")
@@ -112,6 +114,8 @@ def _set_in_words(classes: Collection[Diagnosis]) -> str:
     return " ".join(str(name) for name in CLASS_ORDER if name in classes)
 
 
-def _by_id(predictions: pd.DataFrame, values: Mapping[str, object] | None, in_words: object) -> list[object]:
-    given = values or {}
-    return [in_words(given[one]) if one in given else np.nan for one in predictions["isic_id"]]  # type: ignore[operator]
+def _by_id(
+    predictions: pd.DataFrame, given: Mapping[str, _Found] | None, in_words: Callable[[_Found], str]
+) -> pd.Series:
+    values = [in_words(given[one]) if given and one in given else None for one in predictions["isic_id"]]
+    return pd.Series(values, dtype="str")

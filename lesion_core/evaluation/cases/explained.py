@@ -8,7 +8,7 @@ import pandas as pd
 
 from lesion_core.dataset.model_images import ModelImages
 from lesion_core.errors import DataError
-from lesion_core.evaluation.cases.facts import patient_of
+from lesion_core.evaluation.cases.facts import fact_of, patient_of
 from lesion_core.labels import CLASS_ORDER
 from lesion_core.serving.predictor import MapKind, Predictor, explain_answer
 from lesion_core.statistics.estimates import Estimate, known, percentile_interval, plain_mean_estimate
@@ -55,7 +55,7 @@ def choose_rows(rows: pd.DataFrame, *, most: int = MOST_IMAGES, seed: int = 7) -
 
 def explain_rows(predictor: Predictor, images: ModelImages, rows: pd.DataFrame, facts: pd.DataFrame) -> Explained:
     """Return rows of a dataset, at least one, with their maps; ``facts`` as ``facts.read_facts`` returns it."""
-    patients = [patient_of(facts.loc[one]) for one in rows["isic_id"]]
+    patients = [patient_of(fact_of(facts, one)) for one in rows["isic_id"]]
     return explain(predictor, images.pixels(rows), patients, rows["group"].astype(str).to_numpy(dtype=str))
 
 

@@ -42,6 +42,11 @@ def read_facts(folder: Path) -> pd.DataFrame:
     return facts.set_index("isic_id")[list(FACTS)]
 
 
+def fact_of(facts: pd.DataFrame, isic_id: str) -> pd.Series:
+    """Return the row of one image in a table of ``read_facts``."""
+    return facts.iloc[facts.index.get_indexer_for([isic_id])[0]]
+
+
 def patient_of(fact: pd.Series) -> PatientMetadata:
     """Return what is known of the patient of one image, from its row of ``read_facts``."""
     known = {field.name: fact[field.name] for field in FIELDS if pd.notna(fact[field.name])}

@@ -10,7 +10,7 @@ from pydantic import Field
 from lesion_core.dataset.model_images import ModelImages
 from lesion_core.errors import ConfigError
 from lesion_core.evaluation.cases.cases import mistakes_of
-from lesion_core.evaluation.cases.facts import patient_of
+from lesion_core.evaluation.cases.facts import fact_of, patient_of
 from lesion_core.evaluation.cases.harm import HARM_IN_WORDS
 from lesion_core.evaluation.cases.licences import credit_of, display_rule
 from lesion_core.evaluation.cases.neighbours import Neighbour
@@ -190,7 +190,7 @@ def _confusion(table: pd.DataFrame, cases: Sequence[ShownCase]) -> Confusion:
 
 
 def _show(row: pd.Series, sources: GallerySources) -> ShownCase:
-    fact, isic_id = sources.facts.loc[row["isic_id"]], str(row["isic_id"])
+    fact, isic_id = fact_of(sources.facts, row["isic_id"]), str(row["isic_id"])
     pixels = _pixels(isic_id, sources)
     classes = row["conformal_set"]
     near = list(sources.neighbours.get(isic_id, ()))[:MOST_NEIGHBOURS]
@@ -226,14 +226,14 @@ def _maps(
 
 
 def _show_neighbour(one: Neighbour, sources: GallerySources) -> ShownNeighbour:
-    fact, pixels = sources.facts.loc[one.isic_id], _pixels(one.isic_id, sources)
+    fact, pixels = fact_of(sources.facts, one.isic_id), _pixels(one.isic_id, sources)
     picture = None if pixels is None else thumbnail_of(pixels, side_px=NEIGHBOUR_SIDE_PX)
     return ShownNeighbour(neighbour=one, picture=picture, credit=credit_of(fact["licence"], fact["attribution"]))
 
 
 def _pixels(isic_id: str, sources: GallerySources) -> np.ndarray | None:
     """Return an image as the model sees it, or ``None`` where its licence does not allow showing it."""
-    if not display_rule(sources.facts.at[isic_id, "licence"]).is_shown:
+    if not display_rule(fact_of(sources.facts, isic_id)["licence"]).is_shown:
         return None
     found: np.ndarray = sources.images.pixels(sources.rows[sources.rows["isic_id"] == isic_id])[0]
     return found
