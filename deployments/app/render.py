@@ -7,18 +7,15 @@ import numpy as np
 from PIL import Image
 
 from lesion_core.labels import CLASS_ORDER, Diagnosis
+from lesion_core.serving.overlays import AGAINST, FOR, STRONGEST, lay_over, resized, scale_of_maps
 from lesion_core.serving.predictor import Answer
 
 SIDE_PX = 384
-# Blue – white – red of ColorBrewer (RdBu), which people with the common colour-vision deficiencies tell apart.
-AGAINST = (33, 102, 172)
-FOR = (178, 24, 43)
-_STRONGEST = 0.72  # opacity at the end of the scale: the image must stay visible under the map
 
 
 def draw_image(pixels: np.ndarray) -> str:
     """Return uint8 (s, s, 3) as a data URI, ``SIDE_PX`` a side."""
-    return _data_uri(_enlarged(pixels))
+    return _data_uri(resized(pixels, SIDE_PX))
 
 
 def draw_preview(pixels: np.ndarray) -> str:
@@ -35,41 +32,19 @@ def draw_map(answer: Answer, diagnosis: Diagnosis) -> str:
 
 
 def scale_of(answer: Answer) -> float:
-    """Return the value at the ends of the colour scale: one for all classes, so that maps compare.
-
-    It is the 99th percentile of the absolute values, so that one outlying cell does not pale all others.
-    """
-    return max(float(np.quantile(np.abs(answer.maps), 0.99)), 1e-6)
+    """Return the value at the ends of the colour scale (``overlays.scale_of_maps``)."""
+    return scale_of_maps(answer.maps)
 
 
 def overlay(pixels: np.ndarray, values: np.ndarray, scale: float) -> np.ndarray:
-    """Lay a map over an image; return uint8 (SIDE_PX, SIDE_PX, 3).
-
-    The image is shown in grey, because red on skin cannot be distinguished from the skin. Opacity grows with the
-    absolute value; at 0 the image is untouched. Values between cell centres are interpolated linearly.
-
-    Args:
-        pixels: uint8 (s, s, 3).
-        values: float (h, w); positive speaks for.
-        scale: Value at which the colour is full.
-    """
-    grey = np.repeat(_enlarged(pixels).astype(np.float32).mean(axis=-1, keepdims=True), 3, axis=-1)
-    share = np.clip(values / scale, -1, 1).astype(np.float32)
-    wide = np.asarray(Image.fromarray(share).resize((SIDE_PX, SIDE_PX), Image.Resampling.BILINEAR))[..., None]
-    colour = np.where(wide > 0, np.array(FOR, np.float32), np.array(AGAINST, np.float32))
-    opacity = np.abs(wide) * _STRONGEST
-    mixed: np.ndarray = (grey * (1 - opacity) + colour * opacity).round().astype(np.uint8)
-    return mixed
+    """Lay a map over an image (``overlays.lay_over``); return uint8 (SIDE_PX, SIDE_PX, 3)."""
+    return lay_over(pixels, values, scale, side_px=SIDE_PX)
 
 
 def scale_css() -> str:
     """Return the colour scale as a CSS gradient from "against" to "for"."""
-    against, favour = (f"rgba{(*colour, _STRONGEST)}" for colour in (AGAINST, FOR))
+    against, favour = (f"rgba{(*colour, STRONGEST)}" for colour in (AGAINST, FOR))
     return f"linear-gradient(to right, {against}, rgba(255, 255, 255, 0), {favour})"
-
-
-def _enlarged(pixels: np.ndarray) -> np.ndarray:
-    return np.asarray(Image.fromarray(pixels).resize((SIDE_PX, SIDE_PX), Image.Resampling.BICUBIC))
 
 
 def _data_uri(pixels: np.ndarray) -> str:

@@ -121,3 +121,5 @@ _CHECKS: tuple[Callable[[_Measured], QualityNote | None], ...] = (
     _cornered,
     _colourless,
 )
+# What the notes are called; a check has one code or more.
+CODES: tuple[str, ...] = ("small", "flat", "blur", "dark", "bright", "dark-corners", "no-skin")
