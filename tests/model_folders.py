@@ -54,6 +54,12 @@ def write_model_folder(
             "nll_before": 1.9,
             "nll_after": 1.7,
         },
+        "operating_points.json": {"points": [_point(name, wanted) for name in _DECISIONS for wanted in (0.9, 0.95)]},
+        "conformal.json": {
+            "levels": [{"coverage": one, "thresholds": [0.2 * (1 - one)] * 8} for one in (0.8, 0.9, 0.95)],
+            "n_groups": [30] * 6 + [8, 9],
+            "pooled": ["VASC", "SCC"],
+        },
         "provenance.json": {
             "dataset": {"id": "hand-made/000000000000"},
             "licence": "CC-BY-NC",
@@ -71,6 +77,17 @@ def write_model_folder(
     for name, content in contents.items():
         (folder / name).write_text(json.dumps(content))
     return folder
+
+
+_DECISIONS = ("refer", "cannot exclude malignancy", "cannot exclude melanoma")
+
+
+def _point(decision: str, wanted: float) -> dict[str, Any]:
+    """Return an operating point; the most cautious one has too few images for a promise."""
+    stated = {"decision": decision, "wanted": wanted, "confidence": 0.9, "n_groups": 30}
+    if wanted > 0.9:
+        return {**stated, "threshold": None, "reason": "30 groups; a sensitivity of 95% needs 45"}
+    return {**stated, "threshold": 0.05}
 
 
 def build_graph(*, favours: Diagnosis, fusion: Fusion, seed: int, has_score: bool = False) -> onnx.ModelProto:

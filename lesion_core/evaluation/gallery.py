@@ -1,5 +1,6 @@
 """Which figures a report has, and what is shown on them."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -8,10 +9,12 @@ import pandas as pd
 from lesion_core import figures
 from lesion_core.dataset.model_images import ModelImages
 from lesion_core.dataset.summary import DatasetSummary
+from lesion_core.evaluation.analysis.content import Analyses
 from lesion_core.evaluation.measurement import Scored
 from lesion_core.evaluation.report import PROBABILITY_COLUMNS, Metrics
 from lesion_core.figures import Case
 from lesion_core.labels import CLASS_ORDER, Diagnosis
+from lesion_core.statistics.conformal import SHOWN_COVERAGE
 from lesion_core.statistics.measures import CLASS_MEASURES
 from lesion_core.statistics.metrics import Reliability, precision_recall_of, roc_of
 
@@ -26,7 +29,7 @@ def write_performance(folder: Path, metrics: Metrics, scored: Scored) -> None:
     confusion_matrix.png, roc.png, precision_recall.png, reliability.png, sensitivity.png and, where the report has
     one, decision_curve.png.
     """
-    subject = _subject(metrics)
+    subject = subject_of(metrics)
     figures.draw_confusion_matrix(np.array(metrics.confusion), folder / "confusion_matrix.png", subject)
     figures.draw_roc(
         {name: roc_of(scored.class_index, scored.probs, place) for place, name in enumerate(CLASS_ORDER)},
@@ -68,7 +71,9 @@ def write_misclassified(
             Case(str(row["isic_id"]), pixels, Diagnosis(row["true"]), row[list(PROBABILITY_COLUMNS)].to_numpy(float))
             for (_, row), pixels in zip(shown.iterrows(), images.pixels(found), strict=True)
         ]
-    figures.draw_misclassified(cases, len(mistakes), folder / "misclassified.png", _subject(metrics))
+    figures.draw_misclassified(
+        cases, len(mistakes), folder / "misclassified.png", replace(subject_of(metrics), with_svg=False)
+    )
 
 
 def write_origins(folder: Path, metrics: Metrics, dataset: DatasetSummary, model_folder: Path) -> None:
@@ -92,10 +97,21 @@ def write_origins(folder: Path, metrics: Metrics, dataset: DatasetSummary, model
             figures.draw_history(table, folder / "history.png", subject)
 
 
-def _subject(metrics: Metrics) -> figures.Subject:
+def write_uncertainty(folder: Path, metrics: Metrics, analyses: Analyses) -> None:
+    """Draw risk_coverage.png and, where the model has conformal sets, conformal_sets.png."""
+    subject = subject_of(metrics)
+    figures.draw_risk_coverage(analyses.selective, folder / "risk_coverage.png", subject)
+    for found in analyses.sets or ():
+        if found.wanted == SHOWN_COVERAGE:
+            classes = [(one.diagnosis, one.coverage, one.mean_size, one.is_pooled) for one in found.classes]
+            figures.draw_coverage(classes, found.wanted, folder / "conformal_sets.png", subject)
+
+
+def subject_of(metrics: Metrics) -> figures.Subject:
+    """Return what a report's figures are about; each is written as SVG, too."""
     subject = metrics.subject
     line = (
         f"{subject.model_id} on {subject.n_images:,} {subject.split} images ({subject.n_groups:,} groups) of "
         f"{subject.dataset_id}"
     )
-    return figures.Subject(line, subject.synthetic)
+    return figures.Subject(line, subject.synthetic, with_svg=True)

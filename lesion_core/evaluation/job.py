@@ -3,49 +3,30 @@
 What is measured is what is served: the model's ONNX file through the predictor behind the page.
 """
 
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import pandas as pd
 
-from lesion_core.dataset.model_images import ModelImages
-from lesion_core.dataset.proof.certificate import verify_certificate
-from lesion_core.dataset.records import OpenDataset, open_dataset
-from lesion_core.dataset.summary import describe
-from lesion_core.evaluation.card import card_of, write_cards
-from lesion_core.evaluation.external import External, choose_unseen, is_external, measure_external
-from lesion_core.evaluation.gallery import write_misclassified, write_origins, write_performance
-from lesion_core.evaluation.measurement import N_RESAMPLINGS, Scored, measure_scores
+from lesion_core.dataset.manifest import MANIFEST_NAME, MANIFEST_SCHEMA, read_table
+from lesion_core.evaluation.analysis.run import Material, analyse
+from lesion_core.evaluation.analysis.subgroups import subgroup_columns
+from lesion_core.evaluation.cases.run import analyse_cases
+from lesion_core.evaluation.external import measure_external
+from lesion_core.evaluation.measurement import N_RESAMPLINGS, measure_scores
+from lesion_core.evaluation.opened import Opened, open_evaluation
 from lesion_core.evaluation.output_key import report_inputs, report_key_of
-from lesion_core.evaluation.predictions import (
-    check_not_calibrated_on,
-    count_seen,
-    predict_rows,
-    rows_to_evaluate,
-    table_of_mistakes,
-    table_of_predictions,
-    with_splits_of,
-)
-from lesion_core.evaluation.report import (
-    METRICS_NAME,
-    MISCLASSIFIED_NAME,
-    PREDICTIONS_NAME,
-    Metrics,
-    Subject,
-)
+from lesion_core.evaluation.predictions import count_seen, predict_rows, table_of_predictions
+from lesion_core.evaluation.report import Metrics, Subject
+from lesion_core.evaluation.scored import Scored
 from lesion_core.evaluation.spec import EvaluateJob
-from lesion_core.evaluation.test_access import AccessCounts, record_access
 from lesion_core.evaluation.version import STEP_VERSION
-from lesion_core.isic.external.labels import LEFT_OUT_NAME
+from lesion_core.evaluation.writing import Found, write_files
 from lesion_core.keys import id_of
 from lesion_core.labels import CLASS_ORDER
 from lesion_core.progress import ProgressCallback, Tally
 from lesion_core.refs import ReportRef
-from lesion_core.serving.model_folder import stated_prior
-from lesion_core.serving.predictor import Predictor
-from lesion_core.stores.folders import materialise, publish
+from lesion_core.stores.folders import publish
 from lesion_core.stores.making import emptied, make_once
 from lesion_core.stores.protocol import Store
 from lesion_core.stores.references import ref_from_folder
@@ -74,58 +55,17 @@ def run(spec: dict[str, Any], *, store: Store, workdir: Path, on_progress: Progr
     scratch = workdir / "evaluation" / id_of(key)
 
     def make() -> ReportRef:
-        return _evaluate(job, key, _open(job, store, workdir, on_progress), emptied(scratch), on_progress)
+        return _evaluate(job, key, open_evaluation(job, store, workdir, on_progress), emptied(scratch), on_progress)
 
     return make_once(store, ReportRef, key, scratch, make)
 
 
-@dataclass(frozen=True, slots=True)
-class _Opened:
-    """Model and dataset at hand."""
-
-    store: Store
-    folder: Path
-    predictor: Predictor
-    class_prior: np.ndarray
-    dataset: OpenDataset
-    rows: pd.DataFrame
-    images: ModelImages
-    looks: AccessCounts | None
-    external: External | None = None
-
-
-def _open(job: EvaluateJob, store: Store, workdir: Path, on_progress: ProgressCallback) -> _Opened:
-    dataset = open_dataset(store, job.dataset, workdir / "datasets", on_progress)
-    verify_certificate(dataset)
-    dataset = with_splits_of(job.model, dataset)
-    external = None
-    if is_external(dataset):
-        cache = workdir / "datasets"
-        external, rows = choose_unseen(store, job.model, dataset, cache=cache, on_progress=on_progress)
-    else:
-        rows = rows_to_evaluate(dataset, job.split)
-    folder = materialise(store, job.model, workdir / "models", on_progress)
-    predictor = Predictor.load(folder, model_id=job.model.id)
-    if job.model.dataset.sha256 == job.dataset.sha256:
-        check_not_calibrated_on(predictor.folder, rows, job.split)
-    prior = stated_prior(predictor.folder)
-    looks = record_access(job, store) if job.split == "test" else None  # the last thing before images are opened
-    images = ModelImages(dataset, store, predictor.preprocessing)
-    return _Opened(store, folder, predictor, prior, dataset, rows, images, looks, external)
-
-
 def _evaluate(
-    job: EvaluateJob, key: StoreKey, opened: _Opened, folder: Path, on_progress: ProgressCallback
+    job: EvaluateJob, key: StoreKey, opened: Opened, scratch: Path, on_progress: ProgressCallback
 ) -> ReportRef:
-    probs = predict_rows(opened.predictor, opened.images, opened.rows, on_progress)
-    scored = Scored(
-        opened.rows["class_index"].to_numpy(np.int64),
-        probs,
-        opened.rows["group"].astype(str).to_numpy(dtype=str),
-        opened.class_prior,
-    )
-    scored, metrics = _measure(scored, job, opened, on_progress)
-    _write(metrics, scored, job, opened, folder, on_progress)
+    found = _find(job, opened, scratch / "shuffled", on_progress)
+    folder = emptied(scratch / "report")
+    write_files(folder, job.model, opened, found, on_progress)
     index, sha256 = publish(
         opened.store,
         key,
@@ -133,14 +73,38 @@ def _evaluate(
         step=STEP,
         step_version=STEP_VERSION,
         inputs=report_inputs(job),
-        summary=_summary(job, metrics),
+        summary=_summary(job, found.metrics),
         on_progress=on_progress,
     )
     return ref_from_folder(ReportRef, key, index, sha256)
 
 
+def _find(job: EvaluateJob, opened: Opened, scratch: Path, on_progress: ProgressCallback) -> Found:
+    rows = opened.rows
+    answers = predict_rows(opened.predictor, opened.images, rows, on_progress)
+    true, groups = rows["class_index"].to_numpy(np.int64), rows["group"].astype(str).to_numpy(dtype=str)
+    scored, metrics = _measure(Scored(true, answers.probs, groups, opened.class_prior), job, opened, on_progress)
+    if not job.analyses:
+        return Found(answers, scored, metrics, analyses=None, cases=None)
+    asked: dict[str, Any] = {"n_bootstrap": job.n_bootstrap, "seed": job.seed}
+    predictions = table_of_predictions(rows, scored.probs, answers.ood_scores)
+    cases = analyse_cases(opened, predictions, scratch, on_progress=on_progress, **asked)
+    manifest = read_table(opened.dataset.folder / MANIFEST_NAME, MANIFEST_SCHEMA)
+    material = Material(
+        folder=opened.predictor.folder,
+        predict=lambda pixels, metadata: opened.predictor.predict(pixels, metadata).probs,
+        pixels=opened.images.pixels,
+        rows=rows,
+        subgroups=subgroup_columns(rows, manifest),
+        scored=scored,
+        ood_scores=answers.ood_scores,
+        **asked,
+    )
+    return Found(answers, scored, metrics, analyse(material, cases, on_progress), cases)
+
+
 def _measure(
-    scored: Scored, job: EvaluateJob, opened: _Opened, on_progress: ProgressCallback
+    scored: Scored, job: EvaluateJob, opened: Opened, on_progress: ProgressCallback
 ) -> tuple[Scored, Metrics]:
     """Return what is measured, with pooled answers where an external test's labels ask for it, and its numbers."""
     tally = Tally(on_progress, "bootstrap intervals", N_RESAMPLINGS * job.n_bootstrap)
@@ -155,28 +119,7 @@ def _measure(
     return scored, measure_scores(scored, subject, **asked)
 
 
-def _write(
-    metrics: Metrics, scored: Scored, job: EvaluateJob, opened: _Opened, folder: Path, on_progress: ProgressCallback
-) -> None:
-    (folder / METRICS_NAME).write_text(metrics.model_dump_json(indent=1) + "\n", encoding="utf-8")
-    if opened.external is not None:
-        opened.external.left_out.to_csv(folder / LEFT_OUT_NAME, index=False)
-    predictions = table_of_predictions(opened.rows, scored.probs)
-    predictions.to_parquet(folder / PREDICTIONS_NAME, index=False)
-    mistakes = table_of_mistakes(predictions)
-    mistakes.to_csv(folder / MISCLASSIFIED_NAME, index=False)
-    summary = describe(opened.dataset)
-    write_cards(folder, card_of(metrics, job.model, opened.predictor.folder, summary))
-    figures, tally = folder / "figures", Tally(on_progress, "figures", 3)
-    with tally.part("performance"):
-        write_performance(figures, metrics, scored)
-    with tally.part("misclassified images"):
-        write_misclassified(figures, metrics, mistakes, opened.rows, opened.images)
-    with tally.part("classes and training history"):
-        write_origins(figures, metrics, summary, opened.folder)
-
-
-def _subject(job: EvaluateJob, opened: _Opened) -> Subject:
+def _subject(job: EvaluateJob, opened: Opened) -> Subject:
     present = set(opened.rows["class_index"].tolist())
     licences = {job.dataset.licence, opened.predictor.folder.provenance.licence}
     return Subject(

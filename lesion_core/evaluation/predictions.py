@@ -1,5 +1,7 @@
 """What the served model says about every image of a split, as pixels go in and as tables come out."""
 
+from dataclasses import dataclass
+
 import numpy as np
 import pandas as pd
 
@@ -20,17 +22,31 @@ _AT_A_TIME = 32  # as many as the predictor takes at once, so that a slow networ
 _MALIGNANT = [CLASS_ORDER.index(name) for name in MALIGNANT]
 
 
+@dataclass(frozen=True, slots=True)
+class Answers:
+    """What a model says about n images.
+
+    Attributes:
+        probs: float32 (n, k), as served.
+        ood_scores: float32 (n,), how unlike the training images each is; ``None``: the model gives none.
+    """
+
+    probs: np.ndarray
+    ood_scores: np.ndarray | None
+
+
 def predict_rows(
     predictor: Predictor, images: ModelImages, rows: pd.DataFrame, on_progress: ProgressCallback
-) -> np.ndarray:
-    """Return the served probabilities of every row, float32 (n, k)."""
+) -> Answers:
+    """Return the served answers about every row, at least one."""
     parts = []
     for start in range(0, len(rows), _AT_A_TIME):
         part = rows.iloc[start : start + _AT_A_TIME]
-        parts.append(predictor.predict(images.pixels(part), metadata_inputs(part)).probs)
+        parts.append(predictor.predict(images.pixels(part), metadata_inputs(part)))
         done = start + len(part)
         on_progress(Progress(stage="predict", done=done, total=len(rows), message="images predicted"))
-    return np.concatenate(parts)
+    scores = [part.ood_score for part in parts if part.ood_score is not None]
+    return Answers(np.concatenate([part.probs for part in parts]), np.concatenate(scores) if scores else None)
 
 
 def count_seen(store: Store, model: ModelRef, dataset: OpenDataset, rows: pd.DataFrame) -> int:
@@ -128,12 +144,13 @@ def rows_to_evaluate(dataset: OpenDataset, split: str) -> pd.DataFrame:
     return rows
 
 
-def table_of_predictions(rows: pd.DataFrame, probs: np.ndarray) -> pd.DataFrame:
+def table_of_predictions(rows: pd.DataFrame, probs: np.ndarray, ood_scores: np.ndarray | None = None) -> pd.DataFrame:
     """Return the table that ``read_predictions`` reads.
 
     Args:
         rows: isic_id, group and class_index of each image.
         probs: float (n, k), in the same order.
+        ood_scores: float (n,), likewise; ``None``: the table has no such column.
     """
     predicted = probs.argmax(axis=1).astype(np.int8)
     table = pd.DataFrame(
@@ -144,6 +161,7 @@ def table_of_predictions(rows: pd.DataFrame, probs: np.ndarray) -> pd.DataFrame:
             "predicted_index": predicted,
             "correct": predicted == rows["class_index"].to_numpy(np.int8),
             **{name: probs[:, place].astype(np.float32) for place, name in enumerate(PROBABILITY_COLUMNS)},
+            **({} if ood_scores is None else {"ood_score": ood_scores.astype(np.float32)}),
         }
     )
     return table.sort_values("isic_id", ignore_index=True)

@@ -259,7 +259,7 @@ def read_predictions(store: Store, report: ReportRef) -> pd.DataFrame:
     """Return a report's predictions, one row per image, sorted by ``isic_id``.
 
     Columns: isic_id str, group str, class_index int8, predicted_index int8, correct bool, and float32
-    probabilities p_MEL … p_SCC.
+    probabilities p_MEL … p_SCC; of a model that has such a score also ood_score float32.
 
     Raises:
         ArtifactNotFound: The report is not in the store.

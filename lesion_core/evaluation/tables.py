@@ -8,7 +8,11 @@ from lesion_core.evaluation.analysis.decisions import ReachedPoint
 from lesion_core.evaluation.analysis.prediction_sets import SetCoverage
 from lesion_core.evaluation.analysis.results import LEVEL, MissingMetadata, Stress, Subgroups
 from lesion_core.evaluation.card.content import CardTable, Topic
+from lesion_core.evaluation.cases.label_noise import LabelNoise
+from lesion_core.evaluation.out_of_distribution import FalseAlarms
 from lesion_core.statistics.conformal import MIN_GROUPS, SHOWN_COVERAGE
+
+_MOST_SUSPECTS = 12
 
 
 def tables_of(found: Analyses) -> tuple[CardTable, ...]:
@@ -21,6 +25,7 @@ def _tables(found: Analyses) -> Iterable[CardTable]:
         yield _decisions(found.decisions)
     if found.sets is not None:
         yield from _sets(found.sets)
+    yield _out_of_distribution(found.out_of_distribution)
     yield from _subgroups(found.subgroups)
     if found.missing_metadata is not None:
         yield _missing_metadata(found.missing_metadata)
@@ -33,6 +38,59 @@ def _tables(found: Analyses) -> Iterable[CardTable]:
         "stress",
     )
     yield _confidence(found)
+    yield _sentences("Explanations", _EXPLANATIONS, found.explanations.in_words())
+    yield _sentences("Clusters of errors", _CLUSTERS, [found.clusters.in_words()])
+    yield _label_noise(found.label_noise)
+
+
+def _out_of_distribution(found: FalseAlarms | None) -> CardTable:
+    note = (
+        "How unlike the training images an image is: the Mahalanobis distance of features of a network that was "
+        "never trained on lesions (docs/out-of-distribution.md). All images here are dermoscopic images of lesions, "
+        "so each flag is a false alarm."
+    )
+    if found is None:
+        note = "The model is of an older version and has no score that tells images of another kind."
+        return CardTable(
+            title="Out of distribution", note=note, header=("nothing",), rows=(), topic="out of distribution"
+        )
+    rows = {
+        "limit of the score": "none: too few calibration images"
+        if found.threshold is None
+        else _number(found.threshold),
+        "images flagged": "not known" if found.n_flagged is None else f"{found.n_flagged:,} of {found.n_images:,}",
+        "share flagged": found.share.in_words(),
+        "median score": _number(found.median_score),
+        "highest score": _number(found.highest_score),
+    }
+    cells = [{"measure": name, "value": value} for name, value in rows.items()]
+    return _table("Out of distribution", note, cells, "out of distribution")
+
+
+def _number(value: float | None) -> str:
+    return "not known" if value is None else f"{value:.1f}"
+
+
+_EXPLANATIONS = (
+    "Whether the map shown beside an answer depends on what it should: hiding the cells that it names first "
+    "(deletion and insertion, arXiv:1806.07421), evidence inside the lesion, and shuffled weights (arXiv:1810.03292)."
+)
+_CLUSTERS = (
+    "What errors of the malignant decision have in common, against right answers of the same class (Fisher's test)."
+)
+
+
+def _sentences(title: str, note: str, sentences: Sequence[str]) -> CardTable:
+    return CardTable(title=title, note=note, header=("found",), rows=tuple((text,) for text in sentences))
+
+
+def _label_noise(found: LabelNoise) -> CardTable:
+    note = (
+        f"{found.in_words()} Confident learning (doi:10.1613/jair.1.12125) on these held-out answers; "
+        "reannotation.csv lists them. A doubtful label is not a wrong one."
+    )
+    rows = [(one.isic_id, one.in_words()) for one in found.suspects[:_MOST_SUSPECTS]]
+    return CardTable(title="Doubtful labels", note=note, header=("image", "why"), rows=tuple(rows))
 
 
 def _decisions(points: Sequence[ReachedPoint]) -> CardTable:

@@ -7,8 +7,14 @@ from lesion_core.evaluation.analysis.instability import Instability
 from lesion_core.evaluation.analysis.prediction_sets import SetCoverage
 from lesion_core.evaluation.analysis.results import MissingMetadata, Stress, Subgroups
 from lesion_core.evaluation.analysis.sanity import Finding, ImageInterval
+from lesion_core.evaluation.cases.error_clusters import ErrorClusters
+from lesion_core.evaluation.cases.explanations import ExplanationChecks
+from lesion_core.evaluation.cases.label_noise import LabelNoise
+from lesion_core.evaluation.out_of_distribution import FalseAlarms
 from lesion_core.statistics.selective import RiskCoverage
 from lesion_core.types import Value
+
+ANALYSES_NAME = "analyses.json"
 
 
 class Analyses(Value):
@@ -21,5 +27,9 @@ class Analyses(Value):
     subgroups: Subgroups
     missing_metadata: MissingMetadata | None = Field(description="None: the model takes no metadata")
     stress: Stress
+    out_of_distribution: FalseAlarms | None = Field(description="None: the model has no such score")
     intervals: ImageInterval = Field(description="By group, and what counting images would have made of it")
     findings: tuple[Finding, ...] = Field(description="What looks like a mistake")
+    clusters: ErrorClusters = Field(description="What errors of the malignant decision have in common")
+    label_noise: LabelNoise = Field(description="Images whose label is doubtful")
+    explanations: ExplanationChecks = Field(description="Whether the maps depend on what they should")

@@ -15,7 +15,9 @@ from lesion_core.evaluation.analysis.sanity import compare_intervals, find_mista
 from lesion_core.evaluation.analysis.stress import choose_images, measure_stress
 from lesion_core.evaluation.analysis.subgroups import measure_subgroups
 from lesion_core.evaluation.analysis.variants import Pixels, Predict
-from lesion_core.evaluation.measurement import Scored
+from lesion_core.evaluation.cases.run import CaseAnalysis
+from lesion_core.evaluation.out_of_distribution import FalseAlarms, measure_out_of_distribution
+from lesion_core.evaluation.scored import Scored
 from lesion_core.fields.columns import metadata_inputs
 from lesion_core.progress import ProgressCallback, Tally, ignore_progress
 from lesion_core.serving.model_folder import ModelFolder
@@ -39,6 +41,7 @@ class Material:
         rows: Of the split.
         subgroups: One text column per field, in the order of ``rows`` (``subgroups.subgroup_columns``).
         scored: What was answered about ``rows``.
+        ood_scores: float32 (n,) of ``rows``; ``None``: the model gives none.
         n_bootstrap: Resamples.
         seed: Same seed, same intervals and images.
     """
@@ -49,6 +52,7 @@ class Material:
     rows: pd.DataFrame
     subgroups: pd.DataFrame
     scored: Scored
+    ood_scores: np.ndarray | None
     n_bootstrap: int
     seed: int
 
@@ -60,10 +64,13 @@ class Material:
         return max(LEAST_CHANGED, MOST_CHANGED // n_passes)
 
 
-def analyse(material: Material, on_progress: ProgressCallback = ignore_progress) -> Analyses:
+def analyse(material: Material, of_cases: CaseAnalysis, on_progress: ProgressCallback = ignore_progress) -> Analyses:
     """Run every analysis.
 
-    ``on_progress`` gets the stages 'subgroups', 'missing metadata', 'stress' and 'turned views'.
+    Args:
+        material: What is analysed.
+        of_cases: What was found in its single images.
+        on_progress: Gets the stages 'subgroups', 'missing metadata', 'stress' and 'turned views'.
     """
     scored, folder = material.scored, material.folder
     true, probs = scored.class_index, scored.probs
@@ -83,7 +90,19 @@ def analyse(material: Material, on_progress: ProgressCallback = ignore_progress)
         instability=_instability(material, on_progress),
         intervals=compare_intervals(true, probs, scored.groups, **asked),
         findings=find_mistakes(true, probs),
+        out_of_distribution=_false_alarms(material),
+        clusters=of_cases.clusters,
+        label_noise=of_cases.label_noise,
+        explanations=of_cases.explanations,
     )
+
+
+def _false_alarms(material: Material) -> FalseAlarms | None:
+    stated = material.folder.out_of_distribution
+    if stated is None or material.ood_scores is None:
+        return None
+    asked: dict[str, Any] = {"n_bootstrap": material.n_bootstrap, "seed": material.seed}
+    return measure_out_of_distribution(material.ood_scores, material.scored.groups, stated.threshold, **asked)
 
 
 def _selective(true: np.ndarray, probs: np.ndarray) -> RiskCoverage:

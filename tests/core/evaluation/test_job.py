@@ -49,11 +49,26 @@ FILES = {
     "figures/misclassified.png",
     "figures/class_distribution.png",
     "figures/history.png",
+    "analyses.json",
+    "reannotation.csv",
+    "report.html",
+    "figures/risk_coverage.png",
+    "figures/conformal_sets.png",
+    "figures/stress.png",
+    "figures/subgroups.png",
+}
+VECTORS = {
+    f"figures/{name}.svg"
+    for name in (
+        *("confusion_matrix", "roc", "precision_recall", "decision_curve", "reliability", "sensitivity"),
+        *("risk_coverage", "conformal_sets", "stress", "subgroups"),
+    )
 }
 
 
 def evaluate(store: LocalStore, model: ModelRef, dataset: DatasetRef, workdir: Path, **options: object) -> ReportRef:
-    job = EvaluateJob.model_validate({"model": model, "dataset": dataset, "n_bootstrap": 100, **options})
+    asked = {"model": model, "dataset": dataset, "n_bootstrap": 100, "analyses": False, **options}
+    job = EvaluateJob.model_validate(asked)
     with undrawn():
         return evaluation.run(job.model_dump(mode="json"), store=store, workdir=workdir, on_progress=ignore_progress)
 
@@ -62,7 +77,7 @@ def test_a_report_is_complete_and_says_what_was_served(evaluated: Evaluated) -> 
     store, report, rows = evaluated.store, evaluated.report, evaluated.dataset.split("test")
     found = find(store, report.key)
     assert found is not None
-    assert set(found[0].files) == FILES
+    assert set(found[0].files) == FILES | VECTORS
     predictor = Predictor.load(materialise(store, evaluated.model, evaluated.place / "cache"))
     served = predictor.predict(evaluated.dataset.pixels(rows), metadata_inputs(rows)).probs
     predictions = read_predictions(store, report).set_index("isic_id").loc[rows["isic_id"]]
@@ -125,16 +140,24 @@ def test_misclassified_images_come_with_probabilities_missed_cancers_first(evalu
 
 def test_progress_reaches_every_image(evaluated: Evaluated) -> None:
     parts = finished_stages(evaluated.progress)
-    assert list(parts) == ["fetch dataset", "fetch model", "predict", "bootstrap intervals", "figures", "publish"]
+    assert list(parts) == [
+        *("fetch dataset", "fetch model", "predict", "bootstrap intervals", "embed", "artefacts", "gallery"),
+        *("explanations", "subgroups", "missing metadata", "stress", "turned views", "figures", "publish"),
+    ]
     assert parts["predict"] == evaluated.report.n_images
-    assert parts["publish"] == len(FILES)
+    assert parts["publish"] == len(FILES | VECTORS)
 
 
 def test_the_same_work_is_done_once(evaluated: Evaluated, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(evaluation, "_evaluate", lambda *_: pytest.fail("evaluated again"))
     assert (
         evaluate(
-            evaluated.store, evaluated.model, evaluated.dataset.ref, evaluated.place / "elsewhere", n_bootstrap=200
+            evaluated.store,
+            evaluated.model,
+            evaluated.dataset.ref,
+            evaluated.place / "elsewhere",
+            n_bootstrap=200,
+            analyses=True,
         )
         == evaluated.report
     )
@@ -180,7 +203,7 @@ def test_another_size_is_decoded_from_the_archives_files(evaluated: Evaluated, t
     )
     report = evaluate(store, evaluated.model, smaller.ref, tmp_path / "work")
     predictor = Predictor.load(materialise(store, evaluated.model, tmp_path / "cache"))
-    probs = predict_rows(predictor, images, rows, ignore_progress)
+    probs = predict_rows(predictor, images, rows, ignore_progress).probs
     found = read_predictions(store, report).set_index("isic_id").loc[rows["isic_id"]]
     np.testing.assert_array_equal(found[list(PROBABILITY_COLUMNS)].to_numpy(), probs)
 
