@@ -99,13 +99,13 @@ def _check_classes(class_index: np.ndarray) -> None:
 
 def _check_probs(probs: np.ndarray) -> None:
     array = np.asarray(probs, np.float64)
-    is_bad = ~np.isfinite(array).all(axis=1)
+    is_bad = np.asarray(~np.isfinite(array).all(axis=1))
     if is_bad.any():
         raise DataError(
             f"expected finite probabilities, got NaN or infinity in {_rows(is_bad)}; the model diverged, or an image "
             "was not answered"
         )
-    is_bad = (array < -_TOLERANCE).any(axis=1) | (np.abs(array.sum(axis=1) - 1) > _TOLERANCE)
+    is_bad = np.asarray((array < -_TOLERANCE).any(axis=1) | (np.abs(array.sum(axis=1) - 1) > _TOLERANCE))
     if is_bad.any():
         raise DataError(
             f"expected probabilities from 0 that sum to 1 within {_TOLERANCE}, got others in {_rows(is_bad)}, the "

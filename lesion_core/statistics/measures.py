@@ -5,7 +5,8 @@ Measurement, intervals, the report's JSON, tables, card and leaderboard follow f
 steps that it changes (``evaluate``, and ``compare`` where it stands in ``LEADERBOARD``).
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
+from typing import Literal
 
 import numpy as np
 
@@ -108,58 +109,70 @@ CLASS_MEASURES: tuple[ClassMeasure, ...] = (
 )
 
 
-def _of_sums() -> Iterator[Measure]:
-    """Yield the numbers of malignancy by the summed probability, without and with actinic keratosis."""
-    for place, (name, members) in enumerate(SUMS.items()):
-        words, is_first = name.replace("_", " ").replace(" ak", " AK"), place == 0
-        yield Measure(
-            f"{name}_auc",
-            f"{words} AUC",
-            note="by the summed probability",
-            interval="area",
-            of_ranking=lambda ranking, place=place: ranking.sums.auc[:, place],
-            share_of=lambda true, called, members=members: np.isin(true, members),
-            is_headline=is_first,
-        )
-        for rate, label in enumerate(("sensitivity", "specificity")):
-            yield Measure(
-                f"{name}_sum_{label}",
-                f"{words} {label}",
-                note=f"summed probability from {SUM_THRESHOLD}",
-                interval="share",
-                of_totals=lambda totals, place=place, rate=rate: rates_of_decisions(totals.decisions[:, place])[rate],
-                share_of=lambda true, called, members=members, rate=rate: np.isin(true, members) == (rate == 0),
-                is_headline=is_first,
-            )
+def _of_sum(name: str) -> tuple[Measure, ...]:
+    """Return the numbers of malignancy by one of ``metrics.SUMS``."""
+    place, members = list(SUMS).index(name), SUMS[name]
+    area = Measure(
+        f"{name}_auc",
+        f"{_in_words(name)} AUC",
+        note="by the summed probability",
+        interval="area",
+        of_ranking=lambda ranking: ranking.sums.auc[:, place],
+        share_of=lambda true, called: np.isin(true, members),
+        is_headline=place == 0,
+    )
+    return area, _of_decision(name, "sensitivity"), _of_decision(name, "specificity")
 
 
-def _of_thresholds() -> Iterator[Measure]:
-    """Yield rates at a stated sensitivity or specificity, besides the one that has a place of its own."""
-    for level in SPECIFICITIES[1:]:
-        yield Measure(
-            f"melanoma_sensitivity_at_{level * 100:.0f}_specificity",
-            f"melanoma sensitivity at {level * 100:.0f} % specificity",
-            interval="share",
-            of_ranking=lambda ranking, level=level: ranking.by_class.sensitivity_at[level][:, MELANOMA_INDEX],
-            share_of=lambda true, called: true == MELANOMA_INDEX,
-        )
-    for level in SENSITIVITIES:
-        yield Measure(
-            f"melanoma_specificity_at_{level * 100:.0f}_sensitivity",
-            f"melanoma specificity at {level * 100:.0f} % sensitivity",
-            interval="plain order",
-            of_ranking=lambda ranking, level=level: ranking.by_class.specificity_at[level][:, MELANOMA_INDEX],
-            share_of=lambda true, called: true == MELANOMA_INDEX,
-        )
-    for level in SENSITIVITIES[1:]:
-        yield Measure(
-            f"malignant_specificity_at_{level * 100:.0f}_sensitivity",
-            f"malignant specificity at {level * 100:.0f} % sensitivity",
-            note="by the summed probability",
-            interval="plain order",
-            of_ranking=lambda ranking, level=level: ranking.sums.specificity_at[level][:, 0],
-            share_of=lambda true, called: is_malignant(true),
-        )
+def _of_decision(name: str, rate: Literal["sensitivity", "specificity"]) -> Measure:
+    place, members, which = list(SUMS).index(name), SUMS[name], ("sensitivity", "specificity").index(rate)
+    return Measure(
+        f"{name}_sum_{rate}",
+        f"{_in_words(name)} {rate}",
+        note=f"summed probability from {SUM_THRESHOLD}",
+        interval="share",
+        of_totals=lambda totals: rates_of_decisions(totals.decisions[:, place])[which],
+        share_of=lambda true, called: np.isin(true, members) == (rate == "sensitivity"),
+        is_headline=place == 0,
+    )
+
+
+def _in_words(name: str) -> str:
+    return name.replace("_ak", "_AK").replace("_", " ")
+
+
+def _melanoma_sensitivity(specificity: float) -> Measure:
+    percent = round(specificity * 100)
+    return Measure(
+        f"melanoma_sensitivity_at_{percent}_specificity",
+        f"melanoma sensitivity at {percent} % specificity",
+        interval="share",
+        of_ranking=lambda ranking: ranking.by_class.sensitivity_at[specificity][:, MELANOMA_INDEX],
+        share_of=lambda true, called: true == MELANOMA_INDEX,
+    )
+
+
+def _melanoma_specificity(sensitivity: float) -> Measure:
+    percent = round(sensitivity * 100)
+    return Measure(
+        f"melanoma_specificity_at_{percent}_sensitivity",
+        f"melanoma specificity at {percent} % sensitivity",
+        interval="plain order",
+        of_ranking=lambda ranking: ranking.by_class.specificity_at[sensitivity][:, MELANOMA_INDEX],
+        share_of=lambda true, called: true == MELANOMA_INDEX,
+    )
+
+
+def _malignant_specificity(sensitivity: float) -> Measure:
+    percent = round(sensitivity * 100)
+    return Measure(
+        f"malignant_specificity_at_{percent}_sensitivity",
+        f"malignant specificity at {percent} % sensitivity",
+        note="by the summed probability",
+        interval="plain order",
+        of_ranking=lambda ranking: ranking.sums.specificity_at[sensitivity][:, 0],
+        share_of=lambda true, called: is_malignant(true),
+    )
 
 
 MEASURES: tuple[Measure, ...] = (
@@ -198,8 +211,10 @@ MEASURES: tuple[Measure, ...] = (
         share_of=lambda true, called: true == MELANOMA_INDEX,
         column=f"MEL sensitivity at {SCREENING_SPECIFICITY:.2f} specificity",
     ),
-    *_of_sums(),
-    *_of_thresholds(),
+    *(measure for name in SUMS for measure in _of_sum(name)),
+    *(_melanoma_sensitivity(level) for level in SPECIFICITIES if level != SCREENING_SPECIFICITY),
+    *(_melanoma_specificity(level) for level in SENSITIVITIES),
+    *(_malignant_specificity(level) for level in SENSITIVITIES[1:]),
     Measure(
         "macro_auc",
         "mean AUC, one class against the rest",
