@@ -44,7 +44,9 @@ def read_facts(folder: Path) -> pd.DataFrame:
 
 def fact_of(facts: pd.DataFrame, isic_id: str) -> pd.Series:
     """Return the row of one image in a table of ``read_facts``."""
-    return facts.iloc[facts.index.get_indexer_for([isic_id])[0]]
+    row = facts.loc[isic_id]
+    assert isinstance(row, pd.Series)  # an image has one row
+    return row
 
 
 def patient_of(fact: pd.Series) -> PatientMetadata:

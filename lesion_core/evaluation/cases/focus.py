@@ -28,6 +28,7 @@ class FocusCheck(Value):
     inside: Estimate = Field(description="Share of the positive evidence that lies inside the lesion's mask")
     area_inside: Estimate = Field(description="Share of the image's area that the mask has")
     ring: Estimate = Field(description="Share of the positive evidence in the border ring, outside the mask")
+    area_ring: Estimate = Field(description="Share of the image's area that this ring has")
     contrast: Estimate = Field(
         description="Share of evidence by share of area inside, minus the same of the ring; 0: evenly spread"
     )
@@ -52,7 +53,7 @@ class FocusCheck(Value):
             return f"{verdict} {left_out}."
         return (
             f"{verdict}: {self.inside.in_words(2)} of it is inside a mask of {self.area_inside.value_in_words(2)} of "
-            f"the area, {self.ring.in_words(2)} in the border ring {left_out}."
+            f"the area, {self.ring.in_words(2)} in a border ring of {self.area_ring.value_in_words(2)} {left_out}."
         )
 
 
@@ -69,13 +70,14 @@ def check_focus(explained: Explained, *, n_bootstrap: int = 1000, seed: int = 7)
     has_mask = np.array([mask is not None for mask in masks])
     used = has_mask & ~np.isnan(parts[:, 0])
     groups = explained.groups[used]
-    inside, area, ring, contrast = (
+    inside, area, ring, area_ring, contrast = (
         mean_of(column, groups, n_bootstrap=n_bootstrap, seed=seed) for column in parts[used].T
     )
     return FocusCheck(
         inside=inside,
         area_inside=area,
         ring=ring,
+        area_ring=area_ring,
         contrast=contrast,
         n_images=int(used.sum()),
         n_groups=len(np.unique(groups)),
@@ -113,15 +115,15 @@ def otsu_threshold(values: np.ndarray) -> float:
     return float(edges[1:][np.flatnonzero(between == between.max())].mean())
 
 
-def _shares(values: np.ndarray, mask: np.ndarray | None) -> tuple[float, float, float, float]:
-    """Return shares of evidence inside, of area inside and of evidence in the ring, and the contrast; else NaN."""
+def _shares(values: np.ndarray, mask: np.ndarray | None) -> tuple[float, ...]:
+    """Return shares of evidence and of area, inside and in the ring, and the contrast; NaN without them."""
     if mask is None:
-        return (np.nan,) * 4
+        return (np.nan,) * 5
     side = len(mask)
     positive = np.maximum(values, 0).astype(np.float32)
     energy = np.asarray(Image.fromarray(positive).resize((side, side), Image.Resampling.BILINEAR), np.float64)
     if energy.sum() <= 0:
-        return (np.nan,) * 4
+        return (np.nan,) * 5
     width = max(round(side * RING_SHARE), 1)
     ring = np.ones_like(mask)
     ring[width:-width, width:-width] = False
@@ -129,4 +131,4 @@ def _shares(values: np.ndarray, mask: np.ndarray | None) -> tuple[float, float, 
     inside, outside = energy[mask].sum() / energy.sum(), energy[ring].sum() / energy.sum()
     # Where the lesion covers the whole ring, an evenly spread map is what is left to compare with; its density is 1.
     density = outside / ring.mean() if ring.any() else 1.0
-    return inside, mask.mean(), outside, inside / mask.mean() - density
+    return inside, mask.mean(), outside, ring.mean(), inside / mask.mean() - density

@@ -135,6 +135,7 @@ def test_evidence_in_the_lesion_passes_and_evidence_at_the_border_or_everywhere_
     assert passed.inside.value is not None
     assert passed.area_inside.value is not None
     assert passed.inside.value > 2 * passed.area_inside.value
+    assert passed.area_ring.value == pytest.approx(1 - 0.75**2, abs=0.02)  # lesions leave the ring free
     assert "in the lesion rather than at the border: 0." in passed.in_words()
     assert check_focus(with_maps(images, 1 - inside), n_bootstrap=200).passed is False
     even = check_focus(with_maps(images, np.ones_like(inside)), n_bootstrap=200)

@@ -12,7 +12,7 @@ MEL, NV = CLASS_ORDER.index(Diagnosis.MEL), CLASS_ORDER.index(Diagnosis.NV)
 
 
 def simulated(flipped_share: float, *, n: int = 3000, seed: int = 5) -> tuple[pd.DataFrame, np.ndarray]:
-    """Predictions of a model that is right on about 85 % of the true classes; labels of some images are flipped."""
+    """Predictions of a model that is right on about 92 % of the true classes; labels of some images are flipped."""
     rng = np.random.default_rng(seed)
     true = rng.choice(N_CLASSES, n, p=[0.2, 0.35, 0.15, 0.08, 0.1, 0.03, 0.03, 0.06])
     logits = rng.normal(0, 1, (n, N_CLASSES))
@@ -32,7 +32,7 @@ def hits(found: LabelNoise, is_flipped: np.ndarray) -> tuple[float, float]:
 def test_of_labels_flipped_in_one_of_twenty_images_most_are_found_and_most_suspects_are_flipped() -> None:
     table, is_flipped = simulated(0.05)
     right = (table["predicted_index"] == table["class_index"]).to_numpy()[~is_flipped].mean()
-    assert 0.8 < right < 0.95  # the model itself is wrong more often than the labels are
+    assert 0.85 < right < 0.95  # the model itself is wrong more often than the labels are
     precision, recall = hits(find_label_suspects(table), is_flipped)
     assert precision > 0.7
     assert recall > 0.5
@@ -42,8 +42,8 @@ def test_of_labels_flipped_in_one_of_twenty_images_most_are_found_and_most_suspe
 
 def test_without_flipped_labels_there_are_few_suspects() -> None:
     flipped, none = (find_label_suspects(simulated(share)[0]) for share in (0.05, 0.0))
-    assert len(none.suspects) < 0.03 * none.n_images
-    assert len(none.suspects) < 0.5 * len(flipped.suspects)
+    assert len(none.suspects) < 0.01 * none.n_images
+    assert len(none.suspects) < 0.2 * len(flipped.suspects)
 
 
 def test_the_least_self_confident_come_first_with_what_they_look_like() -> None:
