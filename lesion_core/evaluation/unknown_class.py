@@ -97,6 +97,8 @@ class UnknownClassMetrics(Value):
             f"The best score is {best.score}: AUROC {best.auroc.in_words()}; with {FALSE_ALARMS:.0%} false alarms it "
             f"accepts {best.false_accepts.in_words()} of the unknown images."
         )
+        if best.is_useful and (best.auroc.low is None or best.auroc.low < USEFUL_AUROC):
+            verdict += f" Its interval reaches below {USEFUL_AUROC}: that it works is not shown by so few images."
         if not any(one.is_useful for one in self.scores):
             verdict = (
                 f"No score works well enough: none reaches an AUROC of {USEFUL_AUROC}. The model cannot tell that it "

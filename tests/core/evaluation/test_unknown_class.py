@@ -126,7 +126,11 @@ def test_where_nothing_works_the_words_say_so() -> None:
     words = measured(hidden).in_words()
     assert "No score works well enough: none reaches an AUROC of 0.8" in words
     assert "cannot tell that it does not know DF" in words
-    assert "No score" not in measured(outputs(6, [DF] * 60, 0.0, away=6.0)).in_words()
+    many, few = (measured(outputs(6, [DF] * n, 0.0, away=6.0)) for n in (60, 2))
+    assert "No score" not in many.in_words()
+    assert "not shown by so few images" not in many.in_words()
+    assert few.scores[0].is_useful
+    assert "reaches below 0.8: that it works is not shown by so few images" in few.in_words()
 
 
 def test_intervals_are_of_groups() -> None:
