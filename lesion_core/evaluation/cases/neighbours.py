@@ -11,11 +11,12 @@ from lesion_core.dataset.model_images import ModelImages
 from lesion_core.errors import DataError
 from lesion_core.fields.columns import metadata_inputs
 from lesion_core.labels import CLASS_ORDER, N_CLASSES, Diagnosis
-from lesion_core.progress import Progress, ProgressCallback, ignore_progress
+from lesion_core.progress import ProgressCallback, Tally, ignore_progress
 from lesion_core.serving.predictor import Predictor
 from lesion_core.statistics.intervals import group_codes, strata_of
 from lesion_core.types import IsicId, Value
 
+STAGE = "nearest training images"
 N_NEIGHBOURS = 5
 MOST_TRAINING_IMAGES = 4000
 _AT_A_TIME = 32
@@ -90,7 +91,7 @@ def embed(
     images: ModelImages,
     rows: pd.DataFrame,
     facts: pd.DataFrame,
-    on_progress: ProgressCallback = ignore_progress,
+    tally: Tally | None = None,
 ) -> Embedded:
     """Return the embeddings of images.
 
@@ -99,19 +100,18 @@ def embed(
         images: The dataset's images as this model sees them.
         rows: Rows of the dataset, at least one.
         facts: As ``facts.read_facts`` returns it.
-        on_progress: Hears of each batch.
+        tally: Counts the images.
 
     Raises:
         DataError: There are no rows.
     """
     if rows.empty:
         raise DataError("expected images to embed, got none; choose a split that has some")
-    parts = []
+    counted, parts = tally or Tally(ignore_progress, STAGE, len(rows)), []
     for start in range(0, len(rows), _AT_A_TIME):
         part = rows.iloc[start : start + _AT_A_TIME]
         parts.append(predictor.predict(images.pixels(part), metadata_inputs(part)).embedding)
-        done = start + len(part)
-        on_progress(Progress(stage="embed", done=done, total=len(rows), message="images embedded"))
+        counted.add(len(part), "images embedded")
     return Embedded(
         vectors=np.concatenate(parts).astype(np.float32),
         isic_ids=rows["isic_id"].to_numpy(dtype=str),
@@ -170,13 +170,15 @@ def find_neighbours(
         k: Neighbours of each.
         most: Training images that are looked at.
         seed: Of the sample.
-        on_progress: Hears of each batch, of both sets.
+        on_progress: Gets the stage ``STAGE``, image by image of both sets.
 
     Raises:
         DataError: One of the sets is empty.
     """
-    training = embed(predictor, images, sample_of_training(training_rows, most=most, seed=seed), facts, on_progress)
-    return nearest(embed(predictor, images, rows, facts, on_progress), training, k=k)
+    sample = sample_of_training(training_rows, most=most, seed=seed)
+    tally = Tally(on_progress, STAGE, len(sample) + len(rows))
+    training = embed(predictor, images, sample, facts, tally)
+    return nearest(embed(predictor, images, rows, facts, tally), training, k=k)
 
 
 def _unit(vectors: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

@@ -141,7 +141,8 @@ def test_misclassified_images_come_with_probabilities_missed_cancers_first(evalu
 def test_progress_reaches_every_image(evaluated: Evaluated) -> None:
     parts = finished_stages(evaluated.progress)
     assert list(parts) == [
-        *("fetch dataset", "fetch model", "predict", "bootstrap intervals", "embed", "artefacts", "gallery"),
+        *("fetch dataset", "fetch model", "predict", "bootstrap intervals"),
+        *("nearest training images", "artefacts", "gallery"),
         *("explanations", "subgroups", "missing metadata", "stress", "turned views", "figures", "publish"),
     ]
     assert parts["predict"] == evaluated.report.n_images
