@@ -23,7 +23,7 @@ from sklearn.neighbors import NearestNeighbors
 
 from benchmarks.measure import write_result
 from benchmarks.strange_images import Images, drawn, generated, overlaid, photographs, skin_crops
-from lesion_core.evaluation.out_of_distribution import measure_out_of_distribution
+from lesion_core.evaluation.analysis.out_of_distribution import measure_out_of_distribution
 from lesion_core.fields.table import FIELDS
 from lesion_core.images import Preprocessing, resize
 from lesion_core.modeling.network.out_of_distribution import features_of, frozen_features

@@ -19,7 +19,7 @@ from lesion_core.stores.protocol import Store
 if TYPE_CHECKING:
     from rich.table import Table
 
-    from lesion_core.evaluation.challenge import ChallengeScores
+    from lesion_core.evaluation.challenge.score import ChallengeScores
     from lesion_core.statistics.challenge_score import ChallengeScore
 
 challenge = typer.Typer(help="Submissions to the ISIC 2019 challenge, and their score.", no_args_is_help=True)
@@ -69,8 +69,8 @@ def export(
     ] = None,
 ) -> None:
     """Write a report's predictions as a submission, without predicting anything again."""
-    from lesion_core.evaluation.challenge import submission_table
-    from lesion_core.evaluation.challenge_files import read_ground_truth, read_unknown, write_submission
+    from lesion_core.evaluation.challenge.files import read_ground_truth, read_unknown, write_submission
+    from lesion_core.evaluation.challenge.score import submission_table
     from lesion_core.evaluation.report import read_predictions
 
     if out.suffix.lower() != ".csv":
@@ -105,8 +105,8 @@ def score(
     """Print what a submission scores, in eight and in nine classes."""
     from rich.console import Console
 
-    from lesion_core.evaluation.challenge import score_submission
-    from lesion_core.evaluation.challenge_files import read_ground_truth, read_submission
+    from lesion_core.evaluation.challenge.files import read_ground_truth, read_submission
+    from lesion_core.evaluation.challenge.score import score_submission
 
     scores = score_submission(read_submission(submission), read_ground_truth(ground_truth), subset=subset)
     console = Console(width=None if sys.stdout.isatty() else _WIDTH)

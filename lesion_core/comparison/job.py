@@ -24,7 +24,7 @@ from lesion_core.comparison.spec import (
     comparison_key_of,
 )
 from lesion_core.errors import ArtifactCorrupt
-from lesion_core.evaluation.gallery import HISTORY_NAME
+from lesion_core.evaluation.rendering.gallery import HISTORY_NAME
 from lesion_core.evaluation.report import read_metrics, read_predictions
 from lesion_core.keys import id_of
 from lesion_core.progress import ProgressCallback, Tally

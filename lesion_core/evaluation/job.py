@@ -17,11 +17,11 @@ from lesion_core.evaluation.measurement import N_RESAMPLINGS, measure_scores
 from lesion_core.evaluation.opened import Opened, open_evaluation
 from lesion_core.evaluation.output_key import report_inputs, report_key_of
 from lesion_core.evaluation.predictions import count_seen, predict_rows, table_of_predictions
+from lesion_core.evaluation.rendering.writing import Found, write_files
 from lesion_core.evaluation.report import Metrics, Subject
 from lesion_core.evaluation.scored import Scored
 from lesion_core.evaluation.spec import EvaluateJob
 from lesion_core.evaluation.version import STEP_VERSION
-from lesion_core.evaluation.writing import Found, write_files
 from lesion_core.keys import id_of
 from lesion_core.labels import CLASS_ORDER
 from lesion_core.progress import ProgressCallback, Tally

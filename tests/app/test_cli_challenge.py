@@ -12,7 +12,7 @@ from typer.testing import CliRunner
 from deployments.cli import app
 from lesion_core.dataset import prepare
 from lesion_core.errors import ArtifactNotFound, ConfigError
-from lesion_core.evaluation.challenge_files import NINE
+from lesion_core.evaluation.challenge.files import NINE
 from lesion_core.evaluation.report import read_predictions
 from lesion_core.labels import CLASS_ORDER
 from lesion_core.refs import ReportRef

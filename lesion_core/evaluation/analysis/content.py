@@ -4,13 +4,13 @@ from pydantic import Field
 
 from lesion_core.evaluation.analysis.decisions import ReachedPoint
 from lesion_core.evaluation.analysis.instability import Instability
+from lesion_core.evaluation.analysis.out_of_distribution import FalseAlarms
 from lesion_core.evaluation.analysis.prediction_sets import SetCoverage
 from lesion_core.evaluation.analysis.results import MissingMetadata, Stress, Subgroups
 from lesion_core.evaluation.analysis.sanity import Finding, ImageInterval
 from lesion_core.evaluation.cases.error_clusters import ErrorClusters
 from lesion_core.evaluation.cases.explanations import ExplanationChecks
 from lesion_core.evaluation.cases.label_noise import LabelNoise
-from lesion_core.evaluation.out_of_distribution import FalseAlarms
 from lesion_core.statistics.selective import RiskCoverage
 from lesion_core.types import Value
 

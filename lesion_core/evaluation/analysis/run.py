@@ -10,13 +10,13 @@ from lesion_core.evaluation.analysis.content import Analyses
 from lesion_core.evaluation.analysis.decisions import measure_decisions
 from lesion_core.evaluation.analysis.instability import N_VIEWS, Instability, measure_instability, predict_views
 from lesion_core.evaluation.analysis.missing_metadata import measure_missing_metadata
+from lesion_core.evaluation.analysis.out_of_distribution import FalseAlarms, measure_out_of_distribution
 from lesion_core.evaluation.analysis.prediction_sets import measure_sets
 from lesion_core.evaluation.analysis.sanity import compare_intervals, find_mistakes
 from lesion_core.evaluation.analysis.stress import choose_images, measure_stress
 from lesion_core.evaluation.analysis.subgroups import measure_subgroups
 from lesion_core.evaluation.analysis.variants import Pixels, Predict
 from lesion_core.evaluation.cases.run import CaseAnalysis
-from lesion_core.evaluation.out_of_distribution import FalseAlarms, measure_out_of_distribution
 from lesion_core.evaluation.scored import Scored
 from lesion_core.fields.columns import metadata_inputs
 from lesion_core.progress import ProgressCallback, Tally, ignore_progress

@@ -21,7 +21,7 @@ from lesion_core.evaluation.left_out.spec import (
     unknown_class_inputs,
     unknown_class_key_of,
 )
-from lesion_core.evaluation.unknown_class import Outputs, UnknownClassMetrics, measure_unknown_class
+from lesion_core.evaluation.left_out.unknown_class import Outputs, UnknownClassMetrics, measure_unknown_class
 from lesion_core.fields.columns import metadata_inputs
 from lesion_core.keys import id_of
 from lesion_core.labels import class_index

@@ -10,8 +10,7 @@ import pandas as pd
 import pytest
 
 from lesion_core.errors import ConfigError, DataError, LesionError, ManifestError
-from lesion_core.evaluation.challenge import score_submission, submission_table
-from lesion_core.evaluation.challenge_files import (
+from lesion_core.evaluation.challenge.files import (
     EIGHT,
     NINE,
     read_ground_truth,
@@ -19,6 +18,7 @@ from lesion_core.evaluation.challenge_files import (
     read_unknown,
     write_submission,
 )
+from lesion_core.evaluation.challenge.score import score_submission, submission_table
 from lesion_core.evaluation.predictions import table_of_predictions
 from tests.core.statistics.test_challenge_score import organisers
 

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from lesion_core.errors import DataError
-from lesion_core.evaluation.out_of_distribution import measure_out_of_distribution
+from lesion_core.evaluation.analysis.out_of_distribution import measure_out_of_distribution
 from lesion_core.statistics.estimates import wilson_interval
 
 

@@ -11,8 +11,8 @@ from lesion_core.dataset.prepare import prepare
 from lesion_core.dataset.records import open_dataset
 from lesion_core.errors import ConfigError, DataError
 from lesion_core.evaluation.left_out.spec import UnknownClassJob, without
+from lesion_core.evaluation.left_out.unknown_class import Outputs, UnknownClassMetrics, measure_unknown_class
 from lesion_core.evaluation.left_out.unknown_class_job import read_unknown_class, run
-from lesion_core.evaluation.unknown_class import Outputs, UnknownClassMetrics, measure_unknown_class
 from lesion_core.labels import CLASS_ORDER, Diagnosis, class_index
 from lesion_core.progress import ignore_progress
 from lesion_core.recipes.recipe import Recipe

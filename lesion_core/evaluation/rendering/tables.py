@@ -5,11 +5,11 @@ from typing import Any
 
 from lesion_core.evaluation.analysis.content import Analyses
 from lesion_core.evaluation.analysis.decisions import ReachedPoint
+from lesion_core.evaluation.analysis.out_of_distribution import FalseAlarms
 from lesion_core.evaluation.analysis.prediction_sets import SetCoverage
 from lesion_core.evaluation.analysis.results import LEVEL, MissingMetadata, Stress, Subgroups
 from lesion_core.evaluation.card.content import CardTable, Topic
 from lesion_core.evaluation.cases.label_noise import LabelNoise
-from lesion_core.evaluation.out_of_distribution import FalseAlarms
 from lesion_core.statistics.conformal import MIN_GROUPS, SHOWN_COVERAGE
 
 _MOST_SUSPECTS = 12

@@ -9,21 +9,21 @@ from lesion_core.evaluation.analysis.drawing import write_stress, write_subgroup
 from lesion_core.evaluation.card import card_of, write_cards
 from lesion_core.evaluation.cases.cases import mistakes_of, table_for_reannotation
 from lesion_core.evaluation.cases.run import CaseAnalysis
-from lesion_core.evaluation.gallery import (
+from lesion_core.evaluation.opened import Opened
+from lesion_core.evaluation.predictions import Answers, table_of_mistakes, table_of_predictions
+from lesion_core.evaluation.rendering.gallery import (
     subject_of,
     write_misclassified,
     write_origins,
     write_performance,
     write_uncertainty,
 )
-from lesion_core.evaluation.opened import Opened
-from lesion_core.evaluation.page import write_page
-from lesion_core.evaluation.predictions import Answers, table_of_mistakes, table_of_predictions
-from lesion_core.evaluation.remarks import remarks_on
+from lesion_core.evaluation.rendering.page import write_page
+from lesion_core.evaluation.rendering.remarks import remarks_on
+from lesion_core.evaluation.rendering.shown_cases import shown_pairs
+from lesion_core.evaluation.rendering.tables import tables_of
 from lesion_core.evaluation.report import METRICS_NAME, MISCLASSIFIED_NAME, PREDICTIONS_NAME, Metrics
 from lesion_core.evaluation.scored import Scored
-from lesion_core.evaluation.shown_cases import shown_pairs
-from lesion_core.evaluation.tables import tables_of
 from lesion_core.isic.external.labels import LEFT_OUT_NAME
 from lesion_core.progress import ProgressCallback, Tally
 from lesion_core.refs import ModelRef

@@ -12,7 +12,7 @@ import numpy as np
 import pandas as pd
 
 from lesion_core.errors import DataError
-from lesion_core.evaluation.challenge_files import EIGHT, NINE, UNKNOWN, GroundTruth, Submission
+from lesion_core.evaluation.challenge.files import EIGHT, NINE, UNKNOWN, GroundTruth, Submission
 from lesion_core.isic.mirror.tables import some
 from lesion_core.labels import FURTHER_CLASSES
 from lesion_core.statistics.challenge_score import ChallengeScore, challenge_score

@@ -4,8 +4,8 @@ from collections.abc import Iterable
 
 from lesion_core.evaluation.cases.gallery import CaseGallery, Confusion, ShownCase
 from lesion_core.evaluation.cases.thumbnails import Thumbnail
-from lesion_core.evaluation.page import Picture, ShownPair
-from lesion_core.evaluation.page import ShownCase as PageCase
+from lesion_core.evaluation.rendering.page import Picture, ShownPair
+from lesion_core.evaluation.rendering.page import ShownCase as PageCase
 from lesion_core.labels import CLASS_NAMES, CLASS_ORDER
 from lesion_core.serving.wording import describe_patient
 

@@ -1,0 +1,1 @@
+"""A report as people read it: figures, tables, remarks, misclassified images, one HTML page."""
