@@ -18,7 +18,7 @@ from lesion_core.refs import DatasetRef, ModelRef, Ref, ReportRef
 from lesion_core.types import JsonDict, Slug, StoreKey, Value
 
 STEP = "compare"
-STEP_VERSION = 3
+STEP_VERSION = 4
 LEADERBOARD_NAME = "leaderboard.json"
 TABLE_NAME = "leaderboard.csv"
 SUMMARY_NAME = "summary.md"
