@@ -21,7 +21,7 @@ from lesion_core.recipes.recipe import Recipe
 from lesion_core.serving.predictor import OnnxModel
 
 CASES = (("efficientnet-lite0", 128, 1), ("efficientnet-lite0", 160, 8), ("efficientnet-lite2", 260, 1))
-_ANSWERS, _ROUNDS = 10, 9
+_ANSWERS, _ROUNDS = 10, 5
 
 
 def main() -> None:
