@@ -28,7 +28,12 @@ from lesion_core.fields.table import FIELDS
 from lesion_core.images import Preprocessing, resize
 from lesion_core.modeling.network.out_of_distribution import features_of, frozen_features
 from lesion_core.serving.predictor import Predictor
-from lesion_core.statistics.out_of_distribution import MOST_IMAGES, find_threshold, fit_spread, one_of_each_group
+from lesion_core.statistics.guarantees.out_of_distribution import (
+    MOST_IMAGES,
+    find_threshold,
+    fit_spread,
+    one_of_each_group,
+)
 
 N_CALIBRATION, N_TEST, N_DRAWN, N_NEAR = 500, 700, 40, 150
 _NEIGHBOURS, _BATCH = 5, 64

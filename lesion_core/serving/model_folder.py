@@ -19,9 +19,9 @@ from lesion_core.images import Preprocessing
 from lesion_core.labels import CLASS_ORDER, N_CLASSES
 from lesion_core.recipes.class_shares import prior_of_logits
 from lesion_core.recipes.sections import Imbalance
-from lesion_core.statistics.conformal import ConformalSets
-from lesion_core.statistics.operating_points import OperatingPoints
-from lesion_core.statistics.out_of_distribution import OutOfDistribution
+from lesion_core.statistics.guarantees.conformal import ConformalSets
+from lesion_core.statistics.guarantees.operating_points import OperatingPoints
+from lesion_core.statistics.guarantees.out_of_distribution import OutOfDistribution
 from lesion_core.types import JsonDict, Licence, Value
 
 CALIBRATION_NAME = "calibration.json"

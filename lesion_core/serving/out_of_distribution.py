@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from lesion_core.statistics.out_of_distribution import OutOfDistribution
+from lesion_core.statistics.guarantees.out_of_distribution import OutOfDistribution
 
 SCORE = "ood_score"  # the output of model.onnx
 

@@ -21,8 +21,8 @@ from lesion_core.serving.model_folder import (
 )
 from lesion_core.serving.predictor import OnnxModel
 from lesion_core.statistics.calibration import apply_temperature, fit_temperature
-from lesion_core.statistics.conformal import fit_conformal
-from lesion_core.statistics.operating_points import choose_operating_points
+from lesion_core.statistics.guarantees.conformal import fit_conformal
+from lesion_core.statistics.guarantees.operating_points import choose_operating_points
 from lesion_core.types import Value
 
 

@@ -18,8 +18,13 @@ from lesion_core.modeling.network.out_of_distribution import (
     scorer,
 )
 from lesion_core.progress import ProgressCallback, Tally, ignore_progress
-from lesion_core.statistics.out_of_distribution import MOST_IMAGES, OutOfDistribution, find_threshold, fit_spread
-from lesion_core.statistics.trials import one_per_group
+from lesion_core.statistics.guarantees.out_of_distribution import (
+    MOST_IMAGES,
+    OutOfDistribution,
+    find_threshold,
+    fit_spread,
+)
+from lesion_core.statistics.guarantees.trials import one_per_group
 
 STAGE = "out of distribution"
 _BATCH = 32

@@ -5,7 +5,7 @@ from pydantic import Field
 
 from lesion_core.statistics.estimates import Estimate
 from lesion_core.statistics.group_means import GroupMeans
-from lesion_core.statistics.operating_points import BY_NAME, OperatingPoint, OperatingPoints
+from lesion_core.statistics.guarantees.operating_points import BY_NAME, OperatingPoint, OperatingPoints
 from lesion_core.types import Value
 
 

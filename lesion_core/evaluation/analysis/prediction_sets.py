@@ -4,9 +4,9 @@ import numpy as np
 from pydantic import Field
 
 from lesion_core.labels import CLASS_NAMES, CLASS_ORDER, MALIGNANT, Diagnosis
-from lesion_core.statistics.conformal import ConformalLevel, ConformalSets, conformal_sets
 from lesion_core.statistics.estimates import Estimate
 from lesion_core.statistics.group_means import GroupMeans
+from lesion_core.statistics.guarantees.conformal import ConformalLevel, ConformalSets, conformal_sets
 from lesion_core.types import Value
 
 _MALIGNANT = [CLASS_ORDER.index(name) for name in MALIGNANT]

@@ -17,10 +17,10 @@ from lesion_core.evaluation.cases.neighbours import find_neighbours
 from lesion_core.evaluation.opened import Opened
 from lesion_core.evaluation.report import PROBABILITY_COLUMNS
 from lesion_core.labels import CLASS_ORDER, Diagnosis
-from lesion_core.modeling.network.randomised import write_randomised_folder
+from lesion_core.modeling.exported.randomised import write_randomised_folder
 from lesion_core.progress import ProgressCallback, Tally
 from lesion_core.serving.predictor import Predictor
-from lesion_core.statistics.conformal import ConformalSets, conformal_sets
+from lesion_core.statistics.guarantees.conformal import ConformalSets, conformal_sets
 
 _SHARE_EXPLAINED = 4  # one image in so many, where that is fewer than the most
 _LEAST_EXPLAINED = 8

@@ -14,7 +14,7 @@ from lesion_core.evaluation.measurement import Scored
 from lesion_core.evaluation.report import PROBABILITY_COLUMNS, Metrics
 from lesion_core.figures import Case
 from lesion_core.labels import CLASS_ORDER, Diagnosis
-from lesion_core.statistics.conformal import SHOWN_COVERAGE
+from lesion_core.statistics.guarantees.conformal import SHOWN_COVERAGE
 from lesion_core.statistics.measures import CLASS_MEASURES
 from lesion_core.statistics.metrics import Reliability, precision_recall_of, roc_of
 

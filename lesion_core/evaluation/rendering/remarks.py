@@ -7,7 +7,7 @@ from lesion_core.evaluation.analysis.decisions import ReachedPoint
 from lesion_core.evaluation.analysis.prediction_sets import SetCoverage
 from lesion_core.evaluation.analysis.results import Stress, Subgroups
 from lesion_core.evaluation.report import Metrics
-from lesion_core.statistics.conformal import SHOWN_COVERAGE
+from lesion_core.statistics.guarantees.conformal import SHOWN_COVERAGE
 
 _FLIPS = 0.20  # of the malignant decision, from which a change is named
 

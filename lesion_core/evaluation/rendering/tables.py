@@ -10,7 +10,7 @@ from lesion_core.evaluation.analysis.prediction_sets import SetCoverage
 from lesion_core.evaluation.analysis.results import LEVEL, MissingMetadata, Stress, Subgroups
 from lesion_core.evaluation.card.content import CardTable, Topic
 from lesion_core.evaluation.cases.label_noise import LabelNoise
-from lesion_core.statistics.conformal import MIN_GROUPS, SHOWN_COVERAGE
+from lesion_core.statistics.guarantees.conformal import MIN_GROUPS, SHOWN_COVERAGE
 
 _MOST_SUSPECTS = 12
 

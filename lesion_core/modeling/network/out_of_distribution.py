@@ -3,7 +3,7 @@
 The features are those of EfficientNet-Lite0 with its ImageNet weights, up to stride 16 and averaged over the image:
 672 channels, never fine-tuned. A fine-tuned network forgets what tells a lesion from a cat; this one does not. The
 score is the Mahalanobis distance to the training images' features (Lee et al. 2018, arXiv:1807.03888), of one normal
-distribution for all classes. Mean and precision are fitted by ``lesion_core.statistics.out_of_distribution``.
+distribution for all classes. Mean and precision are fitted by ``statistics.guarantees.out_of_distribution``.
 """
 
 from typing import Any

@@ -23,7 +23,7 @@ from lesion_core.modeling.network.out_of_distribution import (
 from lesion_core.modeling.network.test_time_augmentation import with_test_time_augmentation
 from lesion_core.recipes.recipe import Recipe
 from lesion_core.serving.predictor import OnnxModel
-from lesion_core.statistics.out_of_distribution import find_threshold, fit_spread
+from lesion_core.statistics.guarantees.out_of_distribution import find_threshold, fit_spread
 from lesion_core.synthetic.archive import write_archive
 from tests.core.modeling.conftest import MakeInputs
 

@@ -7,7 +7,7 @@ import pytest
 from onnx import TensorProto, helper, numpy_helper
 
 from lesion_core.errors import ConfigError
-from lesion_core.modeling.network.randomised import shuffle_last_convolutions, write_randomised_folder
+from lesion_core.modeling.exported.randomised import shuffle_last_convolutions, write_randomised_folder
 from tests.core.evaluation.cases.models import build_graph
 from tests.model_folders import write_model_folder
 

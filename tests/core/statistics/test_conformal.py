@@ -4,7 +4,7 @@ from crepes import ConformalClassifier
 
 from lesion_core.errors import DataError
 from lesion_core.labels import CLASS_ORDER, N_CLASSES
-from lesion_core.statistics.conformal import (
+from lesion_core.statistics.guarantees.conformal import (
     COVERAGES,
     MIN_GROUPS,
     ConformalSets,
@@ -12,7 +12,7 @@ from lesion_core.statistics.conformal import (
     fit_conformal,
     least_probability,
 )
-from lesion_core.statistics.trials import one_per_group
+from lesion_core.statistics.guarantees.trials import one_per_group
 
 
 def simulated(n: int, seed: int, shares: np.ndarray | None = None) -> tuple[np.ndarray, np.ndarray]:

@@ -4,7 +4,7 @@ from mapie.risk_control import BinaryClassificationController
 
 from lesion_core.errors import DataError
 from lesion_core.labels import CLASS_ORDER, Diagnosis
-from lesion_core.statistics.operating_points import (
+from lesion_core.statistics.guarantees.operating_points import (
     CONFIDENCE,
     DECISIONS,
     WANTED,

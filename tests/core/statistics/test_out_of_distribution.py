@@ -6,12 +6,12 @@ from scipy.spatial.distance import mahalanobis
 from sklearn.covariance import LedoitWolf
 
 from lesion_core.errors import DataError
-from lesion_core.statistics.out_of_distribution import (
+from lesion_core.statistics.guarantees.out_of_distribution import (
     OutOfDistribution,
     find_threshold,
     fit_spread,
 )
-from lesion_core.statistics.trials import one_per_group
+from lesion_core.statistics.guarantees.trials import one_per_group
 
 
 def _features(n: int, d: int = 6, seed: int = 1) -> np.ndarray:

@@ -4,9 +4,13 @@ import pytest
 from lesion_core.evaluation.analysis.decisions import measure_decisions
 from lesion_core.evaluation.analysis.prediction_sets import measure_sets
 from lesion_core.labels import CLASS_ORDER, N_CLASSES
-from lesion_core.statistics.conformal import fit_conformal
 from lesion_core.statistics.group_means import GroupMeans
-from lesion_core.statistics.operating_points import OperatingPoint, OperatingPoints, choose_operating_points
+from lesion_core.statistics.guarantees.conformal import fit_conformal
+from lesion_core.statistics.guarantees.operating_points import (
+    OperatingPoint,
+    OperatingPoints,
+    choose_operating_points,
+)
 from tests.core.statistics.test_conformal import simulated
 
 

@@ -14,7 +14,7 @@ from lesion_core.evaluation.cases.facts import read_facts
 from lesion_core.evaluation.cases.focus import check_focus, lesion_mask, otsu_threshold
 from lesion_core.evaluation.cases.weights import check_weights, rank_correlation
 from lesion_core.labels import CLASS_ORDER, Sex
-from lesion_core.modeling.network.randomised import write_randomised_folder
+from lesion_core.modeling.exported.randomised import write_randomised_folder
 from lesion_core.progress import Progress
 from lesion_core.serving.predictor import Predictor
 from lesion_core.serving.what_if import inputs_of

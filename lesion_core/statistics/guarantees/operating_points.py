@@ -18,7 +18,7 @@ from scipy.stats import binom
 
 from lesion_core.errors import DataError
 from lesion_core.labels import CLASS_ORDER, MALIGNANT, Diagnosis
-from lesion_core.statistics.trials import one_per_group
+from lesion_core.statistics.guarantees.trials import one_per_group
 from lesion_core.types import Value
 
 CONFIDENCE = 0.90

@@ -17,7 +17,7 @@ from pydantic import Field
 
 from lesion_core.errors import DataError
 from lesion_core.labels import CLASS_ORDER, N_CLASSES, Diagnosis
-from lesion_core.statistics.trials import one_per_group
+from lesion_core.statistics.guarantees.trials import one_per_group
 from lesion_core.types import Value
 
 COVERAGES = (0.80, 0.90, 0.95)

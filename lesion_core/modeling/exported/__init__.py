@@ -1,0 +1,1 @@
+"""The exported file of a network, changed."""

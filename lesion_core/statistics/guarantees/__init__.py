@@ -1,0 +1,1 @@
+"""What a calibration split can promise: sensitivities, coverages, rates of false alarms."""
