@@ -99,8 +99,9 @@ class LesionSettings(BaseSettings):
     )
     ood_policy: OodPolicy = Field(
         default="refuse",
-        description="What becomes of an image that is unlike those that the model was made from: 'refuse' gives no "
-        "probabilities, 'note' gives them with a warning",
+        description="What becomes of an image that is far from those that the model was made from: 'refuse' gives no "
+        "probabilities, 'note' gives them with a warning. One that is only somewhat unlike them is always answered "
+        "with a warning",
     )
     audit: bool = Field(default=False, description="Keep predictions (without pixels or identity) in the store")
 

@@ -66,7 +66,7 @@ class PredictionService:
 
     def refuses(self, answer: Answer) -> bool:
         """Whether the probabilities of an answer are not to be shown, because the image is out of distribution."""
-        return self.ood_policy == "refuse" and answer.is_flagged
+        return self.ood_policy == "refuse" and answer.is_far
 
     def standing(self, answered_by: str | None) -> Standing:
         """Return what holds now; ``answered_by`` is the model of the answer that is shown, if one is."""

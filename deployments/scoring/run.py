@@ -122,7 +122,7 @@ def _answer(predictor: Predictor, image: ImageFile, patient: Patient | None, pol
     except ImageRejected as error:
         return {**row, "refused": str(error)}, Refusal(image.name, error.reason)
     row |= _likeness(answer)
-    if policy == "refuse" and answer.is_flagged:
+    if policy == "refuse" and answer.is_far:
         return {**row, "refused": f"image {image.name}: {UNLIKE}"}, Refusal(image.name, UNLIKE)
     probabilities = {f"p_{item.diagnosis}": item.probability for item in answer.classes}
     return {**row, "leading": str(answer.classes[0].diagnosis), **probabilities}, None

@@ -7,6 +7,10 @@ import numpy as np
 from lesion_core.statistics.guarantees.out_of_distribution import OutOfDistribution
 
 SCORE = "ood_score"  # the output of model.onnx
+# A score so many times the limit is of another kind of image, not of another camera: a limit that spares 95 % of the
+# dermoscopy of a hospital that the model has not seen is 1.6 times its own, and still catches every photograph, text,
+# screen and drawing (docs/out-of-distribution.md).
+FAR = 1.6
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,6 +24,11 @@ class Likeness:
     def flagged(self) -> bool | None:
         """Whether the image is out of distribution; None where that is not known."""
         return None if self.threshold is None else self.score > self.threshold
+
+    @property
+    def is_far(self) -> bool:
+        """Whether it is so far out that it is no dermoscopy of whatever camera; never where that is not known."""
+        return self.threshold is not None and self.score > FAR * self.threshold
 
 
 def likeness_of(stated: OutOfDistribution | None, scores: np.ndarray | None) -> Likeness | None:

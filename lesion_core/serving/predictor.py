@@ -159,8 +159,13 @@ class Answer:
 
     @property
     def is_flagged(self) -> bool:
-        """Whether the image is known to be out of distribution, so that the answer means nothing."""
+        """Whether the image is known to be out of distribution."""
         return self.out_of_distribution is not None and bool(self.out_of_distribution.flagged)
+
+    @property
+    def is_far(self) -> bool:
+        """Whether it is so far out that the answer means nothing."""
+        return self.out_of_distribution is not None and self.out_of_distribution.is_far
 
     def of(self, diagnosis: Diagnosis) -> ClassAnswer:
         """Return the part of the answer about one class."""

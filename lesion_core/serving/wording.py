@@ -16,6 +16,7 @@ from pydantic import Field
 from lesion_core.fields.table import FIELDS, in_words
 from lesion_core.labels import CLASS_NAMES, CLASS_ORDER, N_CLASSES_IN_WORDS, Diagnosis
 from lesion_core.serving.model_folder import Provenance
+from lesion_core.serving.out_of_distribution import FAR
 from lesion_core.types import PatientMetadata, Value
 
 TITLE = "Skin lesion classifier"
@@ -251,10 +252,11 @@ def rejected_image(reason: str) -> str:
 
 def out_of_distribution(score: float, threshold: float) -> str:
     """Say that an image is out of distribution, and what an answer to it is worth."""
-    return (
-        f"This image is unlike the dermoscopic images that the model was made from (score {score:.1f}, limit "
-        f"{threshold:.1f}). Its answer means nothing here: do not use it."
-    )
+    of_model = f"the dermoscopic images that the model was made from (score {score:.1f}, limit {threshold:.1f})"
+    if score > FAR * threshold:
+        return f"This image is unlike {of_model}. Its answer means nothing here: do not use it."
+    reasons = "another camera, much ink, hair or gel, or another kind of image"
+    return f"This image is not quite like {of_model}: {reasons}. Its answer may mean nothing."
 
 
 def rejected_field(field: str, expected: str, got: object) -> str:

@@ -55,6 +55,12 @@ def test_an_image_unlike_the_training_is_refused_and_another_is_answered(site: S
     likeness = answer["out_of_distribution"]
     assert (likeness["threshold"], likeness["flagged"], likeness["refused"]) == (250.0, False, False)
     assert likeness["text"] is None
+    site.approve(Diagnosis.BCC, ood={"threshold": likeness["score"] / 1.3})  # another camera, say
+    somewhat = _ask(site, lesion_jpeg).json()
+    assert len(somewhat["classes"]) == len(CLASS_ORDER)
+    assert somewhat["out_of_distribution"]["flagged"]
+    assert not somewhat["out_of_distribution"]["refused"]
+    assert "not quite like the dermoscopic images" in somewhat["out_of_distribution"]["text"]
     site.approve(Diagnosis.BCC, ood={"threshold": 50.0})
     response = _ask(site, lesion_jpeg)
     assert response.status_code == 200

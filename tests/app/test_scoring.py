@@ -70,7 +70,7 @@ def test_an_image_unlike_the_training_is_refused_or_flagged(
 ) -> None:
     settings = LesionSettings(store=str(tmp_path / "store"), work=tmp_path / "work", ood_policy=policy)
     store = open_store(settings)
-    model = publish_model(store, tmp_path / "scratch", ood={"threshold": 100.0})
+    model = publish_model(store, tmp_path / "scratch", ood={"threshold": 75.0})
     for name, level in (("dark", 70), ("white", 250)):
         Image.new("RGB", (80, 80), (level, level, level)).save(image_folder / f"{name}.png")
     output = tmp_path / "out.csv"

@@ -249,6 +249,17 @@ def test_a_model_without_a_score_serves_and_says_that_it_does_not_know(tmp_path:
     assert not answer.is_flagged
 
 
+@pytest.mark.parametrize(("share", "flagged", "is_far"), [(2, False, False), (0.8, True, False), (0.4, True, True)])
+def test_an_image_is_flagged_above_the_limit_and_far_at_1_6_times_it(
+    tmp_path: Path, share: float, flagged: bool, is_far: bool
+) -> None:
+    threshold = share * float(_pixels().mean())
+    answer = Predictor.load(write_model_folder(tmp_path / "a", ood={"threshold": threshold})).predict_bytes(
+        _jpeg(), KNOWN
+    )
+    assert (answer.is_flagged, answer.is_far) == (flagged, is_far)
+
+
 @pytest.mark.parametrize(("threshold", "flagged"), [(255.0, False), (20.0, True), (None, None)])
 def test_the_score_is_held_against_the_models_threshold(
     tmp_path: Path, threshold: float | None, flagged: bool | None
