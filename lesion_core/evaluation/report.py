@@ -29,6 +29,7 @@ from lesion_core.stores.references import ref_from_folder
 from lesion_core.types import Licence, Sha256, Value
 
 METRICS_NAME = "metrics.json"
+ANALYSES_NAME = "analyses.json"  # analysis.content.Analyses; not there where scores alone were measured
 PREDICTIONS_NAME = "predictions.parquet"
 MISCLASSIFIED_NAME = "misclassified.csv"
 CARD_NAME = "card.md"

@@ -173,6 +173,13 @@ class GatePolicy(Value):
         le=1,
         description=f"Largest loss of pooled {'/'.join(MALIGNANT)} sensitivity against the approved model",
     )
+    max_flagged: float = Field(
+        default=0.2,
+        ge=0,
+        le=1,
+        description="Largest share of the test images that the model's out-of-distribution score may flag, by the "
+        "interval's lower end: they are dermoscopic images like those of training, of which it should flag 0.05",
+    )
     max_test_accesses: int | None = Field(
         default=None,
         ge=0,

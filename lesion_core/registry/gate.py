@@ -12,6 +12,7 @@ from pydantic import ValidationError
 from lesion_core.dataset.proof.certificate import verify_stored
 from lesion_core.dataset.splitting.folds import name_splits
 from lesion_core.errors import ArtifactCorrupt, ArtifactNotFound, DataError
+from lesion_core.evaluation.analysis.out_of_distribution import read_flags
 from lesion_core.evaluation.report import Metrics, read_metrics, read_predictions
 from lesion_core.recipes.sections import GatePolicy
 from lesion_core.refs import DatasetRef, ModelRef, ReportRef
@@ -148,6 +149,22 @@ def _check_accesses(case: _Case) -> Iterator[GateCheck]:
     )
 
 
+def _check_flagged(case: _Case) -> Iterator[GateCheck]:
+    """Check that the score that refuses strange images lets ordinary ones pass."""
+    found, allowed = read_flags(case.store, case.report), case.policy.max_flagged
+    if found is None or found.share.value is None:
+        detail = "not known: the model has no such score, or no limit for it; images of any kind will be answered"
+        yield GateCheck(name="test images within the distribution", passed=True, detail=detail)
+        return
+    low = found.share.value if found.share.low is None else found.share.low
+    yield GateCheck(
+        name="test images within the distribution",
+        passed=low <= allowed,
+        detail=f"{found.n_flagged:,} of {found.n_images:,} test images are flagged as unlike the training images, "
+        f"{found.share.in_words()}; the lower end must not exceed {allowed:g}",
+    )
+
+
 def _check_chance(case: _Case) -> Iterator[GateCheck]:
     metrics, policy = case.metrics, case.policy
     score = metrics.balanced_accuracy
@@ -251,6 +268,7 @@ _CHECKS: tuple[Callable[[_Case], Iterable[GateCheck]], ...] = (
     _check_whole,
     _check_unseen,
     _check_accesses,
+    _check_flagged,
     _check_chance,
     _check_licence,
     _check_reality,

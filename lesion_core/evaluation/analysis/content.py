@@ -14,8 +14,6 @@ from lesion_core.evaluation.cases.label_noise import LabelNoise
 from lesion_core.statistics.selective import RiskCoverage
 from lesion_core.types import Value
 
-ANALYSES_NAME = "analyses.json"
-
 
 class Analyses(Value):
     """What was found; ``None`` where the model has nothing to measure (it is of an older version)."""

@@ -12,7 +12,6 @@ import numpy as np
 import pandas as pd
 
 from lesion_core.errors import DataError
-from lesion_core.evaluation.analysis.group_means import mean_estimates
 from lesion_core.evaluation.analysis.results import MissingField, MissingMetadata
 from lesion_core.evaluation.analysis.variants import Metadata, Pixels, Predict, Variant, predict_variants
 from lesion_core.evaluation.measurement import Scored
@@ -22,6 +21,7 @@ from lesion_core.fields.table import FIELDS
 from lesion_core.labels import UNKNOWN_CODE
 from lesion_core.progress import ProgressCallback, ignore_progress
 from lesion_core.statistics.calibration import bring_to_shares
+from lesion_core.statistics.group_means import GroupMeans
 from lesion_core.statistics.metrics import log_loss_terms
 from lesion_core.statistics.paired import Difference, paired_difference
 
@@ -116,12 +116,7 @@ def _compare(
     paired = paired_difference(true, known_class, unknown_class, scored.groups, **resampling.asked())
     with_it = log_loss_terms(true, scored.calibrated)
     without = log_loss_terms(true, bring_to_shares(unknown, scored.class_prior, scored.class_shares))
-    means = mean_estimates(
-        {"loss": with_it - without, "flips": known_class != unknown_class},
-        true,
-        scored.groups,
-        **resampling.asked(),
-    )
+    means = GroupMeans(true, scored.groups, **resampling.asked())
     return MissingField(
         unknown=tuple(field.noun for field in fields),
         is_all=len(fields) == len(FIELDS),
@@ -129,7 +124,7 @@ def _compare(
         balanced_accuracy=paired.balanced_accuracy,
         malignant_sensitivity=paired.malignant_sensitivity,
         log_loss=Difference(
-            candidate=float(with_it.mean()), reference=float(without.mean()), difference=means["loss"]
+            candidate=float(with_it.mean()), reference=float(without.mean()), difference=means.mean(with_it - without)
         ),
-        flips=means["flips"],
+        flips=means.share(known_class != unknown_class),
     )

@@ -1,11 +1,17 @@
 """How many of the evaluated images a model flags as out of distribution, although they are none."""
 
+import json
+
 import numpy as np
 from pydantic import Field
 
-from lesion_core.errors import DataError
-from lesion_core.statistics.estimates import Estimate, known, percentile_interval, share_estimate
-from lesion_core.statistics.intervals import draw_groups, group_codes
+from lesion_core.errors import ArtifactCorrupt, ArtifactNotFound, DataError
+from lesion_core.evaluation.report import ANALYSES_NAME
+from lesion_core.refs import ReportRef
+from lesion_core.statistics.estimates import Estimate
+from lesion_core.statistics.group_means import GroupMeans
+from lesion_core.stores.folders import read_file
+from lesion_core.stores.protocol import Store
 from lesion_core.types import Value
 
 
@@ -41,30 +47,35 @@ def measure_out_of_distribution(
         raise DataError(f"expected a group for each score, got {len(scores)} scores and {len(groups)} groups")
     is_known = np.isfinite(scores)
     kept = np.asarray(scores, np.float64)[is_known]
-    codes = group_codes(np.asarray(groups)[is_known])
-    n_groups = len(np.unique(codes))
+    of_kept = np.asarray(groups)[is_known]
     flagged = None if threshold is None else kept > threshold
-    share = _share(flagged, codes, n_groups, n_bootstrap, seed) if flagged is not None else Estimate(value=None)
+    means = GroupMeans(np.zeros(len(kept), np.int64), of_kept, n_bootstrap, seed)
     return FalseAlarms(
         threshold=threshold,
         n_images=len(kept),
         n_without_score=int((~is_known).sum()),
-        n_groups=n_groups,
+        n_groups=len(np.unique(of_kept)),
         n_flagged=None if flagged is None else int(flagged.sum()),
-        share=share,
+        share=Estimate(value=None) if flagged is None else means.share(flagged),
         median_score=float(np.median(kept)) if len(kept) else None,
         highest_score=float(kept.max()) if len(kept) else None,
     )
 
 
-def _share(flagged: np.ndarray, codes: np.ndarray, n_groups: int, n_bootstrap: int, seed: int) -> Estimate:
-    if not n_groups:
-        return Estimate(value=None)
-    n_images = np.bincount(codes, minlength=n_groups).astype(np.float64)
-    n_flagged = np.bincount(codes, flagged, minlength=n_groups)
-    draws = [(drawn @ n_flagged) / (drawn @ n_images) for drawn in draw_groups(np.zeros(n_groups), n_bootstrap, seed)]
-    low, high = percentile_interval(np.concatenate(draws)) if draws else (None, None)
-    found = Estimate(
-        value=known(flagged.mean()), low=low, high=high, method="none" if low is None else "group bootstrap"
-    )
-    return share_estimate(found, n_groups)
+def read_flags(store: Store, report: ReportRef) -> FalseAlarms | None:
+    """Return what a report says of its images' scores; ``None`` where it has no analyses, or its model no score.
+
+    Raises:
+        ArtifactCorrupt: Its bytes are not those that were published, or no analyses of this version.
+    """
+    try:
+        found = json.loads(read_file(store, report, ANALYSES_NAME))["out_of_distribution"]
+        return None if found is None else FalseAlarms.model_validate(found)
+    except ArtifactNotFound:
+        return None
+    except (ValueError, KeyError, TypeError) as error:
+        raise ArtifactCorrupt(
+            f"expected the analyses of report {report.id!r} in this version's form, got: {error}; evaluate the model "
+            "again",
+            key=report.key,
+        ) from error

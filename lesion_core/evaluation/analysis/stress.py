@@ -13,13 +13,13 @@ import numpy as np
 import pandas as pd
 
 from lesion_core.errors import DataError
-from lesion_core.evaluation.analysis.group_means import mean_estimates
 from lesion_core.evaluation.analysis.perturbations import PERTURBATIONS, perturb
 from lesion_core.evaluation.analysis.results import Stress, StressRow
 from lesion_core.evaluation.analysis.variants import Metadata, Pixels, Predict, predict_variants
 from lesion_core.evaluation.measurement import Scored
 from lesion_core.labels import CLASS_ORDER, N_CLASSES
 from lesion_core.progress import ProgressCallback, ignore_progress
+from lesion_core.statistics.group_means import GroupMeans
 from lesion_core.statistics.intervals import group_codes, strata_of
 from lesion_core.statistics.measures import is_malignant
 from lesion_core.statistics.metrics import MALIGNANT_INDICES
@@ -124,13 +124,9 @@ def _changed(step: _Step, images: np.ndarray, metadata: Metadata, ids: Sequence[
 def _row(clean: Scored, step: _Step, probs: np.ndarray, *, n_bootstrap: int, seed: int) -> StressRow:
     before, after = clean.probs.argmax(axis=1), probs.argmax(axis=1)
     paired = paired_difference(clean.class_index, after, before, clean.groups, n_bootstrap=n_bootstrap, seed=seed)
-    found = mean_estimates(
-        _moves(np.asarray(clean.probs, np.float64), probs, before, after),
-        clean.class_index,
-        clean.groups,
-        n_bootstrap=n_bootstrap,
-        seed=seed,
-    )
+    means = GroupMeans(clean.class_index, clean.groups, n_bootstrap, seed)
+    moves = _moves(np.asarray(clean.probs, np.float64), probs, before, after)
+    found = {name: (means.share if one.dtype == bool else means.mean)(one) for name, one in moves.items()}
     name, severity = step
     return StressRow(
         perturbation=name,

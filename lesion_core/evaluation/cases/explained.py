@@ -11,8 +11,8 @@ from lesion_core.errors import DataError
 from lesion_core.evaluation.cases.facts import fact_of, patient_of
 from lesion_core.labels import CLASS_ORDER
 from lesion_core.serving.predictor import MapKind, Predictor, explain_answer
-from lesion_core.statistics.estimates import Estimate, known, percentile_interval, plain_mean_estimate
-from lesion_core.statistics.intervals import draw_groups, group_codes
+from lesion_core.statistics.estimates import Estimate
+from lesion_core.statistics.group_means import GroupMeans
 from lesion_core.types import PatientMetadata
 
 MOST_IMAGES = 64
@@ -100,15 +100,7 @@ def mean_of(values: np.ndarray, groups: np.ndarray, *, n_bootstrap: int, seed: i
         n_bootstrap: Resamples.
         seed: Same seed, same interval.
     """
-    if not len(values):
-        return Estimate(value=None)
-    codes = group_codes(groups)
-    n_groups = int(codes.max()) + 1
-    sums, counts = np.bincount(codes, values, minlength=n_groups), np.bincount(codes, minlength=n_groups)
-    weights = draw_groups(np.zeros(n_groups, np.int64), n_bootstrap, seed)
-    low, high = percentile_interval(np.concatenate([drawn @ sums / (drawn @ counts) for drawn in weights]))
-    method = "none" if low is None else "group bootstrap"
-    return plain_mean_estimate(Estimate(value=known(values.mean()), low=low, high=high, method=method), n_groups)
+    return GroupMeans(np.zeros(len(values), np.int64), groups, n_bootstrap, seed).mean(values)
 
 
 def is_above(estimate: Estimate, limit: float) -> bool | None:

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from lesion_core.dataset.summary import describe
-from lesion_core.evaluation.analysis.content import ANALYSES_NAME, Analyses
+from lesion_core.evaluation.analysis.content import Analyses
 from lesion_core.evaluation.analysis.drawing import write_stress, write_subgroups
 from lesion_core.evaluation.card import card_of, write_cards
 from lesion_core.evaluation.cases.cases import mistakes_of, table_for_reannotation
@@ -22,7 +22,7 @@ from lesion_core.evaluation.rendering.page import write_page
 from lesion_core.evaluation.rendering.remarks import remarks_on
 from lesion_core.evaluation.rendering.shown_cases import shown_pairs
 from lesion_core.evaluation.rendering.tables import tables_of
-from lesion_core.evaluation.report import METRICS_NAME, MISCLASSIFIED_NAME, PREDICTIONS_NAME, Metrics
+from lesion_core.evaluation.report import ANALYSES_NAME, METRICS_NAME, MISCLASSIFIED_NAME, PREDICTIONS_NAME, Metrics
 from lesion_core.evaluation.scored import Scored
 from lesion_core.isic.external.labels import LEFT_OUT_NAME
 from lesion_core.progress import ProgressCallback, Tally

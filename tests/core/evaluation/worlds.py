@@ -11,11 +11,12 @@ import pandas as pd
 from lesion_core.dataset.options import PrepareOptions
 from lesion_core.dataset.prepare import prepare
 from lesion_core.dataset.records import OpenDataset, open_dataset
+from lesion_core.evaluation.analysis.out_of_distribution import FalseAlarms
 from lesion_core.evaluation.job import STEP
 from lesion_core.evaluation.measurement import Scored, measure_scores
 from lesion_core.evaluation.output_key import report_inputs, report_key_of
 from lesion_core.evaluation.predictions import table_of_predictions, with_splits_of
-from lesion_core.evaluation.report import Metrics, Subject
+from lesion_core.evaluation.report import ANALYSES_NAME, Metrics, Subject
 from lesion_core.evaluation.spec import EvaluateJob
 from lesion_core.evaluation.version import STEP_VERSION
 from lesion_core.keys import digest_of, model_key
@@ -95,6 +96,7 @@ def publish_report(
     answer: Callable[[np.ndarray], np.ndarray],
     *,
     seed: int = 7,
+    flags: FalseAlarms | None = None,
 ) -> ReportRef:
     """Publish a report in which the model answers a test image of class c with ``answer(c)``.
 
@@ -105,6 +107,7 @@ def publish_report(
         place: Scratch.
         answer: True classes int (n,) to predicted classes int (n,).
         seed: Of the job; another seed makes another report.
+        flags: What its analyses say of out-of-distribution scores; none: it has no analyses.
     """
     job = EvaluateJob(model=model, dataset=dataset.ref, n_bootstrap=200, seed=seed)
     rows = with_splits_of(model, dataset).split("test")
@@ -115,6 +118,8 @@ def publish_report(
     folder = place / f"report-{model.sha256[:8]}-{seed}"
     folder.mkdir(parents=True)
     (folder / "metrics.json").write_text(metrics.model_dump_json())
+    if flags is not None:
+        (folder / ANALYSES_NAME).write_text(json.dumps({"out_of_distribution": flags.model_dump(mode="json")}))
     table_of_predictions(rows, probs).to_parquet(folder / "predictions.parquet", index=False)
     key = report_key_of(job)
     score = metrics.balanced_accuracy

@@ -15,6 +15,7 @@ import pytest
 from lesion_core.dataset.proof.census import TABLES
 from lesion_core.dataset.proof.certificate import write_certificate
 from lesion_core.dataset.records import OpenDataset
+from lesion_core.evaluation.analysis.out_of_distribution import FalseAlarms, measure_out_of_distribution
 from lesion_core.labels import CLASS_ORDER, Diagnosis
 from lesion_core.recipes.sections import GatePolicy
 from lesion_core.refs import DatasetRef, ModelRef, ReportRef
@@ -42,9 +43,16 @@ class World:
         self.number += 1
         return publish_model(self.store, dataset or self.dataset.ref, self.place, seed=self.number, **changes)  # type: ignore[arg-type]
 
-    def report(self, model: ModelRef, answer: Answer = right, dataset: OpenDataset | None = None) -> ReportRef:
+    def report(
+        self,
+        model: ModelRef,
+        answer: Answer = right,
+        dataset: OpenDataset | None = None,
+        flags: FalseAlarms | None = None,
+    ) -> ReportRef:
         self.number += 1
-        return publish_report(self.store, model, dataset or self.dataset, self.place, answer, seed=self.number)
+        measured = dataset or self.dataset
+        return publish_report(self.store, model, measured, self.place, answer, seed=self.number, flags=flags)
 
 
 @pytest.fixture(scope="module")
@@ -96,6 +104,20 @@ def test_deciding_writes_nothing_and_repeats_itself(world: World) -> None:
     before = list(world.store.list(""))
     assert decide(report, POLICY, world.store) == decide(report, POLICY, world.store)
     assert list(world.store.list("")) == before
+
+
+@pytest.mark.parametrize(("share", "passes"), [(0.05, True), (0.6, False), (None, True)])
+def test_a_score_that_flags_ordinary_images_fails_and_an_unknown_one_is_said(
+    world: World, share: float | None, passes: bool
+) -> None:
+    scores = np.zeros(400) if share is None else (np.arange(400) < 400 * share).astype(float)
+    found = measure_out_of_distribution(scores, np.arange(400), None if share is None else 0.5, n_bootstrap=100)
+    report = world.report(world.model(), flags=found)
+    decision = decide(report, POLICY, world.store)
+    check = check_of(decision, "within the distribution")
+    assert check.passed is passes
+    assert ("not known" in check.detail) is (share is None)
+    assert ("240 of 400 test images are flagged" in check.detail) is (share == 0.6)
 
 
 def test_guessing_is_not_better_than_chance(world: World) -> None:

@@ -33,7 +33,7 @@ class _Opened:
         self.predictor = Predictor.load(folder, model_id=world.model.id)
         self.images = ModelImages(world.dataset, world.store, self.predictor.preprocessing)
         self.rows = world.dataset.split("test")
-        probs = predict_rows(self.predictor, self.images, self.rows, ignore_progress)
+        probs = predict_rows(self.predictor, self.images, self.rows, ignore_progress).probs
         self.scored = Scored(self.rows["class_index"].to_numpy(np.int64), probs, self.rows["group"].to_numpy(str))
 
     def predict(self, pixels: np.ndarray, metadata: Metadata) -> np.ndarray:
