@@ -5,7 +5,7 @@ from prefect import task
 from lesion_core import jobs
 from lesion_core.evaluation.card import current_card
 from lesion_core.evaluation.output_key import report_key_of
-from lesion_core.evaluation.report import read_left_out, read_metrics
+from lesion_core.evaluation.report import read_left_out, read_metrics, read_remarks, report_address
 from lesion_core.evaluation.spec import EvaluateJob, Split
 from lesion_core.refs import DatasetRef, ModelRef, ReportRef
 from lesion_core.registry.change_history import changes_of
@@ -57,6 +57,10 @@ def publish_evaluation(report: ReportRef) -> None:
     publish.table(publish.EVAL_PER_CLASS, metrics.class_rows(), title)
     figures = [(caption, read_file(store, report, f"figures/{name}.png")) for caption, name in _FIGURES]
     publish.images(publish.EVAL_FIGURES, figures, title)
+    address = report_address(store, report)
+    publish.markdown(
+        publish.EVAL_REMARKS, publish.bullets(read_remarks(store, report)), f"{title}; all of it: {address}"
+    )
     publish.markdown(publish.MODEL_CARD, current_card(store, report, changes_of(store, report.model)), title)
 
 

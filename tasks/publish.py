@@ -24,6 +24,7 @@ CONTACT_SHEET = "contact-sheet"
 EVAL_METRICS = "eval-metrics"
 EVAL_PER_CLASS = "eval-per-class"
 EVAL_FIGURES = "eval-figures"
+EVAL_REMARKS = "eval-remarks"
 GATE_DECISION = "gate-decision"
 MODEL_CARD = "model-card"
 LEFT_OUT = "left-out"
@@ -61,6 +62,11 @@ def images_as_markdown(figures: Sequence[tuple[str, bytes]]) -> str:
 def images(key: str, figures: Sequence[tuple[str, bytes]], description: str) -> None:
     """Publish titled PNGs inside one markdown artifact."""
     markdown(key, images_as_markdown(figures), description)
+
+
+def bullets(lines: Sequence[str]) -> str:
+    """Return sentences as a markdown list; each is text, whatever it looks like."""
+    return "\n".join(f"- {markup.escape_markdown(line)}" for line in lines)
 
 
 def csv_as_markdown(text: str) -> str:

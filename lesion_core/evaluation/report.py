@@ -6,6 +6,7 @@ figures/*.png · card.md · card.html · card.json · card.xml · index.json; of
 
 import csv
 import io
+import json
 import operator
 from typing import Any, Literal
 
@@ -23,12 +24,14 @@ from lesion_core.statistics.decision_curve import DecisionCurve
 from lesion_core.statistics.estimates import Estimate
 from lesion_core.statistics.measures import CLASS_MEASURES, MEASURES, Measure
 from lesion_core.statistics.predictive_values import PredictiveValues
-from lesion_core.stores.folders import list_folders, read_file
+from lesion_core.stores.folders import files_folder, get_index, list_folders, read_file
 from lesion_core.stores.protocol import Store
 from lesion_core.stores.references import ref_from_folder
 from lesion_core.types import Licence, Sha256, Value
 
 METRICS_NAME = "metrics.json"
+REMARKS_NAME = "remarks.json"  # what to know first, sentences
+REPORT_PAGE_NAME = "report.html"
 ANALYSES_NAME = "analyses.json"  # analysis.content.Analyses; not there where scores alone were measured
 PREDICTIONS_NAME = "predictions.parquet"
 MISCLASSIFIED_NAME = "misclassified.csv"
@@ -254,6 +257,28 @@ def read_metrics(store: Store, report: ReportRef) -> Metrics:
             "that differ; evaluate the model again",
             key=report.key,
         ) from error
+
+
+def read_remarks(store: Store, report: ReportRef) -> tuple[str, ...]:
+    """Return what a reader must know before trusting a number of a report; an older report has none.
+
+    Raises:
+        ArtifactCorrupt: Its bytes are not those that were published.
+    """
+    try:
+        return tuple(json.loads(read_file(store, report, REMARKS_NAME)))
+    except ArtifactNotFound:
+        return ()
+
+
+def report_address(store: Store, report: ReportRef) -> str:
+    """Return where a report's page lies, below the digest of its files.
+
+    Raises:
+        ArtifactNotFound: The report is not in the store.
+        ArtifactCorrupt: What is there is another report.
+    """
+    return f"{store.url}/{files_folder(*get_index(store, report))}/{REPORT_PAGE_NAME}"
 
 
 def read_predictions(store: Store, report: ReportRef) -> pd.DataFrame:

@@ -43,6 +43,7 @@ def test_every_stage_left_its_artifact(running: Running, approved: ModelRef) -> 
         publish.EVAL_METRICS,
         publish.EVAL_PER_CLASS,
         publish.EVAL_FIGURES,
+        publish.EVAL_REMARKS,
         publish.GATE_DECISION,
         publish.MODEL_CARD,
         "training-progress",

@@ -9,12 +9,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from lesion_core.evaluation.card.content import CardTable, Topic
-from lesion_core.evaluation.report import Metrics
+from lesion_core.evaluation.report import REPORT_PAGE_NAME, Metrics
 from lesion_core.figures.canvas import SYNTHETIC_MARK
 from lesion_core.markup import render_html
 from lesion_core.serving.wording import brief_disclaimer
 
-PAGE_NAME = "report.html"
 _TEMPLATE = "model_report"
 
 
@@ -138,7 +137,7 @@ def write_page(
             f"{subject.n_bootstrap:,} resamples, seed {subject.seed}, evaluation version {subject.step_version}."
         ),
     )
-    path = folder / PAGE_NAME
+    path = folder / REPORT_PAGE_NAME
     path.write_text(page, encoding="utf-8")
     return path
 

@@ -1,5 +1,6 @@
 """Every file of a report."""
 
+import json
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -22,7 +23,14 @@ from lesion_core.evaluation.rendering.page import write_page
 from lesion_core.evaluation.rendering.remarks import remarks_on
 from lesion_core.evaluation.rendering.shown_cases import shown_pairs
 from lesion_core.evaluation.rendering.tables import tables_of
-from lesion_core.evaluation.report import ANALYSES_NAME, METRICS_NAME, MISCLASSIFIED_NAME, PREDICTIONS_NAME, Metrics
+from lesion_core.evaluation.report import (
+    ANALYSES_NAME,
+    METRICS_NAME,
+    MISCLASSIFIED_NAME,
+    PREDICTIONS_NAME,
+    REMARKS_NAME,
+    Metrics,
+)
 from lesion_core.evaluation.scored import Scored
 from lesion_core.isic.external.labels import LEFT_OUT_NAME
 from lesion_core.progress import ProgressCallback, Tally
@@ -74,11 +82,13 @@ def write_files(folder: Path, model: ModelRef, opened: Opened, found: Found, on_
     with tally.part("analyses, report"):
         if found.analyses is not None and found.cases is not None:
             _write_analyses(folder, metrics, found.analyses, found.cases)
+        remarks = remarks_on(metrics, found.analyses)
+        (folder / REMARKS_NAME).write_text(json.dumps(remarks, indent=1) + "\n", encoding="utf-8")
         write_page(
             folder,
             metrics,
             card.sections,
-            remarks_on(metrics, found.analyses),
+            remarks,
             () if found.cases is None else shown_pairs(found.cases.gallery),
             "" if found.cases is None else found.cases.gallery.in_words(),
         )

@@ -51,6 +51,7 @@ FILES = {
     "figures/history.png",
     "analyses.json",
     "reannotation.csv",
+    "remarks.json",
     "report.html",
     "figures/risk_coverage.png",
     "figures/conformal_sets.png",
