@@ -1,8 +1,8 @@
 """A report's numbers and tables for the documentation.
 
-``python -m benchmarks.report_tables STORE REPORT NAME COMMAND``: STORE is a local store, REPORT the JSON of a report's
-reference in it, or a file that holds it; NAME what the results are called in docs/results, COMMAND how the report came
-about. Numbers alone are written, no image and no id of one.
+``python -m benchmarks.report_tables STORE REPORT NAME COMMAND``: STORE is a local store, REPORT the JSON of a
+report's reference in it, or a file that holds it; NAME what the results are called in docs/results, COMMAND how the
+report came about. Numbers alone are written, no image and no id of one.
 """
 
 import json
@@ -25,7 +25,6 @@ SHOWN = {
     "Out of distribution": "ood",
     "Missing metadata": "metadata",
     "Stress tests": "stress",
-    "Risk and coverage": "risk",
 }
 
 

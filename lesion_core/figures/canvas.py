@@ -114,6 +114,7 @@ class Sheet:
         path.parent.mkdir(parents=True, exist_ok=True)
         self.figure.savefig(path, format="png", metadata={"Software": None})
         if self._with_svg:
+            self.figure.set_layout_engine("none")  # it is laid out: once more would take as long again
             with rc_context({"svg.hashsalt": "lesionflow", "svg.fonttype": "path"}):  # same figure, same bytes
                 self.figure.savefig(path.with_suffix(".svg"), format="svg", metadata={"Date": None, "Creator": None})
         return path

@@ -70,7 +70,7 @@ STEPS = {
     "evaluate": Step(
         "lesion_core.evaluation.version",
         ("lesion_core.evaluation.job",),
-        ("model_card.html.j2", "model_card.md.j2"),
+        ("model_card.html.j2", "model_card.md.j2", "model_report.html.j2"),
         upstream=_ARCHIVE,
     ),
 }

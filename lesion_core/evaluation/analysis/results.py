@@ -127,7 +127,14 @@ class MissingField(Value):
 
     @property
     def verdict(self) -> str:
-        """Say whether knowing the fields helps balanced accuracy on these images."""
+        """Say whether knowing the fields helps balanced accuracy on these images, and malignant sensitivity."""
+        found = self.malignant_sensitivity.difference
+        if found.low is None or found.high is None or found.low <= 0 <= found.high:
+            return self._verdict
+        return f"{self._verdict} Malignant sensitivity differs, known minus unknown: {found.in_words()}."
+
+    @property
+    def _verdict(self) -> str:
         what = "the metadata" if self.is_all else " and ".join(self.unknown)
         gain = self.balanced_accuracy.difference
         if gain.low is None or gain.high is None:

@@ -39,6 +39,7 @@ class ShownPair:
     """Images of one class that were taken for another."""
 
     title: str
+    label: str
     n: int
     n_left_out: int
     cases: tuple[ShownCase, ...]

@@ -21,6 +21,7 @@ def shown_pairs(gallery: CaseGallery) -> tuple[ShownPair, ...]:
 def _pair(one: Confusion) -> ShownPair:
     return ShownPair(
         title=f"{CLASS_NAMES[one.true]} taken for {CLASS_NAMES[one.predicted].lower()}",
+        label=f"{one.true} as {one.predicted}",
         n=one.n_images,
         n_left_out=one.n_left_out,
         cases=tuple(PageCase(tuple(_pictures(case)), tuple(_lines(case))) for case in one.cases),
