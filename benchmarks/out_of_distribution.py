@@ -32,8 +32,8 @@ from lesion_core.statistics.guarantees.out_of_distribution import (
     MOST_IMAGES,
     find_threshold,
     fit_spread,
-    one_of_each_group,
 )
+from lesion_core.statistics.guarantees.trials import one_per_group
 
 N_CALIBRATION, N_TEST, N_DRAWN, N_NEAR = 500, 700, 40, 150
 _NEIGHBOURS, _BATCH = 5, 64
@@ -132,7 +132,7 @@ def _sources(folder: Path) -> dict[str, Source]:
     """Return one image of each lesion by source, parted by chance; a lesion without an id is its own."""
     table = pd.read_csv(folder / "archive" / "metadata.csv", usecols=["isic_id", "lesion_id"])
     groups = table["lesion_id"].fillna(table["isic_id"]).to_numpy(str)
-    chosen = one_of_each_group(groups, at_most=len(groups))
+    chosen = one_per_group(groups, seed=0)
     paths = [folder / "archive" / f"{name}.jpg" for name in table["isic_id"].iloc[chosen]]
     order = np.random.default_rng(0).permutation(len(paths))
     by_width: dict[int, list[Path]] = {200: [], 256: []}
