@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable, Sequence
 
+from lesion_core.dataset.proof.certificate import Shortcut
 from lesion_core.evaluation.analysis.content import Analyses
 from lesion_core.evaluation.analysis.decisions import ReachedPoint
 from lesion_core.evaluation.analysis.prediction_sets import SetCoverage
@@ -12,9 +13,15 @@ from lesion_core.statistics.guarantees.conformal import SHOWN_COVERAGE
 _FLIPS = 0.20  # of the malignant decision, from which a change is named
 
 
-def remarks_on(metrics: Metrics, found: Analyses | None) -> tuple[str, ...]:
-    """Return the remarks; those that cast doubt on everything come first."""
-    remarks = [*(_mistakes(found) if found else ()), *_of_metrics(metrics)]
+def remarks_on(metrics: Metrics, found: Analyses | None, shortcuts: Sequence[Shortcut] = ()) -> tuple[str, ...]:
+    """Return the remarks; those that cast doubt on everything come first.
+
+    Args:
+        metrics: The scores.
+        found: All else that was measured; ``None``: scores alone were.
+        shortcuts: What predicts the class in this dataset and is no skin, as its certificate says.
+    """
+    remarks = [*(_mistakes(found) if found else ()), *_shortcuts(metrics, shortcuts), *_of_metrics(metrics)]
     if found is None:
         return (*remarks, "Scores alone were measured: no operating points, sets, subgroups or stress tests.")
     remarks += [*_decisions(found.decisions), *_sets(found.sets), *_gaps(found.subgroups)]
@@ -34,6 +41,24 @@ def _mistakes(found: Analyses) -> Iterable[str]:
                 f"Most of what it knows is in the metadata: with all of it unknown, balanced accuracy falls from "
                 f"{image_only.candidate:.3f} to {low:.3f}. It hardly looks at the image."
             )
+
+
+def _shortcuts(metrics: Metrics, shortcuts: Sequence[Shortcut]) -> Iterable[str]:
+    """Hold the model against what a table without any image reaches: no better, and it may read nothing else."""
+    telling = [one for one in shortcuts if one.is_telling]
+    if not telling:
+        return
+    best, score = max(telling, key=lambda one: one.balanced_accuracy), metrics.balanced_accuracy
+    of_table = (
+        f"{best.features} alone, without any image, reaches a balanced accuracy of {best.balanced_accuracy:.3f}"
+    )
+    if score.value is not None and (score.low is None or score.low <= best.balanced_accuracy):
+        yield (
+            f"It is not surely better than a shortcut: {of_table} on this dataset's other images, the model "
+            f"{score.in_words()}. It may have learnt nothing else."
+        )
+    else:
+        yield f"A shortcut in the dataset: {of_table} (chance {best.chance:.3f}); the model is better than that."
 
 
 def _of_metrics(metrics: Metrics) -> Iterable[str]:

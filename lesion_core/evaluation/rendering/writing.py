@@ -4,6 +4,7 @@ import json
 from dataclasses import dataclass
 from pathlib import Path
 
+from lesion_core.dataset.proof.certificate import read_certificate
 from lesion_core.dataset.summary import describe
 from lesion_core.evaluation.analysis.content import Analyses
 from lesion_core.evaluation.analysis.drawing import write_stress, write_subgroups
@@ -82,7 +83,7 @@ def write_files(folder: Path, model: ModelRef, opened: Opened, found: Found, on_
     with tally.part("analyses, report"):
         if found.analyses is not None and found.cases is not None:
             _write_analyses(folder, metrics, found.analyses, found.cases)
-        remarks = remarks_on(metrics, found.analyses)
+        remarks = remarks_on(metrics, found.analyses, read_certificate(opened.dataset.folder).shortcuts)
         (folder / REMARKS_NAME).write_text(json.dumps(remarks, indent=1) + "\n", encoding="utf-8")
         write_page(
             folder,

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from lesion_core.dataset.proof.certificate import read_certificate
 from lesion_core.evaluation.analysis.content import Analyses
 from lesion_core.evaluation.card.content import CardTable
 from lesion_core.evaluation.rendering.page import Picture, ShownCase, ShownPair, write_page
@@ -80,7 +81,7 @@ def test_what_to_know_first_is_stored_and_stands_on_the_page(
     evaluated: Evaluated, metrics: Metrics, analyses: Analyses
 ) -> None:
     remarks = read_remarks(evaluated.store, evaluated.report)
-    assert remarks == remarks_on(metrics, analyses)
+    assert remarks == remarks_on(metrics, analyses, read_certificate(evaluated.dataset.folder).shortcuts)
     page = _Page(read_file(evaluated.store, evaluated.report, "report.html").decode())
     assert remarks
     assert all(remark in page.words for remark in remarks)
