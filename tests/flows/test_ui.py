@@ -69,4 +69,4 @@ def test_forms_carry_the_bounds_and_descriptions(running: Running) -> None:
     fields = schema["definitions"]["ApprovalRequest"]["properties"]
     assert set(fields) == {"model_id", "decision", "approver", "reason"}
     assert all(field.get("description") for field in fields.values())
-    assert len(deployments) == 13
+    assert len(deployments) == 16

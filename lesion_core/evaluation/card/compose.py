@@ -21,6 +21,7 @@ from lesion_core.evaluation.card.content import (
 from lesion_core.evaluation.card.data import data_of
 from lesion_core.evaluation.card.external import external_tables
 from lesion_core.evaluation.card.limits import limits_of
+from lesion_core.evaluation.card.predictive import predictive_tables
 from lesion_core.evaluation.card.statements import REASONS, SAME_SOURCES, USE
 from lesion_core.evaluation.report import ClassMetrics, Metrics
 from lesion_core.labels import CLASS_NAMES, CLASS_ORDER, CLASSES
@@ -63,8 +64,8 @@ def card_of(
         attributions=tuple(text for text in folder.provenance.attributions if text.strip()),
         training_seed=str(folder.recipe.get("seed")),
     )
-    external = external_tables(metrics.subject.external)
-    return with_sections(card, (*calibration_tables(metrics.probabilities), *external, *sections))
+    own = (*calibration_tables(metrics.probabilities), *external_tables(metrics.subject.external))
+    return with_sections(card, (*predictive_tables(metrics), *own, *sections))
 
 
 def with_sections(card: ModelCard, tables: Iterable[CardTable]) -> ModelCard:

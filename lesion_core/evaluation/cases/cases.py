@@ -17,7 +17,7 @@ from lesion_core.labels import CLASS_ORDER, MALIGNANT, Diagnosis
 _Found = TypeVar("_Found")
 REANNOTATION_NAME = "reannotation.csv"
 ANNOTATOR_COLUMNS = ("annotator", "new_diagnosis", "is_usable", "comment")
-_FROM_FACTS = (*(field.name for field in FIELDS), "source", "confirm_type", "image_type", "licence", "attribution")
+_FROM_FACTS = (*(field.name for field in FIELDS), "source", "confirm_type", "image_kind", "licence", "attribution")
 _TEXTS_OF_OTHERS = ("source", "attribution")  # a spreadsheet might take one for a formula
 _NAMES = np.array([str(name) for name in CLASS_ORDER])
 _MALIGNANT = [CLASS_ORDER.index(name) for name in MALIGNANT]
@@ -34,7 +34,7 @@ def table_of_cases(
 
     Columns: those of ``predictions.table_of_mistakes`` (isic_id, true, predicted, missed_malignant, p_of_predicted,
     p_of_true, p_MEL … p_SCC, rounded to 4 decimals), then p_malignant, harm (int, ``harm.HARM_IN_WORDS``),
-    harm_in_words, group, the metadata fields, source, confirm_type, image_type, licence, attribution, conformal_set
+    harm_in_words, group, the metadata fields, source, confirm_type, image_kind, licence, attribution, conformal_set
     ('MEL NV', NaN where no set was given) and neighbours ('ISIC_0000001 MEL 0.93; …', NaN where none were sought).
 
     Args:

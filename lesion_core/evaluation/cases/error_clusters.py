@@ -33,7 +33,7 @@ _PHRASES: Mapping[str, str] = {
     "sex": "where the sex is {}",
     "site": "at the site {}",
     "source": "in images of {}",
-    "image_type": "in images of the type {}",
+    "image_kind": "in images of the type {}",
     "confirm_type": "where the diagnosis was confirmed by {}",
     "artefact": "in images with the note '{}'",
 }
@@ -168,7 +168,7 @@ def _values(facts: pd.DataFrame) -> pd.DataFrame:
             columns[field.name] = pd.Series([band_of(field, value) for value in column.astype(float)], column.index)
         else:
             columns[field.name] = _recorded(column)
-    for name in ("source", "image_type", "confirm_type"):
+    for name in ("source", "image_kind", "confirm_type"):
         columns[name] = _recorded(facts[name])
     return pd.DataFrame(columns).astype(str)
 

@@ -14,7 +14,7 @@ FACTS = (
     *(field.name for field in FIELDS),
     "source",
     "confirm_type",
-    "image_type",
+    "image_kind",
     "licence",
     "attribution",
     "diagnosis",
@@ -27,7 +27,7 @@ FACTS = (
 def read_facts(folder: Path) -> pd.DataFrame:
     """Return the facts of every image of a dataset, indexed by isic_id; missing values are NaN.
 
-    Columns: the metadata fields as people know them (``age_years`` …), source, confirm_type, image_type (as the
+    Columns: the metadata fields as people know them (``age_years`` …), source, confirm_type, image_kind (as the
     archive states it), licence, attribution, diagnosis, group, sha256 and image_key.
 
     Args:
@@ -38,7 +38,7 @@ def read_facts(folder: Path) -> pd.DataFrame:
     """
     manifest = read_table(folder / MANIFEST_NAME, MANIFEST_SCHEMA)
     types = [of_today(json.loads(text)).get(IMAGE_TYPE) for text in manifest["raw_metadata"]]
-    facts = manifest.assign(image_type=pd.Series(types, index=manifest.index, dtype=object))
+    facts = manifest.assign(image_kind=pd.Series(types, index=manifest.index, dtype=object))
     return facts.set_index("isic_id")[list(FACTS)]
 
 

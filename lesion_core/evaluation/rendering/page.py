@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from lesion_core.evaluation.card.content import CardTable, Topic
+from lesion_core.evaluation.card.predictive import predictive_tables
 from lesion_core.evaluation.report import REPORT_PAGE_NAME, Metrics
 from lesion_core.figures.canvas import SYNTHETIC_MARK
 from lesion_core.markup import render_html
@@ -148,9 +149,10 @@ def _sections(metrics: Metrics, tables: Sequence[CardTable]) -> list[Section]:
         Section(heading, tables=tuple(table for table in tables if table.topic in topics), figures=figures)
         for heading, topics, figures in _LAYOUT
     ]
-    others = tuple(table for table in tables if table.topic is None)
+    predictive = tuple(predictive_tables(metrics))
+    others = tuple(table for table in tables if table.topic is None and table not in predictive)
     return [
-        Section("Scores", tables=(_headline(metrics), _by_class(metrics)), figures=_PERFORMANCE),
+        Section("Scores", tables=(_headline(metrics), _by_class(metrics), *predictive), figures=_PERFORMANCE),
         *(section for section in by_topic if section.tables),
         *((Section("Further analyses", tables=others),) if others else ()),
         Section("Where it comes from", figures=_ORIGINS),

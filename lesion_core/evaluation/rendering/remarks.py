@@ -135,10 +135,12 @@ def _interval(found: Analyses) -> Iterable[str]:
 
 def _stress(found: Stress) -> Iterable[str]:
     worst = [
-        f"{one.perturbation} ({one.amount}) {one.malignant_flips.value:.0%}"
+        f"{one.perturbation} ({one.amount}) {one.malignant_flips.value:.2f}"
         for one in found.rows_by_change
         if one.malignant_flips.value is not None and one.malignant_flips.value >= _FLIPS
     ]
     if worst:
-        named = "; ".join(worst)
-        yield f"Whether the leading class is malignant changes in {_FLIPS:.0%} of images or more under: {named}."
+        yield (
+            f"Whether the leading class is malignant changes in {_FLIPS:g} of the images or more under: "
+            f"{'; '.join(worst)}."
+        )

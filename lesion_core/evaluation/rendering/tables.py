@@ -165,7 +165,7 @@ def _confidence(found: Analyses) -> CardTable:
     steps = [place for place, share in enumerate(curve.coverage) if round(share * 100) % 20 == 0]
     rows = [
         {
-            "share of images answered, the surest first": f"{curve.coverage[place]:.0%}",
+            "share of images answered, the surest first": f"{curve.coverage[place]:.2f}",
             "wrong answers among them": f"{curve.risk[place]:.3f}",
             "malignant images called benign among them": _share(curve.missed_malignant[place]),
         }

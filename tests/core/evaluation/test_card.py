@@ -7,8 +7,10 @@ import numpy as np
 import pytest
 
 from lesion_core.dataset.summary import describe
+from lesion_core.evaluation.analysis.content import Analyses
 from lesion_core.evaluation.card import SYNTHETIC_LINE, WITHDRAWN_TITLE, current_card, write_card
-from lesion_core.evaluation.report import read_metrics
+from lesion_core.evaluation.rendering.tables import tables_of
+from lesion_core.evaluation.report import ANALYSES_NAME, read_metrics
 from lesion_core.isic.withdrawals import note_withdrawn
 from lesion_core.keys import index_key
 from lesion_core.lineage.exposure import find_exposure, leave_image_list
@@ -116,6 +118,8 @@ def test_every_measured_number_is_the_reports(card: str, evaluated: Evaluated) -
         assert f"| {row['malignant by']} | {row['prevalence']} | {row['PPV']} | {row['NPV']} |" in card
         known |= {row["PPV"], row["NPV"]}
     known |= {f"{metrics.chance:.3f}", f"{metrics.probabilities.temperature:.3f}"}
+    stored = Analyses.model_validate_json(read_file(evaluated.store, evaluated.report, ANALYSES_NAME))
+    known |= {text for one in tables_of(stored) for text in (one.note, *(cell for row in one.rows for cell in row))}
     decimals = {number for text in known for number in re.findall(r"\d\.\d{3}", text)}
     assert set(re.findall(r"\b\d\.\d{3}\b", card)) <= decimals
 

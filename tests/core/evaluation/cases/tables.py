@@ -35,7 +35,7 @@ def facts_for(predictions: pd.DataFrame, **columns: object) -> pd.DataFrame:
             "site": "head/neck",
             "source": "hospital a",
             "confirm_type": "histopathology",
-            "image_type": "dermoscopic",
+            "image_kind": "dermoscopic",
             "licence": "CC-BY",
             "attribution": "Hospital A",
             "diagnosis": [str(CLASS_ORDER[place]) for place in predictions["class_index"]],

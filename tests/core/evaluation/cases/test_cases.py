@@ -67,7 +67,7 @@ def test_a_case_has_the_words_of_the_archive_and_nothing_where_it_states_none(ev
     assert set(cases["source"]) == {"hospital a", "hospital b"}
     assert cases["conformal_set"].isna().all()
     assert cases["neighbours"].isna().all()
-    assert cases["image_type"].isna().all()
+    assert cases["image_kind"].isna().all()
 
 
 def test_sets_and_neighbours_stand_beside_the_image_they_are_of() -> None:
