@@ -67,7 +67,7 @@ class Summary:
         if self.n_flagged:
             yield (
                 f"out of distribution: {self.n_flagged:,} of the images scored are unlike those that the model was "
-                "made from; their probabilities mean nothing (column 'out_of_distribution')"
+                "made from; their probabilities may mean nothing (column 'out_of_distribution')"
             )
 
     def _refused(self) -> Iterator[str]:
