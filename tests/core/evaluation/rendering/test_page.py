@@ -5,15 +5,13 @@ import re
 from html.parser import HTMLParser
 from pathlib import Path
 
-import pytest
-
 from lesion_core.dataset.proof.certificate import read_certificate
 from lesion_core.evaluation.analysis.content import Analyses
 from lesion_core.evaluation.card.content import CardTable
 from lesion_core.evaluation.rendering.page import Picture, ShownCase, ShownPair, write_page
 from lesion_core.evaluation.rendering.remarks import remarks_on
 from lesion_core.evaluation.rendering.tables import tables_of
-from lesion_core.evaluation.report import ANALYSES_NAME, Metrics, read_metrics, read_remarks, report_address
+from lesion_core.evaluation.report import Metrics, read_remarks, report_address
 from lesion_core.stores.folders import read_file
 from tests.core.evaluation.conftest import Evaluated
 
@@ -42,16 +40,6 @@ class _Page(HTMLParser):
 
     def handle_data(self, data: str) -> None:
         self.words += data
-
-
-@pytest.fixture(scope="module")
-def metrics(evaluated: Evaluated) -> Metrics:
-    return read_metrics(evaluated.store, evaluated.report)
-
-
-@pytest.fixture(scope="module")
-def analyses(evaluated: Evaluated) -> Analyses:
-    return Analyses.model_validate_json(read_file(evaluated.store, evaluated.report, ANALYSES_NAME))
 
 
 def test_the_stored_report_needs_nothing_else_and_runs_nothing(evaluated: Evaluated, metrics: Metrics) -> None:

@@ -10,29 +10,17 @@ from lesion_core.evaluation.analysis.prediction_sets import measure_sets
 from lesion_core.evaluation.analysis.results import MissingField, MissingMetadata
 from lesion_core.evaluation.analysis.sanity import find_mistakes
 from lesion_core.evaluation.rendering.remarks import remarks_on
-from lesion_core.evaluation.report import ANALYSES_NAME, Metrics, read_metrics
+from lesion_core.evaluation.report import Metrics
 from lesion_core.statistics.estimates import Estimate
 from lesion_core.statistics.group_means import GroupMeans
 from lesion_core.statistics.guarantees.conformal import fit_conformal
 from lesion_core.statistics.guarantees.operating_points import OperatingPoint, OperatingPoints
 from lesion_core.statistics.paired import Difference
-from lesion_core.stores.folders import read_file
-from tests.core.evaluation.conftest import Evaluated
 from tests.core.statistics.test_conformal import simulated
 
 TRUE, PROBS = simulated(600, 1)
 MEANS = GroupMeans(TRUE, np.arange(600), n_bootstrap=200, seed=7)
 UNKNOWN = Estimate(value=None)
-
-
-@pytest.fixture(scope="module")
-def metrics(evaluated: Evaluated) -> Metrics:
-    return read_metrics(evaluated.store, evaluated.report)
-
-
-@pytest.fixture(scope="module")
-def analyses(evaluated: Evaluated) -> Analyses:
-    return Analyses.model_validate_json(read_file(evaluated.store, evaluated.report, ANALYSES_NAME))
 
 
 def test_swapped_columns_come_first(metrics: Metrics, analyses: Analyses) -> None:
