@@ -22,7 +22,7 @@ from lesion_core.evaluation.card.data import data_of
 from lesion_core.evaluation.card.external import external_tables
 from lesion_core.evaluation.card.limits import limits_of
 from lesion_core.evaluation.card.predictive import predictive_tables
-from lesion_core.evaluation.card.statements import REASONS, SAME_SOURCES, USE
+from lesion_core.evaluation.card.statements import NO_SKIN_TONE, REASONS, SAME_SOURCES, USE
 from lesion_core.evaluation.report import ClassMetrics, Metrics
 from lesion_core.labels import CLASS_NAMES, CLASS_ORDER, CLASSES
 from lesion_core.recipes.former_names import with_present_names
@@ -73,7 +73,9 @@ def with_sections(card: ModelCard, tables: Iterable[CardTable]) -> ModelCard:
     sections = (*card.sections, *tables)
     answered = {table.topic for table in sections}
     reasons = {topic: reason for topic, reason in card.not_measured.items() if topic not in answered}
-    limits = tuple(one for one in card.limits if one != SAME_SOURCES or "external tests" not in answered)
+    has_skin_tone = any("skin type" in row for table in sections for row in table.rows if table.topic == "subgroups")
+    outdated = {*([SAME_SOURCES] if "external tests" in answered else []), *([NO_SKIN_TONE] if has_skin_tone else [])}
+    limits = tuple(one for one in card.limits if one not in outdated)
     return card.model_copy(update={"sections": sections, "not_measured": reasons, "limits": limits})
 
 

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable, Sequence
 
-from lesion_core.evaluation.card.statements import SAME_SOURCES
+from lesion_core.evaluation.card.statements import NO_SKIN_TONE, SAME_SOURCES
 from lesion_core.evaluation.report import Metrics
 from lesion_core.labels import CLASS_NAMES, N_CLASSES_IN_WORDS, Diagnosis
 from lesion_core.serving.model_folder import ModelFolder
@@ -27,7 +27,7 @@ def limits_of(metrics: Metrics, folder: ModelFolder) -> Iterable[str]:
         )
     yield f"A lesion of any other diagnosis is answered with one of the {N_CLASSES_IN_WORDS} classes all the same."
     yield SAME_SOURCES
-    yield "Skin tone is not recorded, so performance by skin tone is not known."
+    yield NO_SKIN_TONE
     yield MAP_CAVEAT
 
 

@@ -45,6 +45,7 @@ TITLES: Mapping[Topic, str] = {
     "stress": "Stress tests",
     "external tests": "External tests",
 }
+NO_SKIN_TONE = "Skin tone is not recorded, so performance by skin tone is not known."
 SAME_SOURCES = (
     "Measured on images of the same sources as the training images; no other hospital's images were tested."
 )

@@ -6,7 +6,7 @@ from pydantic import ValidationError
 from lesion_core.dataset.summary import describe
 from lesion_core.evaluation.card import TOPICS, CardTable, ModelCard, Topic, with_sections
 from lesion_core.evaluation.card.compose import card_of
-from lesion_core.evaluation.card.statements import REASONS, SAME_SOURCES, TITLES
+from lesion_core.evaluation.card.statements import NO_SKIN_TONE, REASONS, SAME_SOURCES, TITLES
 from lesion_core.evaluation.report import read_metrics
 from lesion_core.fields.table import FIELDS
 from lesion_core.labels import CLASS_ORDER, CLASSES, Site
@@ -48,6 +48,14 @@ def test_an_analysis_takes_the_place_of_the_reason(card: ModelCard) -> None:
     assert SAME_SOURCES in more.limits
     assert SAME_SOURCES not in with_sections(more, [table("external tests")]).limits
     assert ModelCard.model_validate(with_sections(more, [table("external tests")]).model_dump())
+
+
+def test_skin_tone_is_said_to_be_unknown_only_where_no_subgroup_has_one(card: ModelCard) -> None:
+    def by(field: str) -> CardTable:
+        return CardTable(title="S", note="", header=("field", "n"), rows=((field, "30"),), topic="subgroups")
+
+    assert NO_SKIN_TONE in with_sections(card, [by("sex")]).limits
+    assert NO_SKIN_TONE not in with_sections(card, [by("skin type")]).limits
 
 
 def test_a_row_of_another_length_is_refused() -> None:
