@@ -99,7 +99,7 @@ def source_shift(
     dataset, model = trained(snapshot, source, store, settings)
     reports = []
     for split in ("calibration", "test"):
-        job = EvaluateJob.model_validate({"model": model, "dataset": dataset, "split": split})
+        job = EvaluateJob.model_validate({"model": model, "dataset": dataset, "split": split, "analyses": False})
         key = report_key_of(job)
         reports.append(jobs.run("evaluate", job, ReportRef, key=key, settings=settings, on_progress=say))
     shift = SourceShiftJob(internal=reports[0], elsewhere=reports[1], source=source)

@@ -39,6 +39,6 @@ def source_shift_flow(
     snapshot = bring_images(source, recipe.dataset)
     dataset = prepare_dataset(snapshot, options)
     model = train_model(changed, dataset)
-    internal = evaluate_model(model, dataset, "calibration")
+    internal = evaluate_model(model, dataset, "calibration", analyses=False)
     elsewhere = evaluate_model(model, dataset)
     return measure_source_shift(internal, elsewhere, left_out)
