@@ -368,8 +368,8 @@ def _general(keeps_record: bool) -> tuple[Statement, ...]:
 
 def _classes(absent_classes: Sequence[str]) -> str:
     text = (
-        f"Only {len(CLASS_ORDER)} classes: {_names(CLASS_ORDER)}. Any other lesion, and any other image, is forced "
-        "into one of them."
+        f"Only {len(CLASS_ORDER)} classes: {_names(CLASS_ORDER)}. Any other lesion is forced into one of them, "
+        "and so is any other image whose strangeness goes unnoticed."
     )
     if absent_classes:
         text += f" It never saw an example of: {_names(absent_classes)}."
