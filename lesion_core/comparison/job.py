@@ -10,9 +10,11 @@ import numpy as np
 import pandas as pd
 
 from lesion_core import figures
+from lesion_core.comparison.doubtful_labels import find_doubtful_labels
 from lesion_core.comparison.leaderboard import Leaderboard, Training, make_leaderboard
 from lesion_core.comparison.page import in_words, table_of, write_summary
 from lesion_core.comparison.spec import (
+    DOUBTFUL_NAME,
     LEADERBOARD_NAME,
     STEP,
     STEP_VERSION,
@@ -69,6 +71,8 @@ def _make(
         board = make_leaderboard(job, predictions, trainings, class_priors)
     with tally.part("tables and figures"):
         _write(board, job, folder)
+        doubtful = find_doubtful_labels(job, board.entries[0].recipe, predictions)
+        doubtful.to_csv(folder / DOUBTFUL_NAME, index=False)
     index, sha256 = publish(
         store,
         key,

@@ -22,6 +22,7 @@ STEP_VERSION = 4
 LEADERBOARD_NAME = "leaderboard.json"
 TABLE_NAME = "leaderboard.csv"
 SUMMARY_NAME = "summary.md"
+DOUBTFUL_NAME = "doubtful_labels.csv"
 FIGURES = (
     ("Differences", "differences"),
     ("Balanced accuracy by run", "scores"),

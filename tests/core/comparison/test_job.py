@@ -72,7 +72,7 @@ def test_a_comparison_is_complete_and_says_what_it_found(
     assert ref.key == comparison_key_of(job)
     assert (ref.best, ref.reference, ref.n_recipes, ref.n_failed, ref.split) == ("good", "bad", 2, 1, "test")
     assert set(get_index(store, ref)[1].files) == {
-        *("leaderboard.json", "leaderboard.csv", "summary.md"),
+        *("leaderboard.json", "leaderboard.csv", "summary.md", "doubtful_labels.csv"),
         *(f"recipes/{name}-s7.json" for name in ("good", "bad", "broken")),
         *(f"figures/{name}.png" for _, name in FIGURES),
     }
