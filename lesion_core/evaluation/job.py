@@ -88,7 +88,7 @@ def _find(job: EvaluateJob, opened: Opened, scratch: Path, on_progress: Progress
         return Found(answers, scored, metrics, analyses=None, cases=None)
     asked: dict[str, Any] = {"n_bootstrap": job.n_bootstrap, "seed": job.seed}
     predictions = table_of_predictions(rows, scored.probs, answers.ood_scores)
-    cases = analyse_cases(opened, predictions, scratch, on_progress=on_progress, **asked)
+    cases = analyse_cases(opened, predictions, answers.embeddings, scratch, on_progress=on_progress, **asked)
     manifest = read_table(opened.dataset.folder / MANIFEST_NAME, MANIFEST_SCHEMA)
     material = Material(
         folder=opened.predictor.folder,

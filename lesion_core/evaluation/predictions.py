@@ -28,10 +28,12 @@ class Answers:
 
     Attributes:
         probs: float32 (n, k), as served.
+        embeddings: float32 (n, d).
         ood_scores: float32 (n,), how unlike the training images each is; ``None``: the model gives none.
     """
 
     probs: np.ndarray
+    embeddings: np.ndarray
     ood_scores: np.ndarray | None
 
 
@@ -46,7 +48,11 @@ def predict_rows(
         done = start + len(part)
         on_progress(Progress(stage="predict", done=done, total=len(rows), message="images predicted"))
     scores = [part.ood_score for part in parts if part.ood_score is not None]
-    return Answers(np.concatenate([part.probs for part in parts]), np.concatenate(scores) if scores else None)
+    return Answers(
+        probs=np.concatenate([part.probs for part in parts]),
+        embeddings=np.concatenate([part.embedding for part in parts]).astype(np.float32),
+        ood_scores=np.concatenate(scores) if scores else None,
+    )
 
 
 def count_seen(store: Store, model: ModelRef, dataset: OpenDataset, rows: pd.DataFrame) -> int:

@@ -12,11 +12,13 @@ from lesion_core.evaluation.analysis.instability import N_VIEWS, Instability, me
 from lesion_core.evaluation.analysis.missing_metadata import measure_missing_metadata
 from lesion_core.evaluation.analysis.out_of_distribution import FalseAlarms, measure_out_of_distribution
 from lesion_core.evaluation.analysis.prediction_sets import measure_sets
+from lesion_core.evaluation.analysis.results import MissingMetadata
 from lesion_core.evaluation.analysis.sanity import compare_intervals, find_mistakes
 from lesion_core.evaluation.analysis.stress import choose_images, measure_stress
 from lesion_core.evaluation.analysis.subgroups import measure_subgroups
 from lesion_core.evaluation.analysis.variants import Pixels, Predict
 from lesion_core.evaluation.cases.run import CaseAnalysis
+from lesion_core.evaluation.effort import at_most
 from lesion_core.evaluation.scored import Scored
 from lesion_core.fields.columns import metadata_inputs
 from lesion_core.progress import ProgressCallback, Tally, ignore_progress
@@ -25,8 +27,8 @@ from lesion_core.statistics.group_means import GroupMeans
 from lesion_core.statistics.measures import is_malignant
 from lesion_core.statistics.selective import RiskCoverage, risk_coverage
 
-MOST_CHANGED = 400  # images that are predicted again and again; fewer where one prediction is many
-LEAST_CHANGED = 60
+MOST_CHANGED, LEAST_CHANGED = 400, 60  # images that are predicted again and again
+MOST_WITHOUT_METADATA, LEAST_WITHOUT_METADATA = 4000, 250  # … and a few times
 _AT_A_TIME = 32
 
 
@@ -58,10 +60,18 @@ class Material:
 
     @property
     def most_changed(self) -> int:
-        """How many images are changed: fewer for an ensemble or test-time augmentation, each of which is many."""
-        recipe = self.folder.recipe
-        n_passes = recipe.get("test_time_augmentation", 1) * recipe.get("ensemble_size", 1)
-        return max(LEAST_CHANGED, MOST_CHANGED // n_passes)
+        """How many images are changed or turned."""
+        return at_most(self.folder, MOST_CHANGED, least=LEAST_CHANGED)
+
+    def part(self, most: int) -> tuple[Scored, pd.DataFrame]:
+        """Return at most so many images: all of them, or whole groups, the classes in turn."""
+        scored = self.scored
+        if len(self.rows) <= most:
+            return scored, self.rows
+        chosen = choose_images(scored.class_index, scored.groups, max_images=most, seed=self.seed)
+        prior = scored.class_prior[chosen] if scored.class_prior.ndim == 2 else scored.class_prior
+        part = Scored(scored.class_index[chosen], scored.probs[chosen], scored.groups[chosen], prior)
+        return part, self.rows.iloc[chosen]
 
 
 def analyse(material: Material, of_cases: CaseAnalysis, on_progress: ProgressCallback = ignore_progress) -> Analyses:
@@ -85,7 +95,7 @@ def analyse(material: Material, of_cases: CaseAnalysis, on_progress: ProgressCal
         subgroups=measure_subgroups(scored, material.subgroups, on_progress=on_progress, **asked),
         missing_metadata=None
         if folder.recipe.get("fusion") == "none"
-        else measure_missing_metadata(scored, material.rows, **again, **asked),
+        else _missing_metadata(material, again | asked),
         stress=measure_stress(scored, material.rows, max_images=material.most_changed, **again, **asked),
         instability=_instability(material, on_progress),
         intervals=compare_intervals(true, probs, scored.groups, **asked),
@@ -95,6 +105,12 @@ def analyse(material: Material, of_cases: CaseAnalysis, on_progress: ProgressCal
         label_noise=of_cases.label_noise,
         explanations=of_cases.explanations,
     )
+
+
+def _missing_metadata(material: Material, asked: dict[str, Any]) -> MissingMetadata:
+    most = at_most(material.folder, MOST_WITHOUT_METADATA, least=LEAST_WITHOUT_METADATA)
+    scored, rows = material.part(most)
+    return measure_missing_metadata(scored, rows, **asked)
 
 
 def _false_alarms(material: Material) -> FalseAlarms | None:

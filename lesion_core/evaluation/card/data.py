@@ -77,7 +77,8 @@ def _absences(dataset: DatasetSummary) -> Iterable[str]:
         elif isinstance(field, CategoryField) and (absent := [word for word in field.words if word not in known]):
             yield f"No image with {field.noun}: {', '.join(absent)}."
     if ages := dataset.age_years:
-        yield f"Nobody known to be younger than {ages['min']:.0f} or older than {ages['max']:.0f} years."
+        younger = f"younger than {ages['min']:.0f} or " if round(ages["min"]) else ""
+        yield f"Nobody known to be {younger}older than {ages['max']:.0f} years."
     if absent := [name for name in CLASS_ORDER if not _n_of_class(dataset, str(name))]:
         yield f"No image of: {', '.join(CLASS_NAMES[name] for name in absent)}."
     yield "Skin tone, ethnicity and country are no part of the data, so who is missing by them cannot be told."

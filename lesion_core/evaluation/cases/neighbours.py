@@ -112,8 +112,12 @@ def embed(
         part = rows.iloc[start : start + _AT_A_TIME]
         parts.append(predictor.predict(images.pixels(part), metadata_inputs(part)).embedding)
         counted.add(len(part), "images embedded")
+    return _embedded(np.concatenate(parts), rows, facts)
+
+
+def _embedded(vectors: np.ndarray, rows: pd.DataFrame, facts: pd.DataFrame) -> Embedded:
     return Embedded(
-        vectors=np.concatenate(parts).astype(np.float32),
+        vectors=vectors.astype(np.float32),
         isic_ids=rows["isic_id"].to_numpy(dtype=str),
         groups=rows["group"].astype(str).to_numpy(dtype=str),
         digests=facts.loc[rows["isic_id"], "sha256"].to_numpy(dtype=str),
@@ -155,6 +159,7 @@ def find_neighbours(
     facts: pd.DataFrame,
     *,
     k: int = N_NEIGHBOURS,
+    vectors: np.ndarray | None = None,
     most: int = MOST_TRAINING_IMAGES,
     seed: int = 7,
     on_progress: ProgressCallback = ignore_progress,
@@ -168,6 +173,7 @@ def find_neighbours(
         training_rows: All training images of the same dataset, at least one.
         facts: As ``facts.read_facts`` returns it.
         k: Neighbours of each.
+        vectors: float32 (n, d), embeddings of ``rows`` where they are known; else they are made.
         most: Training images that are looked at.
         seed: Of the sample.
         on_progress: Gets the stage ``STAGE``, image by image of both sets.
@@ -176,9 +182,10 @@ def find_neighbours(
         DataError: One of the sets is empty.
     """
     sample = sample_of_training(training_rows, most=most, seed=seed)
-    tally = Tally(on_progress, STAGE, len(sample) + len(rows))
+    tally = Tally(on_progress, STAGE, len(sample) + (len(rows) if vectors is None else 0))
     training = embed(predictor, images, sample, facts, tally)
-    return nearest(embed(predictor, images, rows, facts, tally), training, k=k)
+    queries = embed(predictor, images, rows, facts, tally) if vectors is None else _embedded(vectors, rows, facts)
+    return nearest(queries, training, k=k)
 
 
 def _unit(vectors: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

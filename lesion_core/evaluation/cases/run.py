@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 
 from lesion_core.evaluation.cases.artefacts import flag_images
@@ -13,7 +14,8 @@ from lesion_core.evaluation.cases.explanations import ExplanationChecks, check_e
 from lesion_core.evaluation.cases.facts import read_facts
 from lesion_core.evaluation.cases.gallery import CaseGallery, GallerySources, build_gallery
 from lesion_core.evaluation.cases.label_noise import LabelNoise, find_label_suspects
-from lesion_core.evaluation.cases.neighbours import find_neighbours
+from lesion_core.evaluation.cases.neighbours import MOST_TRAINING_IMAGES, find_neighbours
+from lesion_core.evaluation.effort import at_most
 from lesion_core.evaluation.opened import Opened
 from lesion_core.evaluation.report import PROBABILITY_COLUMNS
 from lesion_core.labels import CLASS_ORDER, Diagnosis
@@ -23,7 +25,7 @@ from lesion_core.serving.predictor import Predictor
 from lesion_core.statistics.guarantees.conformal import ConformalSets, conformal_sets
 
 _SHARE_EXPLAINED = 4  # one image in so many, where that is fewer than the most
-_LEAST_EXPLAINED = 8
+_LEAST_EXPLAINED, _LEAST_TRAINING = 8, 400
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,6 +50,7 @@ class CaseAnalysis:
 def analyse_cases(
     opened: Opened,
     predictions: pd.DataFrame,
+    embeddings: np.ndarray,
     scratch: Path,
     *,
     n_bootstrap: int,
@@ -59,10 +62,11 @@ def analyse_cases(
     Args:
         opened: Model and images.
         predictions: As ``predictions.table_of_predictions`` makes it, of ``opened.rows``.
+        embeddings: float32 (n, d), of ``opened.rows`` in their order.
         scratch: Where the model with shuffled weights is written.
         n_bootstrap: Resamples.
         seed: Same seed, same images and intervals.
-        on_progress: Gets the stages 'neighbours', 'artefacts', 'gallery' and 'explanations'.
+        on_progress: Gets the stages 'nearest training images', 'artefacts', 'gallery' and 'explanations'.
 
     Raises:
         ArtifactNotFound: An image is no longer in the archive.
@@ -71,7 +75,17 @@ def analyse_cases(
     predictor, rows, facts = opened.predictor, opened.rows, read_facts(opened.dataset.folder)
     training = opened.dataset.split("train")
     neighbours = (
-        find_neighbours(predictor, opened.images, rows, training, facts, seed=seed, on_progress=on_progress)
+        find_neighbours(
+            predictor,
+            opened.images,
+            rows,
+            training,
+            facts,
+            vectors=embeddings,
+            most=at_most(predictor.folder, MOST_TRAINING_IMAGES, least=_LEAST_TRAINING),
+            seed=seed,
+            on_progress=on_progress,
+        )
         if len(training)
         else None
     )
@@ -95,7 +109,10 @@ def analyse_cases(
             rows,
             facts,
             randomised=_randomised(opened, scratch),
-            most=min(MOST_IMAGES, max(_LEAST_EXPLAINED, len(rows) // _SHARE_EXPLAINED)),
+            most=min(
+                at_most(predictor.folder, MOST_IMAGES, least=_LEAST_EXPLAINED),
+                max(_LEAST_EXPLAINED, len(rows) // _SHARE_EXPLAINED),
+            ),
             n_bootstrap=n_bootstrap,
             seed=seed,
             on_progress=on_progress,
