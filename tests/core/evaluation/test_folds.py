@@ -30,7 +30,7 @@ def folded(evaluated: Evaluated, tmp_path_factory: pytest.TempPathFactory) -> Mo
 
 
 def _evaluate(store: LocalStore, model: ModelRef, work: Path, **changes: object) -> ReportRef:
-    content = {"model": model, "dataset": model.dataset, "n_bootstrap": 100, **changes}
+    content = {"model": model, "dataset": model.dataset, "n_bootstrap": 100, "analyses": False, **changes}
     job = EvaluateJob.model_validate(content)
     with undrawn():
         return run(job.model_dump(mode="json"), store=store, workdir=work, on_progress=ignore_progress)

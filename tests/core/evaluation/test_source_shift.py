@@ -105,7 +105,7 @@ def test_a_model_is_measured_on_both_sides(tmp_path: Path) -> None:
     model = publish_model(store, dataset, tmp_path)
 
     def report(split: Split) -> ReportRef:
-        job = EvaluateJob(model=model, dataset=dataset, split=split, n_bootstrap=100)
+        job = EvaluateJob(model=model, dataset=dataset, split=split, n_bootstrap=100, analyses=False)
         with undrawn():
             return evaluation.run(
                 job.model_dump(mode="json"), store=store, workdir=tmp_path / "work", on_progress=ignore_progress

@@ -57,7 +57,8 @@ def make_model(store: LocalStore, world: tuple[LocalStore, OpenDataset], tmp_pat
 
 
 def _evaluate(store: LocalStore, model: ModelRef, work: Path, **changes: object) -> ReportRef:
-    job = EvaluateJob.model_validate({"model": model, "dataset": model.dataset, "n_bootstrap": 100, **changes})
+    asked = {"model": model, "dataset": model.dataset, "n_bootstrap": 100, "analyses": False, **changes}
+    job = EvaluateJob.model_validate(asked)
     with undrawn():
         return evaluation.run(job.model_dump(mode="json"), store=store, workdir=work, on_progress=ignore_progress)
 
