@@ -16,7 +16,10 @@ from lesion_core.types import Value
 
 
 class Analyses(Value):
-    """What was found; ``None`` where the model has nothing to measure (it is of an older version)."""
+    """What was found; ``None`` where there is nothing to measure: the model is of an older version.
+
+    Operating points and sets are ``None``, too, where a label of an external test stands for several classes.
+    """
 
     decisions: tuple[ReachedPoint, ...] | None = Field(description="Its operating points, as they were reached")
     sets: tuple[SetCoverage, ...] | None = Field(description="Its conformal sets, by rising coverage")

@@ -16,9 +16,10 @@ from lesion_core.evaluation.analysis.results import MissingMetadata
 from lesion_core.evaluation.analysis.sanity import compare_intervals, find_mistakes
 from lesion_core.evaluation.analysis.stress import choose_images, measure_stress
 from lesion_core.evaluation.analysis.subgroups import measure_subgroups
-from lesion_core.evaluation.analysis.variants import Pixels, Predict
+from lesion_core.evaluation.analysis.variants import Metadata, Pixels, Predict
 from lesion_core.evaluation.cases.run import CaseAnalysis
 from lesion_core.evaluation.effort import at_most
+from lesion_core.evaluation.pools import with_pooled_answers
 from lesion_core.evaluation.scored import Scored
 from lesion_core.fields.columns import metadata_inputs
 from lesion_core.progress import ProgressCallback, Tally, ignore_progress
@@ -63,6 +64,10 @@ class Material:
         """How many images are changed or turned."""
         return at_most(self.folder, MOST_CHANGED, least=LEAST_CHANGED)
 
+    def answer(self, pixels: np.ndarray, metadata: Metadata) -> np.ndarray:
+        """Return what is predicted again, with pools filed as in ``scored``, which it is held against."""
+        return with_pooled_answers(self.predict(pixels, metadata), self.scored.pools)
+
     def part(self, most: int) -> tuple[Scored, pd.DataFrame]:
         """Return at most so many images: all of them, or whole groups, the classes in turn."""
         scored = self.scored
@@ -70,7 +75,7 @@ class Material:
             return scored, self.rows
         chosen = choose_images(scored.class_index, scored.groups, max_images=most, seed=self.seed)
         prior = scored.class_prior[chosen] if scored.class_prior.ndim == 2 else scored.class_prior
-        part = Scored(scored.class_index[chosen], scored.probs[chosen], scored.groups[chosen], prior)
+        part = Scored(scored.class_index[chosen], scored.probs[chosen], scored.groups[chosen], prior, scored.pools)
         return part, self.rows.iloc[chosen]
 
 
@@ -85,9 +90,10 @@ def analyse(material: Material, of_cases: CaseAnalysis, on_progress: ProgressCal
     scored, folder = material.scored, material.folder
     true, probs = scored.class_index, scored.probs
     asked: dict[str, Any] = {"n_bootstrap": material.n_bootstrap, "seed": material.seed}
-    again: dict[str, Any] = {"predict": material.predict, "pixels": material.pixels, "on_progress": on_progress}
+    again: dict[str, Any] = {"predict": material.answer, "pixels": material.pixels, "on_progress": on_progress}
     means = GroupMeans(true, scored.groups, **asked)
-    points, sets = folder.operating_points, folder.conformal
+    # Thresholds are of single classes: they say nothing of images whose label stands for several.
+    points, sets = (None, None) if scored.pools else (folder.operating_points, folder.conformal)
     return Analyses(
         decisions=None if points is None else measure_decisions(points, true, probs, means),
         sets=None if sets is None else measure_sets(sets, true, probs, means),
@@ -132,7 +138,7 @@ def _instability(material: Material, on_progress: ProgressCallback) -> Instabili
     rows, tally, parts = material.rows.iloc[chosen], Tally(on_progress, "turned views", len(chosen)), []
     for start in range(0, len(rows), _AT_A_TIME):
         part = rows.iloc[start : start + _AT_A_TIME]
-        parts.append(predict_views(material.predict, material.pixels(part), metadata_inputs(part)))
+        parts.append(predict_views(material.answer, material.pixels(part), metadata_inputs(part)))
         tally.add(len(part), f"each in {N_VIEWS} views")
     true, groups = scored.class_index[chosen], scored.groups[chosen]
     means = GroupMeans(true, groups, n_bootstrap=material.n_bootstrap, seed=material.seed)

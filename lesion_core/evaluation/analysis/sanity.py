@@ -12,7 +12,7 @@ from scipy.optimize import linear_sum_assignment
 from lesion_core.labels import CLASS_ORDER, N_CLASSES
 from lesion_core.statistics.estimates import Estimate
 from lesion_core.statistics.intervals import measure
-from lesion_core.statistics.metrics import class_rates, confusion_matrix, roc_of
+from lesion_core.statistics.metrics import confusion_matrix, roc_of
 from lesion_core.types import Value
 
 MIN_GAIN = 0.25  # of mean sensitivity of the classes whose columns another order moves, before it is a mistake
@@ -119,9 +119,3 @@ def _inverted(class_index: np.ndarray, probs: np.ndarray) -> Iterable[Finding]:
 def _constant(probs: np.ndarray) -> Iterable[Finding]:
     if len(probs) > 1 and np.ptp(probs, axis=0).max() < 1e-6:
         yield Finding(code="constant", text="Every image gets the same answer: the model does not look at its input.")
-
-
-def never_predicted(class_index: np.ndarray, probs: np.ndarray) -> tuple[str, ...]:
-    """Return the classes that have images and are never the leading answer."""
-    rates = class_rates(confusion_matrix(class_index, probs.argmax(axis=1)))
-    return tuple(str(name) for place, name in enumerate(CLASS_ORDER) if rates.sensitivity[place] == 0)

@@ -52,13 +52,11 @@ class Section:
 
     Attributes:
         heading: As in the list at its top.
-        texts: Paragraphs before the tables.
         tables: In order.
         figures: File names in the report's folder, with what each shows; those that are not there are left out.
     """
 
     heading: str
-    texts: tuple[str, ...] = ()
     tables: tuple[CardTable, ...] = ()
     figures: tuple[tuple[str, str], ...] = ()
 
@@ -176,7 +174,6 @@ def _shown(section: Section, folder: Path) -> dict[str, object]:
     figures = [(folder / "figures" / f"{name}.png", caption) for name, caption in section.figures]
     return {
         "heading": section.heading,
-        "texts": section.texts,
         "tables": section.tables,
         "figures": [
             {"caption": caption, "base64": base64.b64encode(path.read_bytes()).decode()}

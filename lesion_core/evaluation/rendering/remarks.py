@@ -82,7 +82,10 @@ def _of_metrics(metrics: Metrics) -> Iterable[str]:
 
 def _decisions(points: Sequence[ReachedPoint] | None) -> Iterable[str]:
     if points is None:
-        yield "The model is of an older version and has no operating points or conformal sets."
+        yield (
+            "Operating points and conformal sets were not measured: the model is of an older version and has none, "
+            "or a label of this test stands for several classes."
+        )
         return
     missing = [f"{one.point.decision} at {one.point.wanted:.0%}" for one in points if one.point.threshold is None]
     if missing:

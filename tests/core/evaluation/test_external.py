@@ -14,10 +14,12 @@ from lesion_core.dataset.prepare import prepare
 from lesion_core.dataset.records import OpenDataset, open_dataset
 from lesion_core.errors import ArtifactNotFound, DataError
 from lesion_core.evaluation import job as evaluation
+from lesion_core.evaluation.analysis.content import Analyses
 from lesion_core.evaluation.external import External, measure_external
 from lesion_core.evaluation.measurement import Scored, measure_scores
 from lesion_core.evaluation.pools import with_pooled_answers
 from lesion_core.evaluation.report import (
+    ANALYSES_NAME,
     PROBABILITY_COLUMNS,
     ExternalSubject,
     Metrics,
@@ -274,6 +276,12 @@ def test_a_pool_is_measured_as_one_class_and_malignancy_without_it(evaluated: Ev
     np.testing.assert_allclose(pooled.calibrated[:, AK], expected, rtol=1e-6)
     plain = measure_scores(scored, subject, temperature=1.0)
     assert plain.classes[AK].sensitivity.value == pytest.approx((answers[120:] == AK).mean())
+
+
+def test_thresholds_of_single_classes_are_not_held_against_a_pool(world: World) -> None:
+    found = Analyses.model_validate_json(read_file(world.store, world.report, ANALYSES_NAME))
+    assert found.decisions is None
+    assert found.sets is None
 
 
 def test_predictions_are_filed_as_they_are_counted(world: World) -> None:
